@@ -1,0 +1,154 @@
+/*
+ * conf: postern.conf as the program sees it.
+ *
+ * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All memory, the struct included, belongs to conf->arena. Sizes are bytes, times ms.
+ * Every field of struct conf_settings, conf_listener, conf_group and conf_domain_settings is one row of the option table in options.c,
+ * which gives parser, bounds, default, dump and manual.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/diag.h"
+#include "base/log.h"
+#include "net/tls.h"
+
+struct conf_cidrs {
+    struct cidr *at;
+    size_t n;
+};
+
+struct conf_listener { /* listen ADDRESS:PORT { … } */
+    struct endpoint at;
+    struct conf_cidrs proxy_from;   /* who must begin with a PROXY header; empty: nobody, and no header is read */
+    struct conf_cidrs xclient_from; /* to whom XCLIENT is offered */
+};
+
+enum conf_tls_mode { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_REQUIRE, CONF_TLS_VERIFY };
+enum conf_forward { CONF_FORWARD_OFF, CONF_FORWARD_XFORWARD, CONF_FORWARD_XCLIENT };
+
+struct conf_server { /* server ADDRESS:PORT [name NAME]; the port is 25 when left out */
+    struct endpoint at;
+    const char *name; /* what its certificate must say, and SNI; the address as text when not given */
+};
+
+struct conf_group { /* servers NAME { … } */
+    const char *name;
+    struct conf_server *servers; /* in fail-over order, at least one */
+    size_t n_servers;
+    enum conf_tls_mode tls;
+    const char *ca_file; /* NULL: the system's store */
+    enum conf_forward forward_client;
+    unsigned index;      /* position in conf->groups */
+};
+
+enum conf_directory { CONF_DIRECTORY_OWN, CONF_DIRECTORY_NONE, CONF_DIRECTORY_OF };
+
+struct conf_domain_settings { /* the options of a domain block; `domain_defaults { … }` holds the same */
+    const struct conf_group *servers;
+    enum conf_directory directory;
+    const char *directory_of; /* `directory of DOMAIN`: local parts are looked up in that domain's list (alias domains) */
+    const char *delimiter;    /* any of these bytes begins a sub-address; "" none */
+    const char *catch_all;    /* every local part is known: NULL no; else "" (passed as it is) or an address the envelope is rewritten to */
+    const char *postmaster;   /* where postmaster@ and abuse@ go; NULL: passed as they are */
+};
+
+struct conf_domain {
+    const char *name; /* lower case A-label, or UTF-8 as written in lower case */
+    struct conf_domain_settings set;
+    unsigned index; /* position in conf->domains */
+};
+
+enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
+
+struct conf_settings {
+    const char *hostname;      /* default: the host's own name when it has a dot, else an error */
+    const char *user;          /* workers run as; default "postern"; ignored when not started as root */
+    uint64_t workers;          /* 0: one a core */
+    uint64_t host_number;      /* 0-255, in every id */
+    const char *spool_path;    /* where messages over memory_spool go (unlinked); default /var/spool/postern */
+    const char *directory_path;/* default /var/lib/postern/recipients: DOMAIN.cdb */
+    const char *control_socket;/* default /run/postern/control */
+    bool smtputf8;             /* offered if the servers do; default yes */
+    enum conf_bare_newline bare_newline;
+
+    struct conf_cidrs relay_clients;
+    const struct conf_group *smart_host; /* NULL: none */
+
+    struct {
+        struct tls_certificate *certificates; /* certificate CHAIN KEY, repeatable; none: no STARTTLS */
+        size_t n_certificates;
+        enum tls_version min_version;
+    } tls;
+
+    struct { /* block `limits` */
+        uint64_t message_size;       /* 50 MiB */
+        uint64_t recipients;         /* 1000 a transaction */
+        uint64_t transactions;       /* 100 a session */
+        uint64_t errors;             /* 20 a session: then 421 4.7.0 */
+        uint64_t junk_commands;      /* 100 a session: NOOP, HELP, VRFY, RSET, EHLO without a mail */
+        uint64_t command_line;       /* 2048 bytes with CRLF, 512-65536 */
+        uint64_t connections;        /* 10000 in all */
+        uint64_t connections_client; /* 50 a client (IPv4 address or IPv6 /64) */
+        uint64_t server_connections; /* 20 a mailbox server */
+        uint64_t memory_spool;       /* 256 KiB */
+        uint64_t directory_shrink_percent;   /* 10 */
+        uint64_t directory_shrink_addresses; /* 10 */
+    } limits;
+
+    struct { /* block `timeouts` */
+        uint64_t proxy_header;      /* 5 s */
+        uint64_t command;           /* 300 s */
+        uint64_t command_stressed;  /* 30 s */
+        uint64_t data;              /* 180 s for each block of data (RFC 5321 4.5.3.2.5) */
+        uint64_t data_stressed;     /* 30 s */
+        uint64_t tls_handshake;     /* 30 s */
+        uint64_t relay_hold;        /* 3 s */
+        uint64_t final_reply_limit; /* 240 s */
+        uint64_t server_connect;    /* 10 s */
+        uint64_t server_greeting;   /* 30 s */
+        uint64_t server_command;    /* 60 s */
+        uint64_t server_idle;       /* 60 s a kept connection */
+        uint64_t server_wait;       /* 5 s for a free connection at RCPT, then 451 4.3.2 */
+        uint64_t drain_limit;       /* 10 min */
+        uint64_t directory_age;     /* 0: no limit; older directories answer 450 to unknown recipients */
+    } timeouts;
+
+    struct { /* block `log` */
+        enum log_target target;
+        enum log_format format;
+        enum log_level level;
+    } log;
+
+    struct { /* block `journal` */
+        const char *path; /* folder; NULL: no journal */
+        uint64_t rotate_size; /* 256 MiB */
+        uint64_t keep_days;   /* 30 */
+    } journal;
+};
+
+struct conf {
+    struct arena arena;
+    const char *path;
+    struct conf_settings set;
+    struct conf_listener *listeners;
+    size_t n_listeners;
+    struct conf_group *groups;
+    size_t n_groups;
+    struct conf_domain *domains; /* in the order of the file; the first serves <postmaster> */
+    size_t n_domains;
+    void *domain_index;          /* hash of names, load.c's own */
+};
+
+/*
+ * Reads and checks a file and all it names (domain lists, key files' presence). Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`),
+ * or -EINVAL (see diag), -ENOMEM.
+ */
+int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
+void conf_free(struct conf *conf);
+
+/* The domain by name (any case, no final dot), or NULL: not ours. < 100 ns. */
+const struct conf_domain *conf_domain_find(const struct conf *conf, struct str name);
+
+/* Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads to the same configuration. */
+int conf_dump(const struct conf *conf, struct buf *out);

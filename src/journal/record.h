@@ -1,0 +1,29 @@
+/*
+ * record: one decision as one line of JSON, written without allocation per field.
+ *
+ * A record is begun, gets members in any order, and is ended; strings are escaped for JSON (bytes that are not UTF-8 become U+FFFD). Members whose value is empty are left out, so a
+ * line holds what was known. Field names are those of design section 11.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/buf.h"
+
+struct record {
+    struct buf *out;
+    bool has_member;  /* a comma is due */
+    bool has_failed;  /* out of room or memory: record_end() takes the line back */
+    uint32_t start;   /* where the line begins in out */
+};
+
+void record_begin(struct record *r, struct buf *out);
+void record_str(struct record *r, const char *name, struct str value);      /* left out when value.at is NULL */
+void record_u64(struct record *r, const char *name, uint64_t value);
+void record_bool(struct record *r, const char *name, bool value);
+void record_time(struct record *r, const char *name, uint64_t wall_ms);     /* RFC 3339, UTC, ms */
+void record_ip(struct record *r, const char *name, const struct ip *ip);
+/* Opens and closes an object or array member; members inside an array have a NULL name. */
+void record_open(struct record *r, const char *name, char bracket); /* '{' or '[' */
+void record_close(struct record *r, char bracket);                  /* '}' or ']' */
+/* Ends the line with "}\n". Returns 0 or -ENOBUFS (the line was taken back whole). */
+int record_end(struct record *r);

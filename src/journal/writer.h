@@ -1,0 +1,27 @@
+/*
+ * writer: the journal file of one worker.
+ *
+ * Lines gather in memory and are written at journal_flush(), which the worker calls once a second and when JOURNAL_BUFFER is half full; a crash may lose the last second. The descriptor
+ * comes from the master (opened for append), which hands out a new one at rotation: journal_swap(). A disk that is full costs lines, counted and told, never mail.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+#include <stdint.h>
+
+enum { JOURNAL_BUFFER = 1 << 20 };
+
+struct journal {
+    struct buf out;  /* records are written here with record.h */
+    int fd;          /* -1: no journal */
+    uint64_t lost;   /* lines dropped since the last good write */
+    uint64_t written;/* bytes in the file by us */
+};
+
+void journal_init(struct journal *journal, int take_fd);
+void journal_deinit(struct journal *journal); /* flushes */
+
+/* Whole lines only. Returns 0 or -errno of write (what could not be written is kept while there is room). */
+int journal_flush(struct journal *journal);
+void journal_swap(struct journal *journal, int take_fd);

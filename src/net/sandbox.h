@@ -1,0 +1,31 @@
+/*
+ * sandbox: what a worker gives up before it meets the network.
+ *
+ * In this order (dependencies: libseccomp and raw Landlock system calls): groups and user; no_new_privs; Landlock (only the paths named, if the
+ * kernel has it); seccomp (a list of allowed calls, the rest kills the process, execve and open answer EPERM/EACCES). Every step that the kernel lacks is
+ * reported, and whether that is fatal is the caller's decision.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct sandbox_path {
+    const char *path;
+    bool may_write; /* create, write and remove files below it; otherwise read only */
+};
+
+struct sandbox {
+    const char *user; /* NULL: stay who we are (not started as root) */
+    const struct sandbox_path *paths;
+    size_t n_paths;
+};
+
+enum sandbox_gap { /* bits of what could not be had */
+    SANDBOX_NO_LANDLOCK = 1,
+    SANDBOX_NO_SECCOMP = 2,
+};
+
+/* Returns 0 or positive bits of enum sandbox_gap, or -errno (unknown user: -ENOENT). */
+int sandbox_enter(const struct sandbox *sandbox);

@@ -1,0 +1,39 @@
+/*
+ * header: what a gateway reads from and writes in front of a message.
+ *
+ * The scanner looks at the canonical header as it streams by, byte for byte in any slices, and counts; it keeps one field name at most.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/buf.h"
+
+enum { HEADER_RECEIVED_MAX = 100 }; /* RFC 5321 6.3 */
+
+struct header_scanner {
+    uint8_t state;
+    uint8_t name_len;
+    char name[16];          /* start of the field name being read, lower case */
+    uint32_t received;      /* Received fields so far */
+    bool is_over;           /* the empty line was met, or a line that is no header field */
+};
+
+void header_scanner_init(struct header_scanner *s);
+void header_scan(struct header_scanner *s, const char *at, size_t len);
+
+/* One Received field, RFC 5321 4.4. */
+struct header_received {
+    struct str helo;         /* as given; "" */
+    struct str client_name;  /* the PTR name, or empty: "unknown" */
+    struct ip client;
+    struct str by;           /* our host name */
+    const char *protocol;    /* "SMTP", "ESMTP", "ESMTPS", "UTF8SMTP", "UTF8SMTPS" (RFC 3848, 6531) */
+    const char *tls_version; /* "" without TLS */
+    const char *tls_cipher;
+    struct str id;
+    struct str recipient;    /* empty when there are several */
+    const char *date;        /* RFC 5322 */
+};
+
+/* Appends the folded field, ending in CRLF. Bytes that could break the syntax (control, parentheses, quotes in helo) are replaced by '?'. */
+int header_received_format(const struct header_received *r, struct buf *out);
