@@ -92,7 +92,7 @@ struct relay_events { /* what is logged by the owner (the session's log lines an
     void *arg;
 };
 
-int relay_new(struct loop *loop, const struct conf *conf, unsigned n_workers, const struct relay_events *events, struct relay **ret_relay);
+int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_tls, unsigned n_workers, const struct relay_events *events, struct relay **ret_relay);
 /* Drops all connections (QUIT where idle). All transfers must have ended. */
 void relay_free(struct relay *relay);
 

@@ -1,0 +1,70 @@
+/*
+ * worker: one process that serves clients: the loop, the sessions, the pools of mailbox-server connections.
+ *
+ * The master makes everything that needs rights (sockets, keys, journal files, directories) and forks; the child calls worker_run() and never returns to the master's code.
+ * What changes later comes as a message on the channel between them, with descriptors where there are any.
+ *
+ *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)   JOURNAL (new file)
+ *   worker ─▶ master   READY
+ *   worker ─▶ worker   HANDOVER (a connection whose client belongs to the other; see handover.h)
+ *
+ * Numbers for `postern status` stand in memory that master and worker share, so asking costs the worker nothing.
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "table/directory.h"
+
+#include <stdatomic.h>
+
+enum { WORKER_MAX = 64, WORKER_SERVERS_MAX = 64 };
+
+enum worker_message_type { WORKER_READY = 1, WORKER_DIRECTORY, WORKER_DRAIN, WORKER_JOURNAL };
+
+struct worker_message {
+    uint32_t type;     /* enum worker_message_type */
+    char domain[256];  /* WORKER_DIRECTORY: whose; NUL-terminated. A message without a descriptor means that the directory is gone */
+};
+
+struct worker_server_counters { /* one mailbox server as this worker sees it */
+    _Atomic uint32_t connections, idle, lent, waiting;
+    _Atomic uint32_t is_down; /* the breaker is open */
+};
+
+/* One writer (the worker), any reader. Totals since the process started, except `now` ones. */
+struct worker_counters {
+    _Atomic uint64_t started_ms; /* wall clock */
+    _Atomic uint64_t sessions_now, sessions;
+    _Atomic uint64_t messages;           /* ended in 250 */
+    _Atomic uint64_t recipients_passed, refused, deferred; /* decisions about recipients */
+    _Atomic uint64_t relay_denied, unknown;                /* of the refused */
+    _Atomic uint64_t evicted;            /* gave way at the connection limit */
+    _Atomic uint64_t too_many;           /* refused: limit per client */
+    _Atomic uint64_t handed_over;        /* connections given to another worker */
+    _Atomic uint64_t early_talkers;
+    _Atomic uint64_t journal_lost;
+    struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */
+};
+
+struct worker_setup {
+    const struct conf *conf;
+    unsigned slot;            /* 0 .. n_slots - 1 */
+    unsigned n_slots;         /* as many as sockets a listener; clients belong to ip_client_slot(ip, n_slots) */
+    unsigned n_workers;       /* slot s is served by worker s % n_workers; here for limits that are shared out */
+    unsigned process;         /* 0-255, in ids and in the journal's file name */
+    SSL_CTX *tls;             /* NULL: no STARTTLS */
+    SSL_CTX **group_tls;      /* one a server group, for connecting; NULL where the group's mode is none */
+    const int *listen_fds;    /* this worker's sockets: n_listen of them */
+    const unsigned *listen_of;/* which listener of conf each belongs to */
+    const bool *listen_is_shared; /* true: not steered (inherited), hand over by client address */
+    size_t n_listen;
+    int master_fd;            /* channel to the master */
+    int mesh_fd;              /* where others hand connections to us */
+    const int *mesh_fds;      /* n_slots: where to hand connections of slot s */
+    int journal_fd;           /* -1: none */
+    struct directory **directories; /* by conf->domains[].index; NULL: none configured or missing. Owned by the worker from now on */
+    struct worker_counters *counters;
+};
+
+/* The life of a worker process, sandbox included. Returns the exit code: 0 after a drain, 1 after an error that was logged. */
+int worker_run(const struct worker_setup *setup);
