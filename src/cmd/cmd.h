@@ -1,0 +1,22 @@
+/*
+ * cmd: the subcommands of the one program `postern`.
+ *
+ * Each subcommand is one file that exports one `struct command`; postern.c holds the table. A subcommand gets what stands behind its
+ * name, its own name as argv[0], and returns the exit code of the process.
+ */
+#pragma once
+
+enum { EXIT_USAGE = 64 }; /* sysexits.h: wrong use of the command line */
+
+struct command {
+    const char *name;
+    const char *synopsis; /* "[-c FILE] [--json]": what stands behind the name */
+    const char *help;     /* one line, lower case, no full stop */
+    int (*run)(int argc, char **argv);
+};
+
+extern const struct command command_run;
+extern const struct command command_check;
+extern const struct command command_recipients;
+extern const struct command command_status;
+extern const struct command command_reload;
