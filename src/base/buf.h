@@ -46,7 +46,7 @@ int buf_put(struct buf *b, const void *data, size_t len);
 int buf_puts(struct buf *b, struct str s);
 int buf_putc(struct buf *b, char c);
 int buf_putf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int buf_vputf(struct buf *b, const char *format, va_list args);
+int buf_vputf(struct buf *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
 /* Drops the first `len` bytes (moves the rest to the front). */
 void buf_consume(struct buf *b, size_t len);
