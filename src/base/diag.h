@@ -5,8 +5,8 @@
  *         hostnam mx.example.com
  *         ^
  *
- * A list gathers up to DIAG_MAX errors (then one line says that there are more) and any warnings within the same
- * bound; the reader of the file prints them in the end. Lines and columns count from 1; columns count bytes.
+ * A list gathers up to DIAG_MAX errors and as many warnings (then one line says that there are more); the reader of the
+ * file prints them in the end. Lines and columns count from 1; columns count bytes.
  */
 #pragma once
 
