@@ -1,0 +1,187 @@
+/*
+ * Which sockets does the service listen on, and which client goes to which of them?
+ *
+ * Sockets belong to the master for its life. A slot whose worker is being replaced, or whose generation is being changed, keeps its
+ * sockets, and connections wait in the kernel. When `workers` grows, sockets are added to a live SO_REUSEPORT group: the kernel would send
+ * clients there the moment they listen, while nobody accepts yet and the new configuration may still fail. So before that the group is given a
+ * steering program for the old number of slots, and only sockets_commit() gives it the new one (or takes it away again on a PROXY listener, where
+ * the client's address is not the balancer's and the kernel should spread). Prepared sockets are closed from the end, because the
+ * kernel fills a hole in the group with its last member.
+ *
+ * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be reset.
+ */
+#include "cmd/sockets.h"
+
+#include "net/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool endpoint_eq(const struct endpoint *a, const struct endpoint *b) {
+    return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
+
+static struct listening *find(const struct sockets *sockets, const struct endpoint *at) {
+    for (size_t i = 0; i < sockets->n; i++)
+        if (endpoint_eq(&sockets->at[i]->at, at))
+            return sockets->at[i];
+    return NULL;
+}
+
+const struct listening *sockets_find(const struct sockets *sockets, const struct endpoint *at) {
+    return find(sockets, at);
+}
+
+static struct listening *add(struct sockets *sockets, const struct endpoint *at) {
+    struct listening **grown = realloc(sockets->at, (sockets->n + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return NULL;
+    sockets->at = grown;
+    struct listening *listening = calloc(1, sizeof(*listening));
+    if (listening == NULL)
+        return NULL;
+    listening->at = *at;
+    grown[sockets->n++] = listening;
+    return listening;
+}
+
+static void close_from(struct listening *listening, unsigned first) {
+    while (listening->n > first)
+        close(listening->fds[--listening->n]);
+}
+
+static void drop(struct sockets *sockets, size_t i) {
+    close_from(sockets->at[i], 0);
+    free(sockets->at[i]);
+    sockets->at[i] = sockets->at[--sockets->n];
+}
+
+static bool is_listening_tcp(int fd, struct endpoint *ret_at) {
+    int on = 0;
+    socklen_t len = sizeof(on);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) != 0 || !on)
+        return false;
+    struct sockaddr_storage name;
+    len = sizeof(name);
+    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 || (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+        return false;
+    *ret_at = endpoint_from_sockaddr(&name);
+    return true;
+}
+
+int sockets_inherit(struct sockets *sockets, int first, int n) {
+    int taken = 0;
+    for (int fd = first; fd < first + n; fd++) {
+        struct endpoint at;
+        if (!is_listening_tcp(fd, &at) || find(sockets, &at) != NULL) {
+            close(fd);
+            continue;
+        }
+        struct listening *listening = add(sockets, &at);
+        if (listening == NULL)
+            return -ENOMEM;
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        listening->is_inherited = true;
+        listening->fds[0] = fd;
+        listening->n = listening->n_committed = 1;
+        taken++;
+    }
+    return taken;
+}
+
+static bool is_steered(const struct conf_listener *listener) {
+    return listener->proxy_from.n == 0;
+}
+
+/* More sockets for a listener that is already served: see above. */
+static int grow(struct listening *listening, unsigned n_slots) {
+    int r = listen_steer(listening->fds[0], listening->at.ip.family, listening->n);
+    if (r == 0)
+        r = listen_open(&listening->at, n_slots - listening->n, false, listening->fds + listening->n);
+    if (r == 0)
+        listening->n = n_slots;
+    return r;
+}
+
+static int prepare(struct sockets *sockets, const struct conf_listener *listener, unsigned n_slots) {
+    struct listening *listening = find(sockets, &listener->at);
+    if (listening != NULL)
+        return listening->is_inherited || listening->n >= n_slots ? 0 : grow(listening, n_slots);
+    listening = add(sockets, &listener->at);
+    if (listening == NULL)
+        return -ENOMEM;
+    int r = listen_open(&listening->at, n_slots, is_steered(listener), listening->fds);
+    if (r == 0)
+        listening->n = n_slots;
+    return r;
+}
+
+int sockets_prepare(struct sockets *sockets, const struct conf *conf, unsigned n_slots, struct endpoint *ret_at) {
+    for (size_t i = 0; i < conf->n_listeners; i++) {
+        int r = prepare(sockets, &conf->listeners[i], n_slots);
+        if (r != 0) {
+            *ret_at = conf->listeners[i].at;
+            sockets_rollback(sockets);
+            return r;
+        }
+    }
+    return 0;
+}
+
+void sockets_rollback(struct sockets *sockets) {
+    for (size_t i = sockets->n; i-- > 0;) {
+        struct listening *listening = sockets->at[i];
+        close_from(listening, listening->n_committed);
+        if (listening->n == 0)
+            drop(sockets, i);
+    }
+}
+
+/* Without a program the kernel spreads by a hash of both addresses and ports. */
+static int unsteer(int fd) {
+    int none = 0;
+    if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none)) == 0 || errno == ENOENT || errno == EINVAL)
+        return 0;
+    return -errno;
+}
+
+static const struct conf_listener *listener_at(const struct conf *conf, const struct endpoint *at) {
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        if (endpoint_eq(&conf->listeners[i].at, at))
+            return &conf->listeners[i];
+    return NULL;
+}
+
+int sockets_commit(struct sockets *sockets, const struct conf *conf, unsigned n_slots) {
+    int first = 0;
+    for (size_t i = sockets->n; i-- > 0;) {
+        struct listening *listening = sockets->at[i];
+        const struct conf_listener *listener = listener_at(conf, &listening->at);
+        if (listener == NULL) {
+            drop(sockets, i);
+            continue;
+        }
+        listening->n_committed = listening->n;
+        if (listening->is_inherited)
+            continue;
+        int r = 0;
+        if (!is_steered(listener))
+            r = unsteer(listening->fds[0]);
+        else if (n_slots > 1)
+            r = listen_steer(listening->fds[0], listening->at.ip.family, n_slots);
+        if (first == 0)
+            first = r;
+    }
+    sockets->n_slots = n_slots;
+    return first;
+}
+
+void sockets_close(struct sockets *sockets) {
+    while (sockets->n > 0)
+        drop(sockets, sockets->n - 1);
+    free(sockets->at);
+    *sockets = (struct sockets){ 0 };
+}
