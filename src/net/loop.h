@@ -36,8 +36,14 @@ int watch_start(struct loop *loop, struct watch *watch, int fd, uint32_t events,
 /* Asks for other events; no system call when nothing changes. Returns 0 or -errno. */
 int watch_change(struct loop *loop, struct watch *watch, uint32_t events);
 
-/* No callback comes after this, not even for events of the turn that is running. Stopping a stopped watch does nothing. */
+/*
+ * No callback comes after this, not even for events of the turn that is running. Stopping a stopped (or all-zero) watch
+ * does nothing.
+ */
 void watch_stop(struct loop *loop, struct watch *watch);
+
+/* Stops the watch and closes its descriptor: one system call less than to stop and to close. */
+void watch_close(struct loop *loop, struct watch *watch);
 
 /* ---- timers */
 
@@ -54,7 +60,10 @@ struct timer {
     uint32_t heap_pos; /* 1-based; 0: not in the heap */
 };
 
-/* Sets or moves the timer. A time in the past is due in the next turn. Returns 0 or -ENOMEM. */
+/*
+ * Sets or moves the timer. A time in the past is due in the next turn; set inside a timer's callback, at the next
+ * millisecond at the earliest (a timer that sets itself anew cannot hold up a turn). Returns 0 or -ENOMEM.
+ */
 int timer_set(struct loop *loop, struct timer *timer, uint64_t at_ms, timer_fn *on_time);
 void timer_cancel(struct loop *loop, struct timer *timer);
 
@@ -62,7 +71,7 @@ static inline bool timer_is_set(const struct timer *timer) {
     return timer->at_ms != 0;
 }
 
-/* ---- tasks: run once, before the loop waits again (law 1) */
+/* ---- tasks: run once, before the loop waits again (law 1); those that tasks start run in the next turn */
 
 typedef void task_fn(struct task *task);
 
@@ -83,14 +92,18 @@ void loop_free(struct loop *loop);
 /* The time of this turn, in ms of clock_ms(). */
 uint64_t loop_now(const struct loop *loop);
 
-/* Frees `memory` with free() at the end of the turn (law 3). Needs no memory of its own: the first 16 bytes are used as a link. */
+/*
+ * Frees `memory` with free() at the end of the turn (law 3). Needs no memory of its own: the first sizeof(void *) bytes
+ * are used as a link, the rest stays readable until then.
+ */
 void loop_free_later(struct loop *loop, void *memory);
 
 /* Called at the end of every turn, before the loop waits: flush logs, journals. At most 4. */
 void loop_on_turn_end(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 /*
- * Signals arrive as a callback on the loop (signalfd); the caller has nothing to block itself. Returns 0 or -errno.
+ * Signals arrive as a callback on the loop (signalfd); the caller has nothing to block itself. loop_free() gives them
+ * back their former way. At most 16. Returns 0 or -errno.
  */
 int loop_on_signal(struct loop *loop, int signo, void (*fn)(int signo, void *arg), void *arg);
 
@@ -103,3 +116,17 @@ int loop_turn(struct loop *loop, int max_wait_ms);
 
 /* Tests: from now on the loop's clock is what loop_set_time() says, and loop_turn() does not wait. */
 void loop_set_time(struct loop *loop, uint64_t now_ms);
+
+/* ---- memory that the streams and channels of one loop share, so that an idle one owns none */
+
+enum { LOOP_SCRATCH = 65536, LOOP_BLOCK = 4096, LOOP_BLOCKS_KEPT = 64 };
+
+/* LOOP_SCRATCH bytes to read into. What stands there is valid until the callback that was given it returns. */
+char *loop_scratch(struct loop *loop);
+
+/* A block of LOOP_BLOCK bytes from malloc(), NULL when memory is out. Give it back, realloc() or free() it. */
+void *loop_block_take(struct loop *loop);
+void loop_block_give(struct loop *loop, void *take_block);
+
+/* A number that none of the last millions of calls returned: tells a thing from another later in the same place. */
+uint32_t loop_serial(struct loop *loop);
