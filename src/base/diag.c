@@ -89,7 +89,8 @@ static void tell(struct diag_list *list, unsigned nth, const struct diag_source 
         return;
     }
     struct place place = find_place(source->text, at);
-    buf_putf(&list->text, "%s:%zu:%zu: %s: ", source->path, place.number, place.column, kind);
+    buf_putf(&list->text, "%s:%zu:%zu: %s: ", source->path, source->lines_before + place.number,
+             place.column, kind);
     buf_vputf(&list->text, format, args);
     buf_putc(&list->text, '\n');
     put_line(&list->text, place);

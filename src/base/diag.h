@@ -16,7 +16,8 @@ enum { DIAG_MAX = 20 };
 
 struct diag_source {
     const char *path;
-    struct str text; /* the whole file */
+    struct str text; /* the whole file, or the part of it that a reader of large files holds */
+    size_t lines_before; /* of the file, in front of `text` */
 };
 
 struct diag_list {
