@@ -1,0 +1,158 @@
+/*
+ * record: one decision as one line of JSON.
+ *
+ * A record is written once for every recipient, so it is written by hand: straight into the journal's buffer, in runs of
+ * bytes that need no escape, without a tree of values in between. The first member that finds no room makes the record
+ * fail for good, and record_end() takes all of it back: the journal holds whole lines or none.
+ *
+ * Strings are whatever a client sent. What is not UTF-8 by RFC 3629 (overlong forms and surrogates included) becomes
+ * U+FFFD, one for each byte, so that every reader of JSON takes the line. DEL and the C1 controls are valid JSON and stay.
+ *
+ * Rejected: jansson (an allocation for each member, some 20 times slower), printf().
+ */
+#include "journal/record.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+
+/* What a byte is within a JSON string (RFC 8259 section 7). */
+enum byte_class { PLAIN, ESCAPE, MULTIBYTE };
+
+static enum byte_class classify(unsigned char byte) {
+    if (byte >= 0x80)
+        return MULTIBYTE;
+    return byte < ' ' || byte == '"' || byte == '\\' ? ESCAPE : PLAIN;
+}
+
+static void put(struct record *r, const char *data, size_t len) {
+    if (!r->has_failed && buf_put(r->out, data, len) < 0)
+        r->has_failed = true;
+}
+
+static void put_escape(struct record *r, unsigned char byte) {
+    static const char hex[] = "0123456789abcdef";
+    static const char letters[32] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
+    char letter = byte < ' ' ? letters[byte] : (char)byte;
+    if (letter)
+        put(r, (const char[]){ '\\', letter }, 2);
+    else
+        put(r, (const char[]){ '\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15] }, 6);
+}
+
+/* The length of the UTF-8 character at the front of `s`, or 0 (RFC 3629 section 4). */
+static size_t utf8_len(const unsigned char *at, size_t len) {
+    unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
+    size_t n = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    if (at[0] < 0xc2 || at[0] > 0xf4 || n > len)
+        return 0;
+    if (at[0] == 0xe0)
+        low = 0xa0;
+    else if (at[0] == 0xf0)
+        low = 0x90;
+    else if (at[0] == 0xed)
+        high = 0x9f;
+    else if (at[0] == 0xf4)
+        high = 0x8f;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return n;
+}
+
+static void put_escaped(struct record *r, struct str s) {
+    const unsigned char *bytes = (const unsigned char *)s.at;
+    size_t from = 0, i = 0;
+    while (i < s.len) {
+        enum byte_class class = classify(bytes[i]);
+        size_t len = class == MULTIBYTE ? utf8_len(bytes + i, s.len - i) : class == PLAIN;
+        if (len > 0) {
+            i += len;
+            continue;
+        }
+        if (i > from)
+            put(r, s.at + from, i - from);
+        if (class == ESCAPE)
+            put_escape(r, bytes[i]);
+        else
+            put(r, "\xef\xbf\xbd", 3);
+        from = ++i;
+    }
+    if (i > from)
+        put(r, s.at + from, i - from);
+}
+
+/* The comma that is due, and the name. */
+static void put_name(struct record *r, const char *name) {
+    if (r->has_member)
+        put(r, ",", 1);
+    r->has_member = true;
+    if (!name)
+        return;
+    put(r, "\"", 1);
+    put_escaped(r, str_of(name)); /* names of tables and zones come from the configuration */
+    put(r, "\":", 2);
+}
+
+void record_begin(struct record *r, struct buf *out) {
+    *r = (struct record){ .out = out, .start = out->len };
+    put(r, "{", 1);
+}
+
+void record_str(struct record *r, const char *name, struct str value) {
+    if (!value.at || r->has_failed)
+        return;
+    put_name(r, name);
+    put(r, "\"", 1);
+    put_escaped(r, value);
+    put(r, "\"", 1);
+}
+
+void record_u64(struct record *r, const char *name, uint64_t value) {
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    put_name(r, name);
+    put(r, digits + at, sizeof(digits) - at);
+}
+
+void record_bool(struct record *r, const char *name, bool value) {
+    put_name(r, name);
+    put(r, value ? "true" : "false", value ? 4 : 5);
+}
+
+void record_time(struct record *r, const char *name, uint64_t wall_ms) {
+    char text[CLOCK_RFC3339_MAX];
+    record_str(r, name, str_of(clock_format_rfc3339(wall_ms, text)));
+}
+
+void record_ip(struct record *r, const char *name, const struct ip *ip) {
+    char text[IP_TEXT_MAX];
+    if (ip->family != IP_NONE)
+        record_str(r, name, str_of(ip_format(ip, text)));
+}
+
+void record_open(struct record *r, const char *name, char bracket) {
+    put_name(r, name);
+    put(r, &bracket, 1);
+    r->has_member = false;
+}
+
+void record_close(struct record *r, char bracket) {
+    put(r, &bracket, 1);
+    r->has_member = true;
+}
+
+int record_end(struct record *r) {
+    put(r, "}\n", 2);
+    if (!r->has_failed)
+        return 0;
+    r->out->len = r->start;
+    return -ENOBUFS;
+}
