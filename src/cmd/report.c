@@ -1,0 +1,308 @@
+/*
+ * How is the service doing? In words, in JSON, and as one line for monitoring.
+ *
+ * Monitoring wakes people, so the two levels are kept apart by what mail feels: critical when a sender is deferred now (no worker, a server group with
+ * every server down), warning when somebody should look before that happens. The master judges, not the subcommand, so that all who
+ * ask over the control socket get the same judgement.
+ */
+#include "cmd/report.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+
+struct total {
+    const char *name;
+    uint64_t value;
+};
+
+enum { N_TOTALS = 13 };
+
+static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
+    const struct total list[N_TOTALS] = {
+        { "sessions_now", t->sessions_now }, { "sessions", t->sessions }, { "messages", t->messages },
+        { "recipients_passed", t->recipients_passed }, { "refused", t->refused }, { "deferred", t->deferred },
+        { "unknown", t->unknown }, { "relay_denied", t->relay_denied }, { "evicted", t->evicted }, { "too_many", t->too_many },
+        { "handed_over", t->handed_over }, { "early_talkers", t->early_talkers }, { "journal_lost", t->journal_lost },
+    };
+    memcpy(out, list, sizeof(list));
+}
+
+/* "3d 4h", "5m 12s", "8s": the two largest units are all a reader wants. */
+static char *format_age(uint64_t ms, char out[32]) {
+    static const struct { unsigned seconds; char name; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+    uint64_t s = ms / 1000;
+    unsigned i = 0;
+    while (i < 3 && s < units[i].seconds)
+        i++;
+    struct buf b = { .at = out, .cap = 32, .max = 31 };
+    buf_putf(&b, "%" PRIu64 "%c", s / units[i].seconds, units[i].name);
+    if (i < 3)
+        buf_putf(&b, " %" PRIu64 "%c", s % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
+    out[b.len] = '\0';
+    return out;
+}
+
+static const char *directory_state_name(enum report_directory_state state) {
+    switch (state) {
+    case REPORT_DIRECTORY_FINE:
+        return "ok";
+    case REPORT_DIRECTORY_MISSING:
+        return "missing";
+    case REPORT_DIRECTORY_OLD:
+        return "too old";
+    case REPORT_DIRECTORY_NONE:
+        return "none";
+    }
+    return "unknown";
+}
+
+/* ---- for people */
+
+static int text_head(const struct report *report, struct buf *out) {
+    char when[CLOCK_RFC3339_MAX], age[32];
+    int r = buf_putf(out, "postern %s, up %s%s\n", report->version, format_age(report->now_ms - report->started_ms, age),
+                     report->is_stopping ? ", draining" : "");
+    if (r == 0)
+        r = buf_putf(out, "configuration %s, loaded %s\n", report->conf_path, clock_format_rfc3339(report->loaded_ms, when));
+    if (r == 0 && report->last_reload != NULL)
+        r = buf_putf(out, "last reload %s: %s\n", clock_format_rfc3339(report->last_reload_ms, when), report->last_reload);
+    if (r == 0 && report->death_age_ms > 0)
+        r = buf_putf(out, "workers that died %" PRIu64 ", the last one %s ago\n", report->worker_deaths,
+                     format_age(report->death_age_ms, age));
+    return r;
+}
+
+static int text_workers(const struct report *report, struct buf *out) {
+    int r = buf_putf(out, "\n%-6s %-8s %-8s %-9s %-12s %s\n", "slot", "pid", "process", "state", "up", "sessions");
+    for (size_t i = 0; i < report->n_workers && r == 0; i++) {
+        const struct report_worker *w = &report->workers[i];
+        char age[32];
+        r = buf_putf(out, "%-6u %-8d %-8u %-9s %-12s %" PRIu64 "\n", w->slot, w->pid, w->process, w->state, format_age(w->age_ms, age),
+                     w->sessions);
+    }
+    return r;
+}
+
+static int text_servers(const struct report *report, struct buf *out) {
+    int r = buf_putf(out, "\n%-16s %-28s %-6s %-12s %s\n", "servers", "address", "state", "connections", "waiting");
+    for (size_t i = 0; i < report->n_servers && r == 0; i++) {
+        const struct report_server *s = &report->servers[i];
+        r = buf_putf(out, "%-16s %-28s %-6s %-12" PRIu64 " %" PRIu64 "\n", s->group, s->address, s->is_down ? "down" : "up", s->connections,
+                     s->waiting);
+    }
+    return r;
+}
+
+static int text_directories(const struct report *report, struct buf *out) {
+    int r = buf_putf(out, "\n%-32s %-8s %-10s %s\n", "directory", "state", "addresses", "age");
+    for (size_t i = 0; i < report->n_directories && r == 0; i++) {
+        const struct report_directory *d = &report->directories[i];
+        char age[32] = "-";
+        if (d->state == REPORT_DIRECTORY_FINE || d->state == REPORT_DIRECTORY_OLD)
+            format_age(d->age_ms, age);
+        r = buf_putf(out, "%-32s %-8s %-10" PRIu64 " %s%s\n", d->domain, directory_state_name(d->state), d->count, age,
+                     d->is_broken ? " (the file there now cannot be read)" : "");
+    }
+    return r;
+}
+
+static int text_totals(const struct report *report, struct buf *out) {
+    struct total totals[N_TOTALS];
+    list_totals(&report->totals, totals);
+    int r = buf_putc(out, '\n');
+    for (unsigned i = 0; i < N_TOTALS && r == 0; i++)
+        r = buf_putf(out, "%-18s %" PRIu64 "\n", totals[i].name, totals[i].value);
+    return r;
+}
+
+int report_text(const struct report *report, struct buf *out) {
+    static int (*const parts[])(const struct report *, struct buf *) = {
+        text_head, text_workers, text_servers, text_directories, text_totals,
+    };
+    int r = 0;
+    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
+        r = parts[i](report, out);
+    return r;
+}
+
+/* ---- for programs */
+
+static int put_string(struct buf *out, const char *text) {
+    int r = buf_putc(out, '"');
+    for (; *text != '\0' && r == 0; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            r = buf_putf(out, "\\%c", c);
+        else if (c < 32 || c == 127)
+            r = buf_putf(out, "\\u%04x", c);
+        else
+            r = buf_putc(out, (char)c);
+    }
+    return r == 0 ? buf_putc(out, '"') : r;
+}
+
+static int put_member(struct buf *out, const char *name, const char *text) {
+    int r = buf_putf(out, "\"%s\":", name);
+    if (r == 0)
+        r = text == NULL ? buf_puts(out, STR("null")) : put_string(out, text);
+    return r == 0 ? buf_putc(out, ',') : r;
+}
+
+static int put_time(struct buf *out, const char *name, uint64_t wall_ms) {
+    char when[CLOCK_RFC3339_MAX];
+    return buf_putf(out, "\"%s\":\"%s\",", name, clock_format_rfc3339(wall_ms, when));
+}
+
+static const char *yes_no(bool is) {
+    return is ? "true" : "false";
+}
+
+static int json_head(const struct report *report, struct buf *out) {
+    int r = buf_putc(out, '{');
+    r = r == 0 ? put_member(out, "version", report->version) : r;
+    r = r == 0 ? put_member(out, "configuration", report->conf_path) : r;
+    r = r == 0 ? put_time(out, "started", report->started_ms) : r;
+    r = r == 0 ? put_time(out, "loaded", report->loaded_ms) : r;
+    r = r == 0 ? put_member(out, "last_reload", report->last_reload) : r;
+    return r == 0 ? buf_putf(out, "\"last_reload_failed\":%s,\"draining\":%s,\"uptime_ms\":%" PRIu64 ",\"worker_deaths\":%" PRIu64 ",",
+                             yes_no(report->last_reload_failed), yes_no(report->is_stopping), report->now_ms - report->started_ms,
+                             report->worker_deaths) : r;
+}
+
+static int json_workers(const struct report *report, struct buf *out) {
+    int r = buf_puts(out, STR("\"workers\":["));
+    for (size_t i = 0; i < report->n_workers && r == 0; i++) {
+        const struct report_worker *w = &report->workers[i];
+        r = buf_putf(out, "%s{\"slot\":%u,\"pid\":%d,\"process\":%u,\"state\":\"%s\",\"uptime_ms\":%" PRIu64 ",\"sessions\":%" PRIu64 "}",
+                     i > 0 ? "," : "", w->slot, w->pid, w->process, w->state, w->age_ms, w->sessions);
+    }
+    return r == 0 ? buf_puts(out, STR("],")) : r;
+}
+
+static int json_servers(const struct report *report, struct buf *out) {
+    int r = buf_puts(out, STR("\"servers\":["));
+    for (size_t i = 0; i < report->n_servers && r == 0; i++) {
+        const struct report_server *s = &report->servers[i];
+        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
+        r = r == 0 ? put_member(out, "group", s->group) : r;
+        r = r == 0 ? put_member(out, "address", s->address) : r;
+        r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"waiting\":%" PRIu64 "}", yes_no(s->is_down), s->connections,
+                              s->waiting) : r;
+    }
+    return r == 0 ? buf_puts(out, STR("],")) : r;
+}
+
+static int json_directories(const struct report *report, struct buf *out) {
+    int r = buf_puts(out, STR("\"directories\":["));
+    for (size_t i = 0; i < report->n_directories && r == 0; i++) {
+        const struct report_directory *d = &report->directories[i];
+        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
+        r = r == 0 ? put_member(out, "domain", d->domain) : r;
+        r = r == 0 ? put_member(out, "state", directory_state_name(d->state)) : r;
+        r = r == 0 ? buf_putf(out, "\"broken\":%s,\"addresses\":%" PRIu64 ",\"age_ms\":%" PRIu64 "}", yes_no(d->is_broken), d->count,
+                              d->age_ms) : r;
+    }
+    return r == 0 ? buf_puts(out, STR("],")) : r;
+}
+
+static int json_totals(const struct report *report, struct buf *out) {
+    struct total totals[N_TOTALS];
+    list_totals(&report->totals, totals);
+    int r = buf_puts(out, STR("\"totals\":{"));
+    for (unsigned i = 0; i < N_TOTALS && r == 0; i++)
+        r = buf_putf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", totals[i].name, totals[i].value);
+    return r == 0 ? buf_puts(out, STR("}}\n")) : r;
+}
+
+int report_json(const struct report *report, struct buf *out) {
+    static int (*const parts[])(const struct report *, struct buf *) = {
+        json_head, json_workers, json_servers, json_directories, json_totals,
+    };
+    int r = 0;
+    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
+        r = parts[i](report, out);
+    return r;
+}
+
+/* ---- for monitoring */
+
+struct finding {
+    struct buf *out;
+    enum report_health worst;
+    enum report_health level; /* what is being written now */
+    int r;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void found(struct finding *finding, const char *format, ...) {
+    va_list args;
+    if (finding->r == 0 && finding->worst != REPORT_OK)
+        finding->r = buf_puts(finding->out, STR("; "));
+    if (finding->level > finding->worst)
+        finding->worst = finding->level;
+    va_start(args, format);
+    if (finding->r == 0)
+        finding->r = buf_vputf(finding->out, format, args);
+    va_end(args);
+}
+
+static unsigned count_ready(const struct report *report) {
+    unsigned n = 0;
+    for (size_t i = 0; i < report->n_workers; i++)
+        n += strcmp(report->workers[i].state, "ready") == 0;
+    return n;
+}
+
+static void find_dead_groups(const struct report *report, struct finding *finding) {
+    for (size_t i = 0; i < report->n_servers;) {
+        size_t first = i;
+        bool any_is_up = false;
+        for (; i < report->n_servers && strcmp(report->servers[i].group, report->servers[first].group) == 0; i++)
+            any_is_up |= !report->servers[i].is_down;
+        if (!any_is_up)
+            found(finding, "all servers of %s are down", report->servers[first].group);
+    }
+}
+
+/* Many of one kind are one remark with the first one's name: the line is read on a telephone. */
+static void find_directories(const struct report *report, struct finding *finding, enum report_directory_state state, const char *what) {
+    const char *first = NULL;
+    unsigned n = 0;
+    for (size_t i = 0; i < report->n_directories; i++)
+        if (report->directories[i].state == state && n++ == 0)
+            first = report->directories[i].domain;
+    if (n == 1)
+        found(finding, "the directory of %s is %s", first, what);
+    else if (n > 1)
+        found(finding, "the directories of %s and %u more are %s", first, n - 1, what);
+}
+
+static void find_warnings(const struct report *report, struct finding *finding) {
+    if (report->death_age_ms > 0 && report->death_age_ms < REPORT_DEATH_RECENT_MS)
+        found(finding, "a worker died in the last 5 minutes");
+    for (size_t i = 0; i < report->n_servers; i++)
+        if (report->servers[i].is_down)
+            found(finding, "server %s is down", report->servers[i].address);
+    find_directories(report, finding, REPORT_DIRECTORY_MISSING, "missing");
+    find_directories(report, finding, REPORT_DIRECTORY_OLD, "too old");
+    if (report->last_reload_failed)
+        found(finding, "the last reload failed");
+    if (report->totals.journal_lost > 0)
+        found(finding, "%" PRIu64 " journal lines were lost", report->totals.journal_lost);
+}
+
+int report_check(const struct report *report, struct buf *out, enum report_health *ret_health) {
+    struct finding finding = { .out = out, .worst = REPORT_OK, .level = REPORT_CRITICAL };
+    unsigned ready = count_ready(report);
+    if (ready == 0)
+        found(&finding, report->is_stopping ? "stopping" : "no worker is ready");
+    find_dead_groups(report, &finding);
+    finding.level = REPORT_WARNING;
+    find_warnings(report, &finding);
+    if (finding.worst == REPORT_OK)
+        finding.r = buf_putf(out, "%u workers, %" PRIu64 " sessions, %zu servers, %zu directories", ready, report->totals.sessions_now,
+                             report->n_servers, report->n_directories);
+    *ret_health = finding.worst;
+    return finding.r;
+}

@@ -1,0 +1,65 @@
+/*
+ * report: the state of the service at one moment, and how it is told to people, programs and monitoring.
+ *
+ * The master fills a struct report (summary.c); writing it is pure. Times are wall clock, ages in ms.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+enum report_health { REPORT_OK, REPORT_WARNING, REPORT_CRITICAL, REPORT_UNKNOWN }; /* exit codes of monitoring plugins */
+
+struct report_worker {
+    unsigned slot, process;
+    int pid; /* 0: none runs */
+    uint64_t age_ms, sessions;
+    const char *state; /* "ready", "starting", "ending", "waiting" (to be started again) */
+};
+
+struct report_server {
+    const char *group;
+    const char *address;
+    uint64_t connections, waiting;
+    bool is_down;
+};
+
+enum report_directory_state { REPORT_DIRECTORY_FINE, REPORT_DIRECTORY_MISSING, REPORT_DIRECTORY_OLD, REPORT_DIRECTORY_NONE };
+
+struct report_directory {
+    const char *domain;
+    enum report_directory_state state;
+    bool is_broken; /* the file that lies there is not the one in use, because it cannot be read */
+    uint64_t count, age_ms;
+};
+
+struct report_totals {
+    uint64_t sessions_now, sessions, messages, recipients_passed, refused, deferred, relay_denied, unknown;
+    uint64_t evicted, too_many, handed_over, early_talkers, journal_lost;
+};
+
+struct report {
+    const char *version, *conf_path;
+    uint64_t now_ms, started_ms, loaded_ms; /* wall clock */
+    bool is_stopping;
+    const char *last_reload; /* NULL: none so far */
+    uint64_t last_reload_ms;
+    bool last_reload_failed;
+    uint64_t worker_deaths;    /* unplanned, since the start */
+    uint64_t death_age_ms;     /* since the last of them; 0: none */
+    struct report_totals totals;
+    const struct report_worker *workers;
+    size_t n_workers;
+    const struct report_server *servers; /* those of a group stand together */
+    size_t n_servers;
+    const struct report_directory *directories;
+    size_t n_directories;
+};
+
+enum { REPORT_DEATH_RECENT_MS = 300000 };
+
+/* Each returns 0, -ENOBUFS or -ENOMEM. */
+int report_text(const struct report *report, struct buf *out);
+int report_json(const struct report *report, struct buf *out);
+
+/* One line without its end: what is wrong, worst first, or what is well. */
+int report_check(const struct report *report, struct buf *out, enum report_health *ret_health);
