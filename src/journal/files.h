@@ -1,7 +1,8 @@
 /*
  * files: the master's side of the journal: opens, rotates, compresses, expires.
  *
- * PATH/postern-YYYYMMDD-HHMMSS-PROCESS.jsonl, one a worker process; closed ones become .jsonl.zst (libzstd, in a child of low priority) and are removed after keep_days. Names sort by time.
+ * PATH/postern-YYYYMMDD-HHMMSS-PROCESS.jsonl (UTC), one a worker process; closed ones become .jsonl.zst (libzstd, in a
+ * child of low priority) and are removed after keep_days. Names sort by time. Files of other names are left alone.
  */
 #pragma once
 
@@ -9,14 +10,24 @@
 
 #include <stdint.h>
 
-/* Creates and opens a journal file for a worker process (mode 0640), returns the descriptor or -errno; its path goes to `ret_path`. */
+/*
+ * Creates and opens a journal file for a worker process (mode 0640). Returns the descriptor or -errno; its path goes to
+ * `ret_path` (a NUL stands behind it). The name may lie some seconds ahead of `wall_ms` when that one is taken.
+ */
 int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, struct buf *ret_path);
 
-/* True when the file behind `path` is larger than `max_size`, or was begun on an earlier UTC day than `wall_ms`. */
+/*
+ * True when the file behind `path` is larger than `max_size` bytes (0: any size is fine), was begun on an earlier UTC day
+ * than `wall_ms`, or is gone.
+ */
 bool journal_files_is_due(const char *path, uint64_t max_size, uint64_t wall_ms);
 
 /* Compresses PATH to PATH.zst (written beside, synced, renamed) and removes PATH. Blocks: for a child process. Returns 0 or -errno. */
 int journal_files_compress(const char *path);
 
-/* Compresses every .jsonl in `dir` that is not in `in_use` (n paths), and removes files older than keep_days. Blocks: for a child process. Returns 0 or the first -errno. */
+/*
+ * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun before `wall_ms`, and removes files of
+ * days more than keep_days ago (0: none). Take the time before the list. Goes on after an error. Blocks: for a child
+ * process. Returns 0 or the first -errno.
+ */
 int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, unsigned keep_days, uint64_t wall_ms);

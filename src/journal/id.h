@@ -1,8 +1,9 @@
 /*
  * id: names for sessions that are unique over hosts, workers and restarts, and sort by time.
  *
- * 14 characters of lower-case base32hex (0-9a-v) = 70 bits: 42 of wall-clock ms, 8 of host number, 8 of process number (counted up by the master at each start of a process), 12 of
- * counter. The n-th decision of a session is ID.n, which replies show.
+ * 14 characters of lower-case base32hex (0-9a-v) = 70 bits: 42 of wall-clock ms, 8 of host number, 8 of process number
+ * (counted up by the master at each start of a process), 12 of counter. The n-th decision of a session is ID.n, which
+ * replies show.
  */
 #pragma once
 
@@ -12,12 +13,12 @@ enum { ID_LEN = 14 };
 
 struct id_source {
     uint8_t host, process;
-    uint16_t counter;
+    uint16_t counter; /* of the next id in last_ms */
     uint64_t last_ms; /* never goes back: a wall clock set back, or 4096 ids within one ms, borrow from the future */
 };
 
 /* Writes the next id and a NUL. */
 void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]);
 
-/* The wall-clock ms inside an id. Returns 0 or -EINVAL. */
+/* The wall-clock ms inside an id, ID or ID.n. Returns 0 or -EINVAL. */
 int id_time(const char *id, uint64_t *ret_ms);

@@ -1,8 +1,9 @@
 /*
  * record: one decision as one line of JSON, written without allocation per field.
  *
- * A record is begun, gets members in any order, and is ended; strings are escaped for JSON (bytes that are not UTF-8 become U+FFFD). Members whose value is empty are left out, so a
- * line holds what was known. Field names are those of design section 11.
+ * A record is begun, gets members in any order, and is ended; strings are escaped for JSON (bytes that are not UTF-8 become
+ * U+FFFD). Members without a value (a NULL string, no address) are left out, so a line holds what was known; "" is a value.
+ * Field names are those of design section 11.
  */
 #pragma once
 
@@ -21,9 +22,11 @@ void record_str(struct record *r, const char *name, struct str value);      /* l
 void record_u64(struct record *r, const char *name, uint64_t value);
 void record_bool(struct record *r, const char *name, bool value);
 void record_time(struct record *r, const char *name, uint64_t wall_ms);     /* RFC 3339, UTC, ms */
-void record_ip(struct record *r, const char *name, const struct ip *ip);
+void record_ip(struct record *r, const char *name, const struct ip *ip);    /* left out when there is none */
+
 /* Opens and closes an object or array member; members inside an array have a NULL name. */
 void record_open(struct record *r, const char *name, char bracket); /* '{' or '[' */
 void record_close(struct record *r, char bracket);                  /* '}' or ']' */
+
 /* Ends the line with "}\n". Returns 0 or -ENOBUFS (the line was taken back whole). */
 int record_end(struct record *r);
