@@ -1,7 +1,8 @@
 /*
  * header: what a gateway reads from and writes in front of a message.
  *
- * The scanner looks at the canonical header as it streams by, byte for byte in any slices, and counts; it keeps one field name at most.
+ * The scanner looks at the canonical header as it streams by, in any slices, and counts; it keeps one field name at
+ * most.
  */
 #pragma once
 
@@ -12,7 +13,7 @@ enum { HEADER_RECEIVED_MAX = 100 }; /* RFC 5321 6.3 */
 
 struct header_scanner {
     uint8_t state;
-    uint8_t name_len;
+    uint8_t name_len;       /* saturates one past the room in `name` */
     char name[16];          /* start of the field name being read, lower case */
     uint32_t received;      /* Received fields so far */
     bool is_over;           /* the empty line was met, or a line that is no header field */
@@ -31,9 +32,13 @@ struct header_received {
     const char *tls_version; /* "" without TLS */
     const char *tls_cipher;
     struct str id;
-    struct str recipient;    /* empty when there are several */
+    struct str recipient;    /* without <>; empty when there are several */
     const char *date;        /* RFC 5322 */
 };
 
-/* Appends the folded field, ending in CRLF. Bytes that could break the syntax (control, parentheses, quotes in helo) are replaced by '?'. */
+/*
+ * Appends the folded field, ending in CRLF. Bytes that could break the syntax (control characters anywhere; specials,
+ * blanks and bytes above 126 in names) are replaced by '?'. Returns 0, -ENOBUFS or -ENOMEM; after an error `out` is as
+ * it was.
+ */
 int header_received_format(const struct header_received *r, struct buf *out);

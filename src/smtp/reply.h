@@ -1,8 +1,8 @@
 /*
  * reply: replies as values, ours to a client and a mailbox server's to us.
  *
- * A reply of ours is a code, an enhanced code (RFC 3463) and one line of text. Long texts are cut so that the line, CRLF included, has at most 512 bytes; control
- * characters and bytes above 126 become '?'.
+ * A reply of ours is a code, an enhanced code (RFC 3463) and one line of text. Long texts are cut so that the line,
+ * CRLF included, has at most 512 bytes (RFC 5321 4.5.3.1.5); control characters and bytes above 126 become '?'.
  */
 #pragma once
 
@@ -21,25 +21,28 @@ int smtp_reply_format(const struct smtp_reply *reply, struct buf *out);
 
 /* ---- what a server answers */
 
+/* A line with its line end; a text with its final NUL. */
 enum { SMTP_ANSWER_LINES_MAX = 128, SMTP_ANSWER_LINE_MAX = 2048, SMTP_ANSWER_TEXT_MAX = 400 };
 
 struct smtp_answer {
     unsigned code;      /* 0 until the first line was read */
     char enhanced[12];  /* "" if there is none, or its class does not fit the code */
-    char text[SMTP_ANSWER_TEXT_MAX]; /* the lines' texts without code and enhanced code, joined by "; ", cleaned and cut */
-    unsigned text_len;
+    char text[SMTP_ANSWER_TEXT_MAX]; /* the lines' texts without codes, joined by "; ", cleaned and cut */
+    unsigned text_len;  /* the final NUL not counted */
     unsigned lines;
 };
 
 enum smtp_answer_result {
     SMTP_ANSWER_MORE,     /* a line of a longer answer, or no whole line yet */
     SMTP_ANSWER_COMPLETE,
-    SMTP_ANSWER_NONSENSE, /* not an SMTP reply: no code, codes that differ, a line or an answer too long. The connection is of no more use */
+    SMTP_ANSWER_NONSENSE, /* not an SMTP reply: no code, codes that differ, a line or an answer too long. The connection
+                             is of no more use */
 };
 
 /*
- * Consumes at most one whole answer from `at[0..len)`; lines may end in CRLF or a bare LF. Call with a cleared struct for each answer, again with more bytes while it says MORE. on_line, when
- * not NULL, gets each line's text (EHLO keywords).
+ * Consumes at most one whole answer from `at[0..len)`; lines may end in CRLF or a bare LF. Call with a cleared struct
+ * for each answer, again with the bytes not yet consumed and more while it says MORE. on_line, when not NULL, gets each
+ * line's text as it came, uncleaned (EHLO keywords), and its index from 0.
  */
 enum smtp_answer_result smtp_answer_parse(struct smtp_answer *answer, const char *at, size_t len, size_t *ret_consumed,
                                           void (*on_line)(void *arg, unsigned index, struct str text), void *arg);
@@ -47,8 +50,9 @@ enum smtp_answer_result smtp_answer_parse(struct smtp_answer *answer, const char
 /* ---- EHLO */
 
 enum smtp_extension {
-    SMTP_EXT_SIZE = 1 << 0, SMTP_EXT_8BITMIME = 1 << 1, SMTP_EXT_SMTPUTF8 = 1 << 2, SMTP_EXT_DSN = 1 << 3, SMTP_EXT_PIPELINING = 1 << 4,
-    SMTP_EXT_CHUNKING = 1 << 5, SMTP_EXT_STARTTLS = 1 << 6, SMTP_EXT_ENHANCEDSTATUSCODES = 1 << 7, SMTP_EXT_XFORWARD = 1 << 8, SMTP_EXT_XCLIENT = 1 << 9,
+    SMTP_EXT_SIZE = 1 << 0, SMTP_EXT_8BITMIME = 1 << 1, SMTP_EXT_SMTPUTF8 = 1 << 2, SMTP_EXT_DSN = 1 << 3,
+    SMTP_EXT_PIPELINING = 1 << 4, SMTP_EXT_CHUNKING = 1 << 5, SMTP_EXT_STARTTLS = 1 << 6,
+    SMTP_EXT_ENHANCEDSTATUSCODES = 1 << 7, SMTP_EXT_XFORWARD = 1 << 8, SMTP_EXT_XCLIENT = 1 << 9,
     SMTP_EXT_LIMITS = 1 << 10,
 };
 
@@ -60,8 +64,8 @@ struct smtp_offer {
 };
 
 enum smtp_forward_attribute {
-    SMTP_FORWARD_NAME = 1 << 0, SMTP_FORWARD_ADDR = 1 << 1, SMTP_FORWARD_PORT = 1 << 2, SMTP_FORWARD_PROTO = 1 << 3, SMTP_FORWARD_HELO = 1 << 4,
-    SMTP_FORWARD_IDENT = 1 << 5, SMTP_FORWARD_SOURCE = 1 << 6,
+    SMTP_FORWARD_NAME = 1 << 0, SMTP_FORWARD_ADDR = 1 << 1, SMTP_FORWARD_PORT = 1 << 2, SMTP_FORWARD_PROTO = 1 << 3,
+    SMTP_FORWARD_HELO = 1 << 4, SMTP_FORWARD_IDENT = 1 << 5, SMTP_FORWARD_SOURCE = 1 << 6,
 };
 
 /* Adds what one line of an EHLO answer offers (not the first, which is a greeting). Unknown keywords are ignored. */
