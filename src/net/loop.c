@@ -341,6 +341,7 @@ int loop_new(struct loop **ret_loop) {
     struct loop *loop = calloc(1, sizeof *loop);
     if (!loop)
         return -ENOMEM;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write(), which knows no MSG_NOSIGNAL */
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0) {
         int err = errno;

@@ -85,7 +85,7 @@ void task_cancel(struct loop *loop, struct task *task);
 
 /* ---- the loop */
 
-/* Returns 0 or -errno. */
+/* Also makes the process ignore SIGPIPE. Returns 0 or -errno. */
 int loop_new(struct loop **ret_loop);
 void loop_free(struct loop *loop);
 
