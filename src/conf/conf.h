@@ -1,9 +1,9 @@
 /*
  * conf: postern.conf as the program sees it.
  *
- * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All memory, the struct included, belongs to conf->arena. Sizes are bytes, times ms.
- * Every field of struct conf_settings, conf_listener, conf_group and conf_domain_settings is one row of the option table in options.c,
- * which gives parser, bounds, default, dump and manual.
+ * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All memory
+ * belongs to conf->arena. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener, conf_group and
+ * conf_domain_settings is one row of the option table in options.c, which gives parser, bounds, default and dump.
  */
 #pragma once
 
@@ -23,6 +23,9 @@ struct conf_listener { /* listen ADDRESS:PORT { … } */
     struct conf_cidrs proxy_from;   /* who must begin with a PROXY header; empty: nobody, and no header is read */
     struct conf_cidrs xclient_from; /* to whom XCLIENT is offered */
 };
+
+/* Mailbox servers of all groups together; session/worker.h keeps as many counters (WORKER_SERVERS_MAX). */
+enum { CONF_SERVERS_MAX = 64 };
 
 enum conf_tls_mode { CONF_TLS_NONE, CONF_TLS_MAY, CONF_TLS_REQUIRE, CONF_TLS_VERIFY };
 enum conf_forward { CONF_FORWARD_OFF, CONF_FORWARD_XFORWARD, CONF_FORWARD_XCLIENT };
@@ -47,16 +50,18 @@ enum conf_directory { CONF_DIRECTORY_OWN, CONF_DIRECTORY_NONE, CONF_DIRECTORY_OF
 struct conf_domain_settings { /* the options of a domain block; `domain_defaults { … }` holds the same */
     const struct conf_group *servers;
     enum conf_directory directory;
-    const char *directory_of; /* `directory of DOMAIN`: local parts are looked up in that domain's list (alias domains) */
+    const char *directory_of; /* `directory of DOMAIN`: local parts are looked up in that domain's list (alias domains);
+                                 lower case, and always a domain whose directory is CONF_DIRECTORY_OWN */
     const char *delimiter;    /* any of these bytes begins a sub-address; "" none */
-    const char *catch_all;    /* every local part is known: NULL no; else "" (passed as it is) or an address the envelope is rewritten to */
+    const char *catch_all;    /* every local part is known: NULL no; else "" (passed as it is) or an address that the
+                                 envelope is rewritten to */
     const char *postmaster;   /* where postmaster@ and abuse@ go; NULL: passed as they are */
 };
 
 struct conf_domain {
-    const char *name; /* lower case A-label, or UTF-8 as written in lower case */
+    const char *name; /* ASCII letters in lower case; A-labels or UTF-8, as written */
     struct conf_domain_settings set;
-    unsigned index; /* position in conf->domains */
+    unsigned index;   /* position in conf->domains */
 };
 
 enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
@@ -127,6 +132,8 @@ struct conf_settings {
     } journal;
 };
 
+struct domain_index;
+
 struct conf {
     struct arena arena;
     const char *path;
@@ -137,18 +144,29 @@ struct conf {
     size_t n_groups;
     struct conf_domain *domains; /* in the order of the file; the first serves <postmaster> */
     size_t n_domains;
-    void *domain_index;          /* hash of names, load.c's own */
+    struct conf_domain_settings domain_defaults; /* `servers` is NULL when each domain must name its own */
+    struct domain_index *domain_index;           /* domains.h */
 };
 
 /*
- * Reads and checks a file and all it names (domain lists, key files' presence). Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`),
- * or -EINVAL (see diag), -ENOMEM.
+ * Reads and checks a file and all it names (domain lists; certificates and keys must be there). hash_init() was called.
+ * Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or -EINVAL (see
+ * diag), -ENOMEM.
  */
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
+
+/* The same for a text that was read elsewhere; relative paths begin at the folder of `path`. For tests and fuzzers. */
+int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf);
+
+/* Accepts NULL. */
 void conf_free(struct conf *conf);
 
 /* The domain by name (any case, no final dot), or NULL: not ours. < 100 ns. */
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str name);
 
-/* Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads to the same configuration. */
+/*
+ * Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads to the
+ * same configuration. Domains show only what differs from domain_defaults, which stand whole in front. Returns 0 or a
+ * negative result of buf_put().
+ */
 int conf_dump(const struct conf *conf, struct buf *out);

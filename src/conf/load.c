@@ -1,0 +1,571 @@
+/*
+ * load: which configuration does this file describe, and what is wrong with it?
+ *
+ *     text ─▶ tree of statements (parse.c) ─▶ server groups ─▶ domain_defaults ─▶ everything else, in order ─▶ checks
+ *
+ * Groups and domain_defaults are read first because the rest refers to them, wherever in the file they stand. Every word is
+ * looked up in the option table; what a value may be is values.c's; here is what holds between options: which block they
+ * belong in, that a single one stands once, that names exist, that limits fit each other.
+ *
+ * An error costs its own statement and reading goes on, so that one run of `postern check` tells all of them; but a
+ * configuration with an error is never handed out. The checks that need a whole configuration are made only when no
+ * statement was wrong: otherwise one typing error would be told as three.
+ *
+ * Rejected: `include`. One file, and lists of domains in files of their own, keep an answer to "where does this come from"
+ * that needs no tool.
+ */
+#include "conf/conf.h"
+
+#include "conf/domains.h"
+#include "conf/list.h"
+#include "conf/options.h"
+#include "conf/parse.h"
+#include "conf/source.h"
+#include "conf/values.h"
+#include "smtp/address.h"
+
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Where a domain was written: in the configuration itself, or in a list file. */
+struct origin {
+    const struct diag_source *source;
+    const char *at;
+    const struct statement *statement; /* NULL for one of a list */
+};
+
+struct loader {
+    struct conf *conf;
+    struct diag_list *diag;
+    struct diag_source source; /* the configuration file */
+    struct arena scratch;      /* the tree and the texts: gone when loading is done */
+    const char *folder;
+    struct statement *statements;
+    const struct statement *defaults; /* domain_defaults { … }, or NULL */
+    struct origin *origins;           /* by conf->domains[].index */
+};
+
+#define ERROR(loader, at, ...) diag_error((loader)->diag, &(loader)->source, (at), __VA_ARGS__)
+
+static bool is_named(const struct statement *statement, const char *name) {
+    return str_eq(statement->words[0].text, str_of(name));
+}
+
+static size_t line_of(const struct diag_source *source, const char *at) {
+    size_t line = 1;
+    for (const char *c = source->text.at; c < at; c++)
+        line += *c == '\n';
+    return line;
+}
+
+/* ---- names of options */
+
+/* " in a servers block or in a listen block": every block but `block` that has the option; false when none has. */
+static bool find_other_blocks(enum option_block block, struct str name, char out[256]) {
+    size_t len = 0;
+    for (unsigned other = 0; other < OPTION_BLOCKS; other++) {
+        if (other != block && option_find(other, name) != NULL && len < 256)
+            len += (size_t)snprintf(out + len, 256 - len, "%s%s", len > 0 ? " or " : "", option_block_title(other));
+    }
+    return len > 0;
+}
+
+static void tell_unknown(const struct loader *l, enum option_block block, const struct word *word) {
+    const char *names[OPTION_MAX];
+    size_t n = 0;
+    char places[256];
+    if (find_other_blocks(block, word->text, places)) {
+        ERROR(l, word->at, "'%.*s' belongs %s", STR_ARG(word->text), places);
+        return;
+    }
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].block == block)
+            names[n++] = option_table[i].name;
+    }
+    const char *meant = diag_did_you_mean(word->text, names, n);
+    if (meant != NULL)
+        ERROR(l, word->at, "unknown option '%.*s'; did you mean '%s'?", STR_ARG(word->text), meant);
+    else
+        ERROR(l, word->at, "unknown option '%.*s'", STR_ARG(word->text));
+}
+
+static int open_block(struct loader *l, const struct statement *statement);
+
+/* One statement of a block that exists and may stand here. */
+static int load_statement(struct loader *l, const struct option *option, const struct statement *statement,
+                          void *base) {
+    const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
+    const struct word *word = &statement->words[0];
+    if (option->type == OPTION_BLOCK)
+        return open_block(l, statement);
+    if (statement->has_block) {
+        ERROR(l, word->at, "'%s' opens no block here; expected a value", option->name);
+        return 0;
+    }
+    return value_parse(&reader, option, statement, base);
+}
+
+/* All statements of a block into `base`. Returns 0 or -ENOMEM. */
+static int load_block(struct loader *l, enum option_block block, const struct statement *first, void *base) {
+    const struct statement *seen[OPTION_MAX] = { NULL };
+    int r = 0;
+    for (const struct statement *statement = first; statement != NULL && r == 0; statement = statement->next) {
+        const struct word *word = &statement->words[0];
+        const struct option *option = option_find(block, word->text);
+        if (option == NULL) {
+            tell_unknown(l, block, word);
+            continue;
+        }
+        const struct statement **before = &seen[option - option_table];
+        if (*before != NULL && !option_is_repeatable(option)) {
+            ERROR(l, word->at, "'%s' stands here twice; the first one is in line %zu", option->name,
+                  line_of(&l->source, (*before)->words[0].at));
+            continue;
+        }
+        *before = statement;
+        r = load_statement(l, option, statement, base);
+    }
+    return r;
+}
+
+static void set_defaults(enum option_block block, void *base) {
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].block == block)
+            value_set_default(&option_table[i], base);
+    }
+}
+
+/* ---- server groups */
+
+static bool is_group_name(struct str name) {
+    for (size_t i = 0; i < name.len; i++) {
+        char c = ascii_lower(name.at[i]);
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && strchr("._-", c) == NULL)
+            return false;
+    }
+    return name.len > 0 && name.len <= 64 && !str_eq(name, STR("none"));
+}
+
+/* Says whether `servers NAME {` can become a group. */
+static bool check_group(const struct loader *l, const struct statement *statement) {
+    const struct word *words = statement->words;
+    if (statement->n_words != 2 || !statement->has_block) {
+        ERROR(l, words[0].at, "expected 'servers NAME {' with a server in each line; in domain_defaults or a domain, "
+              "'servers NAME' takes one of these");
+        return false;
+    }
+    if (!is_group_name(words[1].text)) {
+        ERROR(l, words[1].at, "'%.*s' cannot name a group; expected letters, digits, '.', '_', '-', and not 'none'",
+              STR_ARG(words[1].text));
+        return false;
+    }
+    for (size_t i = 0; i < l->conf->n_groups; i++) {
+        if (str_eq(str_of(l->conf->groups[i].name), words[1].text)) {
+            ERROR(l, words[1].at, "a second group called '%.*s'", STR_ARG(words[1].text));
+            return false;
+        }
+    }
+    return true;
+}
+
+static int load_group(struct loader *l, const struct statement *statement) {
+    struct conf *conf = l->conf;
+    if (!check_group(l, statement))
+        return 0;
+    struct conf_group *group = &conf->groups[conf->n_groups];
+    *group = (struct conf_group){ .index = (unsigned)conf->n_groups };
+    set_defaults(OPTION_IN_SERVERS, group);
+    group->name = arena_strdup(&conf->arena, statement->words[1].text);
+    if (group->name == NULL)
+        return -ENOMEM;
+    conf->n_groups++;
+    unsigned errors = l->diag->errors;
+    int r = load_block(l, OPTION_IN_SERVERS, statement->children, group);
+    if (r == 0 && group->n_servers == 0 && l->diag->errors == errors)
+        ERROR(l, statement->words[0].at, "this group has no server");
+    if (r == 0 && group->ca_file != NULL && group->tls != CONF_TLS_VERIFY && l->diag->errors == errors)
+        diag_warning(l->diag, &l->source, statement->words[0].at, "ca_file is used with 'tls verify' only");
+    return r;
+}
+
+/* All groups, into an array of their own that never moves: domains point into it. */
+static int load_groups(struct loader *l) {
+    size_t n = 0, n_servers = 0;
+    int r = 0;
+    for (const struct statement *s = l->statements; s != NULL; s = s->next)
+        n += is_named(s, "servers");
+    l->conf->groups = arena_zalloc(&l->conf->arena, (n > 0 ? n : 1) * sizeof(*l->conf->groups));
+    if (l->conf->groups == NULL)
+        return -ENOMEM;
+    for (const struct statement *s = l->statements; s != NULL && r == 0; s = s->next) {
+        if (is_named(s, "servers"))
+            r = load_group(l, s);
+    }
+    for (size_t i = 0; i < l->conf->n_groups; i++)
+        n_servers += l->conf->groups[i].n_servers;
+    if (n_servers > CONF_SERVERS_MAX)
+        ERROR(l, NULL, "%zu servers in all groups together; at most %d are possible", n_servers, CONF_SERVERS_MAX);
+    return r;
+}
+
+/* ---- listeners */
+
+static bool parse_listen_address(const struct loader *l, const struct word *word, struct endpoint *ret_at) {
+    struct ip ip;
+    if (ip_parse(word->text, &ip) == 0) {
+        ERROR(l, word->at, "the port is missing; expected ADDRESS:PORT, such as 0.0.0.0:25 or [::]:25");
+        return false;
+    }
+    if (endpoint_parse(word->text, ret_at) < 0 || ret_at->port == 0) {
+        ERROR(l, word->at, "'%.*s' is not an address and port, such as 0.0.0.0:25 or [::]:25", STR_ARG(word->text));
+        return false;
+    }
+    return true;
+}
+
+static int load_listener(struct loader *l, const struct statement *statement) {
+    struct conf *conf = l->conf;
+    struct conf_listener listener = { 0 };
+    if (statement->n_words != 2) {
+        ERROR(l, statement->words[0].at, "expected 'listen ADDRESS:PORT'");
+        return 0;
+    }
+    if (!parse_listen_address(l, &statement->words[1], &listener.at))
+        return 0;
+    for (size_t i = 0; i < conf->n_listeners; i++) {
+        if (ip_eq(&conf->listeners[i].at.ip, &listener.at.ip) && conf->listeners[i].at.port == listener.at.port) {
+            ERROR(l, statement->words[1].at, "a second listener on the same address and port");
+            return 0;
+        }
+    }
+    int r = load_block(l, OPTION_IN_LISTEN, statement->children, &listener);
+    if (r == 0)
+        r = list_grow(&conf->arena, &conf->listeners, conf->n_listeners, sizeof(listener));
+    if (r == 0)
+        conf->listeners[conf->n_listeners++] = listener;
+    return r;
+}
+
+/* ---- domains */
+
+/* Adds a domain written at origin->at; *ret_domain stays NULL when it cannot be one, which was said. */
+static int add_domain(struct loader *l, struct str name, const struct origin *origin,
+                      struct conf_domain **ret_domain) {
+    const char *problem = domain_problem(name);
+    if (problem != NULL) {
+        diag_error(l->diag, origin->source, origin->at, "%s", problem);
+        return 0;
+    }
+    struct conf_domain *domain;
+    bool is_new;
+    int r = domain_add(l->conf, name, &domain, &is_new);
+    if (r < 0)
+        return r;
+    if (!is_new) {
+        const struct origin *first = &l->origins[domain->index];
+        diag_error(l->diag, origin->source, origin->at, "domain '%s' stands twice; the first one is in %s, line %zu",
+                   domain->name, first->source->path, line_of(first->source, first->at));
+        return 0;
+    }
+    r = list_grow(&l->scratch, &l->origins, domain->index, sizeof(*origin));
+    if (r < 0)
+        return r;
+    l->origins[domain->index] = *origin;
+    *ret_domain = domain;
+    return 0;
+}
+
+static int load_domain(struct loader *l, const struct statement *statement) {
+    if (statement->n_words != 2) {
+        ERROR(l, statement->words[0].at, "expected 'domain NAME' (many names: 'domains from FILE')");
+        return 0;
+    }
+    const struct origin origin = { &l->source, statement->words[1].at, statement };
+    struct conf_domain *domain = NULL;
+    int r = add_domain(l, statement->words[1].text, &origin, &domain);
+    if (r < 0 || domain == NULL)
+        return r;
+    return load_block(l, OPTION_IN_DOMAIN, statement->children, &domain->set);
+}
+
+/* One line of a list file: a name, a comment, or nothing. */
+static int load_domain_line(struct loader *l, const struct diag_source *list, struct str line) {
+    line = str_trim(str_head(line, str_find(line, '#')));
+    if (line.len == 0)
+        return 0;
+    struct str rest = line, name = str_word(&rest), more = str_word(&rest);
+    if (more.len > 0) {
+        diag_error(l->diag, list, more.at, "expected one domain a line");
+        return 0;
+    }
+    const struct origin origin = { .source = list, .at = name.at };
+    struct conf_domain *domain = NULL;
+    return add_domain(l, name, &origin, &domain);
+}
+
+static int load_domain_list(struct loader *l, const struct diag_source *list) {
+    struct str rest = list->text;
+    int r = 0;
+    while (rest.len > 0 && r == 0) {
+        struct str line = str_head(rest, str_find(rest, '\n'));
+        rest = str_from(rest, line.len + 1);
+        r = load_domain_line(l, list, line);
+    }
+    return r;
+}
+
+/* domains from FILE */
+static int load_domains(struct loader *l, const struct statement *statement) {
+    const struct word *words = statement->words;
+    if (statement->n_words != 3 || !str_eq(words[1].text, STR("from")) || statement->has_block) {
+        ERROR(l, words[0].at, "expected 'domains from FILE', a file with one domain a line");
+        return 0;
+    }
+    struct diag_source *list = arena_zalloc(&l->scratch, sizeof(*list));
+    const char *between = words[2].text.len > 0 && words[2].text.at[0] == '/' ? "" : l->folder;
+    char *path = arena_printf(&l->scratch, "%s%s%.*s", between, *between ? "/" : "", STR_ARG(words[2].text));
+    if (list == NULL || path == NULL)
+        return -ENOMEM;
+    list->path = path;
+    int r = source_read(path, &l->scratch, &list->text);
+    if (r == -ENOMEM)
+        return r;
+    if (r < 0) {
+        ERROR(l, words[2].at, "%s cannot be read: %s", path, strerror(-r));
+        return 0;
+    }
+    return load_domain_list(l, list);
+}
+
+/* The only group, where there is one, serves every domain that names none. */
+static int load_domain_defaults(struct loader *l) {
+    struct conf_domain_settings *set = &l->conf->domain_defaults;
+    set_defaults(OPTION_IN_DOMAIN, set);
+    if (l->conf->n_groups == 1)
+        set->servers = &l->conf->groups[0];
+    for (const struct statement *s = l->statements; s != NULL && l->defaults == NULL; s = s->next) {
+        if (is_named(s, "domain_defaults"))
+            l->defaults = s;
+    }
+    return l->defaults == NULL ? 0 : load_block(l, OPTION_IN_DOMAIN, l->defaults->children, set);
+}
+
+/* ---- blocks */
+
+/* Blocks that stand once and have no name. */
+static const struct {
+    const char *name;
+    enum option_block block;
+} sections[] = {
+    { "tls", OPTION_IN_TLS }, { "limits", OPTION_IN_LIMITS },   { "timeouts", OPTION_IN_TIMEOUTS },
+    { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL }, { "domain_defaults", OPTION_IN_DOMAIN },
+};
+
+static int open_section(struct loader *l, const struct statement *statement, enum option_block block) {
+    struct str name = statement->words[0].text;
+    char places[256];
+    if (!statement->has_block && find_other_blocks(OPTION_IN_MAIN, name, places))
+        ERROR(l, statement->words[0].at, "'%.*s' with a value belongs %s; here it opens a block", STR_ARG(name), places);
+    else if (!statement->has_block || statement->n_words > 1)
+        ERROR(l, statement->words[0].at, "expected '%.*s {'", STR_ARG(name));
+    else if (block != OPTION_IN_DOMAIN) /* domain_defaults were loaded before the domains */
+        return load_block(l, block, statement->children, &l->conf->set);
+    return 0;
+}
+
+static int open_block(struct loader *l, const struct statement *statement) {
+    if (is_named(statement, "listen"))
+        return load_listener(l, statement);
+    if (is_named(statement, "domain"))
+        return load_domain(l, statement);
+    if (is_named(statement, "domains"))
+        return load_domains(l, statement);
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        if (is_named(statement, sections[i].name))
+            return open_section(l, statement, sections[i].block);
+    }
+    return 0; /* servers: loaded before everything else */
+}
+
+/* ---- what must hold for the whole */
+
+/* RFC 5321 2.3.5: EHLO and the greeting take a fully qualified name. */
+static int check_hostname(struct loader *l) {
+    char name[HOST_NAME_MAX + 1] = "";
+    if (l->conf->set.hostname != NULL)
+        return 0;
+    gethostname(name, sizeof(name) - 1);
+    if (strchr(name, '.') == NULL || smtp_domain_parse(str_of(name), false, false) != SMTP_ADDRESS_OK) {
+        ERROR(l, NULL, "no hostname: the host calls itself '%s', which is not fully qualified; "
+              "write 'hostname mx.example.com'", name);
+        return 0;
+    }
+    l->conf->set.hostname = arena_strdup(&l->conf->arena, str_of(name));
+    return l->conf->set.hostname == NULL ? -ENOMEM : 0;
+}
+
+static void check_file(struct loader *l, const char *path, const char *what) {
+    if (path != NULL && access(path, F_OK) < 0)
+        ERROR(l, NULL, "%s %s: %s", what, path, strerror(errno));
+}
+
+static void check_files(struct loader *l) {
+    const struct conf *conf = l->conf;
+    for (size_t i = 0; i < conf->set.tls.n_certificates; i++) {
+        check_file(l, conf->set.tls.certificates[i].certificate_file, "certificate");
+        check_file(l, conf->set.tls.certificates[i].key_file, "key");
+    }
+    for (size_t i = 0; i < conf->n_groups; i++)
+        check_file(l, conf->groups[i].ca_file, "ca_file");
+}
+
+static void check_order(struct loader *l, const char *small_name, uint64_t small, const char *large_name,
+                        uint64_t large) {
+    if (small > large)
+        ERROR(l, NULL, "%s is larger than %s; it cannot have an effect", small_name, large_name);
+}
+
+static void check_limits(struct loader *l) {
+    const struct conf_settings *set = &l->conf->set;
+    check_order(l, "limits connections_client", set->limits.connections_client, "limits connections",
+                set->limits.connections);
+    check_order(l, "timeouts command_stressed", set->timeouts.command_stressed, "timeouts command",
+                set->timeouts.command);
+    check_order(l, "timeouts data_stressed", set->timeouts.data_stressed, "timeouts data", set->timeouts.data);
+    if (set->workers > set->limits.server_connections)
+        ERROR(l, NULL, "limits server_connections is less than workers: each worker needs one of its own");
+    if (set->workers > set->limits.connections)
+        ERROR(l, NULL, "limits connections is less than workers: each worker needs one of its own");
+    /* RFC 5321 4.5.3.1.8, 4.5.3.1.7 */
+    if (set->limits.recipients < 100)
+        diag_warning(l->diag, &l->source, NULL, "limits recipients: RFC 5321 wants 100 at least");
+    if (set->limits.message_size < 65536)
+        diag_warning(l->diag, &l->source, NULL, "limits message_size: RFC 5321 wants 64K at least");
+}
+
+/* Where a domain's own block, or else domain_defaults, has the option; else where the domain stands. */
+static const char *place_of(const struct loader *l, const struct origin *origin, const char *option,
+                            const struct diag_source **ret_source) {
+    const struct statement *blocks[] = { origin->statement, l->defaults };
+    *ret_source = &l->source;
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct statement *s = blocks[i] ? blocks[i]->children : NULL; s != NULL; s = s->next) {
+            if (is_named(s, option))
+                return s->words[s->n_words - 1].at;
+        }
+    }
+    *ret_source = origin->source;
+    return origin->at;
+}
+
+static void check_domain(struct loader *l, const struct conf_domain *domain) {
+    const struct origin *origin = &l->origins[domain->index];
+    const struct conf_domain_settings *set = &domain->set;
+    if (set->servers == NULL) {
+        diag_error(l->diag, origin->source, origin->at, "domain '%s' has no servers; name a group in its block or in "
+                   "domain_defaults", domain->name);
+    }
+    if (set->directory != CONF_DIRECTORY_OF)
+        return;
+    const struct conf_domain *of = conf_domain_find(l->conf, str_of(set->directory_of));
+    if (of != NULL && of->set.directory == CONF_DIRECTORY_OWN)
+        return;
+    const struct diag_source *source;
+    const char *at = place_of(l, origin, "directory", &source);
+    diag_error(l->diag, source, at, of == NULL ? "'%s', whose directory domain '%s' uses, is no domain of ours"
+               : "'%s', whose directory domain '%s' uses, has no directory of its own", set->directory_of,
+               domain->name);
+}
+
+static int check_whole(struct loader *l) {
+    const struct conf *conf = l->conf;
+    int r = check_hostname(l);
+    if (conf->n_listeners == 0)
+        ERROR(l, NULL, "no listener; expected at least one 'listen ADDRESS:PORT'");
+    if (conf->n_domains == 0)
+        diag_warning(l->diag, &l->source, NULL, "no domain: all mail will be refused as relaying");
+    if (conf->set.smart_host != NULL && conf->set.relay_clients.n == 0)
+        diag_warning(l->diag, &l->source, NULL, "smart_host is used for relay_clients only, and there are none");
+    for (size_t i = 0; i < conf->n_domains; i++)
+        check_domain(l, &conf->domains[i]);
+    check_limits(l);
+    check_files(l);
+    return r;
+}
+
+/* ---- loading */
+
+/* The absolute folder of a path; as it stands where that cannot be found out. */
+static const char *folder_of(const char *path, struct arena *arena) {
+    char *copy = arena_strdup(arena, str_of(path));
+    if (copy == NULL)
+        return NULL;
+    const char *folder = dirname(copy);
+    char *real = realpath(folder, NULL);
+    if (real == NULL)
+        return folder;
+    folder = arena_strdup(arena, str_of(strcmp(real, "/") == 0 ? "" : real));
+    free(real);
+    return folder;
+}
+
+static int load(struct loader *l) {
+    int r = parse_statements(&l->source, &l->scratch, l->diag, &l->statements);
+    for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_JOURNAL; block++)
+        set_defaults(block, &l->conf->set);
+    if (r == 0)
+        r = load_groups(l);
+    if (r == 0)
+        r = load_domain_defaults(l);
+    if (r == 0)
+        r = load_block(l, OPTION_IN_MAIN, l->statements, &l->conf->set);
+    if (r == 0 && l->diag->errors == 0)
+        r = check_whole(l);
+    return r < 0 ? r : l->diag->errors > 0 ? -EINVAL : 0;
+}
+
+int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf) {
+    struct conf *conf = calloc(1, sizeof(*conf));
+    if (conf == NULL)
+        return -ENOMEM;
+    struct loader loader = { .conf = conf, .diag = diag, .source = { .path = path, .text = text } };
+    if (text.len == 0)
+        loader.source.text = STR("");
+    conf->path = arena_strdup(&conf->arena, str_of(path));
+    loader.folder = folder_of(path, &loader.scratch);
+    int r = conf->path == NULL || loader.folder == NULL ? -ENOMEM : load(&loader);
+    arena_reset(&loader.scratch);
+    if (r < 0)
+        conf_free(conf);
+    else
+        *ret_conf = conf;
+    return r;
+}
+
+int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf) {
+    struct arena arena = { 0 };
+    struct str text;
+    int r = source_read(path, &arena, &text);
+    if (r == 0) {
+        r = conf_load_text(path, text, diag, ret_conf);
+    } else if (r != -ENOMEM) {
+        const struct diag_source source = { .path = path, .text = STR("") };
+        if (r == -EFBIG)
+            diag_error(diag, &source, NULL, "the file is larger than %d MiB", SOURCE_MAX / (1024 * 1024));
+        else
+            diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
+        r = -EINVAL;
+    }
+    arena_reset(&arena);
+    return r;
+}
+
+void conf_free(struct conf *conf) {
+    if (conf == NULL)
+        return;
+    arena_reset(&conf->arena);
+    free(conf);
+}
