@@ -1,0 +1,297 @@
+/*
+ * answer: the one place where a verdict becomes a reply, a log line and a journal record.
+ *
+ * Every decision of a session has a number; ID.n names it in the reply, the log and the journal, so that one grep
+ * leads from a sender's complaint to the reason. Log lines are shaped like Postfix's, with key=value behind, so that
+ * pflogsumm and fail2ban read them: refusals as NAME/smtpd "NOQUEUE: reject: RCPT from …", messages handed on as
+ * "ID_n: client=…" and, as NAME/relay, "ID_n: to=<…>, relay=…, status=sent (…)". pflogsumm wants queue ids of word
+ * characters, hence ID_n there; `grep` for ID.n finds both.
+ */
+#include "session/state.h"
+
+#include "base/clock.h"
+#include "journal/record.h"
+
+#include <stdio.h>
+
+enum { NUMBERED_MAX = ID_LEN + 8 };
+
+/* ---- replies */
+
+static void write_reply(struct session *s, const struct smtp_reply *reply) {
+    struct buf *out = stream_out(&s->stream);
+    if (out != NULL)
+        smtp_reply_format(reply, out);
+}
+
+void say(struct session *s, unsigned code, const char *enhanced, const char *text) {
+    const struct smtp_reply reply = { code, enhanced, str_of(text) };
+    write_reply(s, &reply);
+}
+
+/* "TEXT [ID]": what a sender can quote and an administrator can look up. */
+static void say_with_id(struct session *s, const struct smtp_reply *reply, const char *id) {
+    char text[SMTP_REPLY_LINE_MAX];
+    struct str shown = str_head(reply->text, SMTP_REPLY_LINE_MAX - 64);
+    int len = snprintf(text, sizeof(text), "%.*s [%s]", STR_ARG(shown), id);
+    const struct smtp_reply with_id = { reply->code, reply->enhanced, { text, (size_t)len } };
+    write_reply(s, &with_id);
+}
+
+void say_no(struct session *s, unsigned code, const char *enhanced, const char *text) {
+    const struct smtp_reply reply = { code, enhanced, str_of(text) };
+    say_with_id(s, &reply, s->id);
+}
+
+/* ---- outcomes at the mailbox server */
+
+static struct verdict of_answer(const struct smtp_answer *answer, struct buf *text) {
+    struct verdict verdict = { .layer = "relay", .rule = "MAILBOX SERVER" };
+    buf_put(text, answer->text, answer->text_len);
+    verdict.reply = (struct smtp_reply){ answer->code, answer->enhanced[0] ? answer->enhanced : NULL, buf_str(text) };
+    if (answer->code / 100 == 2)
+        verdict.action = ACTION_PASS;
+    else
+        verdict.action = answer->code / 100 == 5 ? ACTION_REJECT : ACTION_DEFER;
+    return verdict;
+}
+
+struct verdict verdict_of_relay(const struct session *s, const struct relay_result *result, struct buf *text) {
+    (void)s;
+    static const struct {
+        enum action action;
+        const char *rule;
+        struct smtp_reply reply;
+    } outcomes[] = {
+        [RELAY_NO_SERVER] = { ACTION_DEFER, "NO MAILBOX SERVER",
+                              { 451, "4.4.1", STR_INIT("The mailbox server does not answer, try again later") } },
+        [RELAY_BUSY] = { ACTION_DEFER, "MAILBOX SERVER BUSY",
+                         { 451, "4.3.2", STR_INIT("The mailbox server is busy, try again later") } },
+        [RELAY_LOST] = { ACTION_DEFER, "MAILBOX SERVER LOST",
+                         { 451, "4.3.0", STR_INIT("The mailbox server went away, try again later") } },
+        [RELAY_NEEDS_SMTPUTF8] = { ACTION_REJECT, "NO SMTPUTF8",
+                                   { 550, "5.6.7", STR_INIT("The mailbox server takes ASCII addresses only") } },
+        [RELAY_TOO_LARGE] = { ACTION_REJECT, "MESSAGE SIZE",
+                              { 552, "5.3.4", STR_INIT("Message too large for the mailbox server") } },
+        [RELAY_TIMED_OUT] = { ACTION_DEFER, "MAILBOX SERVER SLOW",
+                              { 451, "4.4.2", STR_INIT("The mailbox server took too long, try again later") } },
+        [RELAY_UNKNOWN] = { ACTION_DEFER, "OUTCOME UNKNOWN",
+                            { 451, "4.4.2", STR_INIT("The mailbox server went away before it answered, try again") } },
+        [RELAY_LOCAL] = { ACTION_DEFER, "OUR TROUBLE", { 451, "4.3.0", STR_INIT("Local trouble, try again later") } },
+    };
+    struct verdict verdict;
+    if (result->outcome == RELAY_ANSWERED) {
+        verdict = of_answer(result->answer, text);
+    } else {
+        verdict = (struct verdict){ .action = outcomes[result->outcome].action,
+                                    .layer = "relay",
+                                    .rule = outcomes[result->outcome].rule,
+                                    .reply = outcomes[result->outcome].reply };
+    }
+    verdict.server = result->server;
+    return verdict;
+}
+
+/* ---- log */
+
+struct str client_label(const struct session *s, char *out, size_t size) {
+    char ip[IP_TEXT_MAX];
+    struct str name = str_is_empty(s->client_name) ? STR("unknown") : s->client_name;
+    int len = snprintf(out, size, "%.*s[%s]", STR_ARG(name), ip_format(&s->origin.client.ip, ip));
+    return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
+}
+
+void log_connection(const struct session *s, const char *what) {
+    char label[CLIENT_LABEL_MAX];
+    client_label(s, label, sizeof(label));
+    const char *verb = s->last_verb == SMTP_UNKNOWN ? "CONNECT" : smtp_verb_name((enum smtp_verb)s->last_verb);
+    log_info("%s after %s from %s sid=%s", what, s->phase == PHASE_DATA ? "DATA content" : verb, label, s->id);
+}
+
+static struct str sender_of(const struct session *s) {
+    return s->transaction != NULL ? s->transaction->envelope.sender : (struct str){ 0 };
+}
+
+/* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
+static const char *pflogsumm_words(const struct verdict *verdict) {
+    if (verdict->reply.code == 554 && strcmp(verdict->rule, "RELAY DENIED") == 0)
+        return "";
+    return "Recipient address rejected: ";
+}
+
+static void log_refusal(const struct session *s, const char *stage, struct str recipient, const struct verdict *v,
+                        const char *id) {
+    char label[CLIENT_LABEL_MAX];
+    client_label(s, label, sizeof(label));
+    bool is_rcpt = stage[0] == 'R';
+    struct str from = sender_of(s);
+    log_info("NOQUEUE: reject: %s from %s: %u %s %s%.*s%s%s%.*s; from=<%.*s> to=<%.*s> proto=%s helo=<%.*s> "
+             "layer=%s rule=\"%s\"%s%.*s sid=%s",
+             stage, label, v->reply.code, v->reply.enhanced ? v->reply.enhanced : "", is_rcpt ? "<" : "",
+             STR_ARG(is_rcpt ? recipient : STR("")), is_rcpt ? ">: " : "", is_rcpt ? pflogsumm_words(v) : "",
+             STR_ARG(v->reply.text), STR_ARG(from), STR_ARG(recipient), s->is_esmtp ? "ESMTP" : "SMTP",
+             STR_ARG(s->helo),
+             v->layer, v->rule, v->server.len > 0 ? " server=" : "", STR_ARG(v->server), id);
+}
+
+static void log_delivery(struct session *s, const struct verdict *v, const char *id) {
+    const struct transaction *t = s->transaction;
+    char label[CLIENT_LABEL_MAX], queue_id[NUMBERED_MAX];
+    client_label(s, label, sizeof(label));
+    snprintf(queue_id, sizeof(queue_id), "%s", id);
+    queue_id[ID_LEN] = '_';
+    double seconds = (double)(clock_us() - t->began_us) / 1e6;
+    const struct data_decoder *d = &t->intake.decoder;
+    char bare[96] = "";
+    if (d->bare_lf != 0 || d->bare_cr != 0 || d->nul != 0)
+        snprintf(bare, sizeof(bare), " bare_lf=%u bare_cr=%u nul=%u", d->bare_lf, d->bare_cr, d->nul);
+    log_info("%s: client=%s, helo=<%.*s> proto=%s%s%s%s sid=%s", queue_id, label, STR_ARG(s->helo),
+             s->is_esmtp ? "ESMTP" : "SMTP", stream_is_tls(&s->stream) ? " tls=" : "",
+             tls_version_name(s->stream.ssl), bare, id);
+    log_ident("postern/relay");
+    log_info("%s: from=<%.*s>, size=%llu, nrcpt=%u", queue_id, STR_ARG(t->envelope.sender),
+             (unsigned long long)spool_size(&t->intake.spool), t->n_accepted);
+    for (const struct recipient *r = t->accepted; r != NULL; r = r->next)
+        log_info("%s: to=<%.*s>, relay=%.*s, delay=%.2f, dsn=%s, status=sent (%u %.*s)", queue_id, STR_ARG(r->address),
+                 STR_ARG(v->server), seconds, v->reply.enhanced ? v->reply.enhanced : "2.0.0", v->reply.code,
+                 STR_ARG(v->reply.text));
+    log_ident("postern/smtpd");
+}
+
+/* ---- journal */
+
+static const char *const action_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
+                                            [ACTION_DEFER] = "defer" };
+static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
+                                           [KNOWN_UNAVAILABLE] = "unavailable" };
+
+static void record_connection(struct record *r, const struct session *s, const char *id) {
+    record_time(r, "time", clock_wall_ms());
+    record_str(r, "id", str_of(id));
+    record_ip(r, "client", &s->origin.client.ip);
+    if (s->client_name.len > 0)
+        record_str(r, "ptr", s->client_name);
+    record_str(r, "helo", s->helo);
+    if (s->transaction != NULL)
+        record_str(r, "sender", s->transaction->envelope.sender);
+    record_bool(r, "early_talker", s->is_early);
+    if (stream_is_tls(&s->stream))
+        record_str(r, "tls", str_of(tls_version_name(s->stream.ssl)));
+}
+
+static void record_verdict(struct record *r, const struct verdict *v) {
+    record_str(r, "layer", str_of(v->layer));
+    if (v->rule[0] != '\0')
+        record_str(r, "rule", str_of(v->rule));
+    record_str(r, "action", str_of(action_names[v->action]));
+    record_open(r, "reply", '{');
+    record_u64(r, "code", v->reply.code);
+    if (v->reply.enhanced != NULL)
+        record_str(r, "enhanced", str_of(v->reply.enhanced));
+    record_str(r, "text", v->reply.text);
+    record_close(r, '}');
+    if (v->server.len > 0)
+        record_str(r, "server", v->server);
+}
+
+static void record_time_taken(struct record *r, const struct session *s, bool was_relayed) {
+    const struct transaction *t = s->transaction;
+    if (t == NULL)
+        return;
+    uint64_t now = clock_us();
+    record_open(r, "took_us", '{');
+    record_u64(r, "transaction", now - t->began_us);
+    if (was_relayed)
+        record_u64(r, "relay", now - t->asked_us);
+    record_close(r, '}');
+}
+
+static void finish(struct session *s, struct record *r) {
+    if (record_end(r) < 0)
+        s->server->journal->lost++;
+    s->server->counters->journal_lost = s->server->journal->lost;
+}
+
+static void journal_recipient(struct session *s, struct str recipient, const struct verdict *v, const char *id) {
+    if (s->server->journal->fd < 0)
+        return;
+    struct record r;
+    record_begin(&r, &s->server->journal->out);
+    record_connection(&r, s, id);
+    record_str(&r, "rcpt", recipient);
+    record_str(&r, "rcpt_known", str_of(known_names[v->rcpt_known]));
+    record_verdict(&r, v);
+    record_time_taken(&r, s, v->server.len > 0);
+    finish(s, &r);
+}
+
+static void journal_message(struct session *s, const struct verdict *v, const char *id) {
+    if (s->server->journal->fd < 0)
+        return;
+    const struct transaction *t = s->transaction;
+    struct record r;
+    record_begin(&r, &s->server->journal->out);
+    record_connection(&r, s, id);
+    record_open(&r, "rcpts", '[');
+    for (const struct recipient *to = t->accepted; to != NULL; to = to->next)
+        record_str(&r, NULL, to->address);
+    record_close(&r, ']');
+    record_verdict(&r, v);
+    record_open(&r, "facts", '{');
+    record_u64(&r, "size", spool_size(&t->intake.spool));
+    record_bool(&r, "bare_newline", intake_has_bare(&t->intake));
+    record_close(&r, '}');
+    record_time_taken(&r, s, v->server.len > 0);
+    finish(s, &r);
+}
+
+/* ---- verdicts */
+
+static void number(struct session *s, char out[NUMBERED_MAX]) {
+    snprintf(out, NUMBERED_MAX, "%s.%u", s->id, ++s->n_decisions);
+}
+
+static void count(struct worker_counters *counters, const struct verdict *v) {
+    switch (v->action) {
+    case ACTION_PASS:
+        counters->recipients_passed++;
+        break;
+    case ACTION_REJECT:
+        counters->refused++;
+        break;
+    case ACTION_DEFER:
+        counters->deferred++;
+        break;
+    }
+    if (v->action == ACTION_REJECT && v->reply.code == 554)
+        counters->relay_denied++;
+    if (v->rcpt_known == KNOWN_NO)
+        counters->unknown++;
+}
+
+void answer_recipient(struct session *s, struct str recipient, const struct verdict *v) {
+    char id[NUMBERED_MAX];
+    number(s, id);
+    count(s->server->counters, v);
+    if (v->action == ACTION_PASS) {
+        write_reply(s, &v->reply);
+    } else {
+        say_with_id(s, &v->reply, id);
+        log_refusal(s, "RCPT", recipient, v, id);
+    }
+    journal_recipient(s, recipient, v, id);
+}
+
+void answer_message(struct session *s, const struct verdict *v) {
+    char id[NUMBERED_MAX];
+    number(s, id);
+    say_with_id(s, &v->reply, id);
+    if (v->action == ACTION_PASS) {
+        s->server->counters->messages++;
+        log_delivery(s, v, id);
+    } else {
+        struct str first = s->transaction->accepted != NULL ? s->transaction->accepted->address : (struct str){ 0 };
+        log_refusal(s, "END-OF-MESSAGE", first, v, id);
+    }
+    journal_message(s, v, id);
+}

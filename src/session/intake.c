@@ -1,0 +1,76 @@
+/*
+ * intake: decoder, header scanner and spool, one behind the other.
+ *
+ * Text is decoded straight into the spool's own memory, so each byte is copied once between the socket and the
+ * mailbox server. When the message is refused anyway (too large, disk full) it is decoded into a scratch area and
+ * dropped: the end must still be found.
+ */
+#include "session/intake.h"
+
+#include <errno.h>
+
+enum { BLOCK = 16384 };
+
+void intake_init(struct intake *intake, const char *dir, size_t memory_max, uint64_t size_max) {
+    *intake = (struct intake){ .size_max = size_max };
+    spool_init(&intake->spool, dir, memory_max);
+    header_scanner_init(&intake->header);
+}
+
+void intake_deinit(struct intake *intake) {
+    spool_deinit(&intake->spool);
+}
+
+void intake_begin(struct intake *intake, bool is_chunked) {
+    data_decoder_init(&intake->decoder, is_chunked);
+}
+
+static bool is_dropping(const struct intake *intake) {
+    return intake->is_too_large || intake->spool_error != 0;
+}
+
+/* What was decoded into `at` is part of the message. */
+static void keep(struct intake *intake, const char *at, size_t len) {
+    if (is_dropping(intake))
+        return;
+    header_scan(&intake->header, at, len);
+    int r = spool_wrote(&intake->spool, len);
+    if (r < 0)
+        intake->spool_error = r;
+    if (spool_size(&intake->spool) > intake->size_max)
+        intake->is_too_large = true;
+}
+
+enum intake_result intake_feed(struct intake *intake, const char *at, size_t len, size_t *ret_consumed) {
+    char scratch[BLOCK];
+    size_t used = 0;
+    enum data_result result = DATA_MORE;
+    while (used < len && result == DATA_MORE) {
+        char *room = is_dropping(intake) ? NULL : spool_room(&intake->spool, BLOCK);
+        if (room == NULL && !is_dropping(intake))
+            intake->spool_error = -ENOMEM;
+        char *to = room != NULL ? room : scratch;
+        size_t consumed, written;
+        result = data_decode(&intake->decoder, at + used, len - used, &consumed, to, BLOCK, &written);
+        keep(intake, to, written);
+        used += consumed;
+    }
+    *ret_consumed = used;
+    if (result == DATA_END)
+        return INTAKE_END;
+    return intake->decoder.received / 2 > intake->size_max ? INTAKE_ABUSE : INTAKE_MORE;
+}
+
+void intake_finish(struct intake *intake) {
+    char end[4];
+    size_t len = data_decode_finish(&intake->decoder, end);
+    if (len == 0 || is_dropping(intake))
+        return;
+    char *room = spool_room(&intake->spool, len);
+    if (room == NULL) {
+        intake->spool_error = -ENOMEM;
+        return;
+    }
+    memcpy(room, end, len);
+    keep(intake, room, len);
+}

@@ -1,0 +1,668 @@
+/*
+ * session: what happens to one client, in the order in which it happens on the wire.
+ *
+ *   on_connect ─▶ on_helo ─▶ on_starttls ─▶ on_mail ─▶ on_rcpt ─▶ on_data | on_bdat ─▶ on_message ─▶ on_quit
+ *                                                       │ ask                           │ ask
+ *                                                       └▶ on_rcpt_answered             └▶ on_delivered
+ *
+ * Bytes come in through on_input(), which cuts them into lines, message text or chunks and gives each to its handler.
+ * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
+ * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
+ * session has at most one pending operation, the transfer's; whatever ends the session ends the transaction, which
+ * ends the transfer, which cancels it.
+ *
+ * Replies to a pipelined group gather in the stream and leave in one packet. Time-outs are one timer a session, moved
+ * at each whole command.
+ *
+ * Rejected: a coroutine a session (a stack each: 10,000 idle ones would cost what whole sessions cost now), and a
+ * table of states by command (twenty commands in four states say less than the sequence checks at the head of each
+ * handler).
+ */
+#include "base/clock.h"
+#include "session/state.h"
+#include "smtp/proxy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    DATA_MARK = 1024,        /* message bytes that count as a sign of life */
+    UNREAD_MAX = 128 * 1024, /* a read of the stream and a command line */
+    OUTPUT_MAX = 256 * 1024, /* replies to one pipelined group */
+};
+
+static const struct stream_ops stream_ops;
+
+/* ---- connect */
+
+/* Limits are met before anything is said. Returns false when the client was turned away. */
+static bool is_admitted(struct session *s) {
+    struct server *server = s->server;
+    if (clients_enter(&server->clients, ip_client_key(&s->origin.client.ip), &s->silence) < 0) {
+        say_no(s, 421, "4.3.0", "Out of memory, try again later");
+        return false;
+    }
+    if (s->silence.client->connections <= server->conf->set.limits.connections_client)
+        return true;
+    server->counters->too_many++;
+    say_no(s, 421, "4.7.0", "Too many connections from your address");
+    log_connection(s, "too many connections");
+    return false;
+}
+
+static void greet(struct session *s) {
+    s->phase = PHASE_COMMAND;
+    struct buf *out = stream_out(&s->stream);
+    if (out != NULL) {
+        buf_puts(out, STR("220 "));
+        buf_puts(out, str_of(s->server->conf->set.hostname));
+        buf_puts(out, STR(" ESMTP Postern\r\n"));
+    }
+    clients_touch(&s->server->clients, &s->silence);
+    arm(s);
+}
+
+/* The client is known: it is admitted, or given to the worker it belongs to, and greeted. */
+static void on_connect(struct session *s, struct str unread) {
+    struct server *server = s->server;
+    if (!s->origin.is_settled && server->hand_over != NULL
+        && server->hand_over(server->arg, s->stream.watch.fd, &s->origin, unread)) {
+        server->counters->handed_over++;
+        int fd = stream_steal_fd(&s->stream);
+        close(fd);
+        end(s);
+        return;
+    }
+    if (!is_admitted(s)) {
+        linger(s);
+        return;
+    }
+    char byte;
+    s->is_early = unread.len > 0 || recv(s->stream.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    if (s->is_early)
+        server->counters->early_talkers++;
+    if (server->is_shutting_down) {
+        hang_up(s, "4.3.2", "Shutting down, try again later", "turned away while shutting down");
+        return;
+    }
+    greet(s);
+    stream_flush(&s->stream); /* the client has nothing to do before it */
+}
+
+/* PROXY protocol, from named balancers only. */
+static size_t on_proxy_header(struct session *s, const char *at, size_t len) {
+    size_t used = 0;
+    struct endpoint client, local;
+    enum proxy_result result = proxy_parse(at, len, &used, &client, &local);
+    switch (result) {
+    case PROXY_MORE:
+        return 0;
+    case PROXY_BAD:
+        log_connection(s, "bad PROXY header");
+        end(s);
+        return len;
+    case PROXY_KNOWN:
+        s->origin.client = client;
+        break;
+    case PROXY_LOCAL: /* the balancer itself, looking whether we live */
+        break;
+    }
+    s->origin.expects_proxy = false;
+    on_connect(s, (struct str){ at + used, len - used });
+    return used;
+}
+
+void session_start(struct server *server, int take_fd, const struct session_origin *origin, struct str unread) {
+    struct session *s = calloc(1, sizeof(*s));
+    if (s == NULL || stream_open(&s->stream, server->loop, take_fd, &stream_ops, UNREAD_MAX, OUTPUT_MAX) < 0) {
+        free(s);
+        close(take_fd);
+        return;
+    }
+    s->server = server;
+    s->origin = *origin;
+    s->phase = PHASE_PROXY;
+    s->last_verb = SMTP_UNKNOWN;
+    id_next(&server->ids, clock_wall_ms(), s->id);
+    s->next = server->sessions;
+    s->prev = &server->sessions;
+    if (s->next != NULL)
+        s->next->prev = &s->next;
+    server->sessions = s;
+    server->counters->sessions++;
+    server->counters->sessions_now = ++server->n_sessions;
+    if (server->n_sessions > server->max_sessions)
+        server_evict_one(server);
+    if (unread.len > 0 && stream_unread(&s->stream, unread.at, unread.len) < 0) {
+        end(s);
+    } else if (origin->expects_proxy) {
+        clients_touch(&server->clients, &s->silence);
+        arm(s);
+    } else {
+        on_connect(s, unread);
+    }
+}
+
+/* ---- greeting the client */
+
+static void forget_hello(struct session *s) {
+    end_transaction(s);
+    remember(&s->helo, (struct str){ 0 });
+}
+
+static void on_helo(struct session *s, const struct smtp_command *c) {
+    if (is_ahead_of_time(s) || is_junk_enough(s))
+        return;
+    forget_hello(s); /* RFC 5321 4.1.4: EHLO is also a RSET */
+    if (remember(&s->helo, c->argument) < 0) {
+        hang_up(s, "4.3.0", "Out of memory, try again later", "out of memory");
+        return;
+    }
+    s->is_esmtp = c->verb == SMTP_EHLO;
+    if (!s->is_esmtp) {
+        struct buf *out = stream_out(&s->stream);
+        if (out != NULL)
+            buf_putf(out, "250 %s\r\n", s->server->conf->set.hostname);
+        return;
+    }
+    struct buf *out = stream_out(&s->stream);
+    if (out == NULL)
+        return;
+    buf_puts(out, STR("250-"));
+    buf_puts(out, str_of(s->server->conf->set.hostname));
+    buf_puts(out, STR("\r\n"));
+    write_offer(s, out);
+}
+
+static void on_starttls(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    if (s->server->tls == NULL || stream_is_tls(&s->stream)) {
+        mistake(s, s->server->tls == NULL ? 502 : 503, "5.5.1",
+                s->server->tls == NULL ? "STARTTLS is not offered" : "TLS is active already");
+        return;
+    }
+    if (!s->is_esmtp) {
+        mistake(s, 503, "5.5.1", "Say EHLO first");
+        return;
+    }
+    say(s, 220, "2.0.0", "Ready to start TLS");
+    forget_hello(s); /* RFC 3207 4.2 */
+    s->phase = PHASE_TLS;
+    if (s->has_more)
+        log_connection(s, "plaintext behind STARTTLS dropped");
+    if (stream_start_tls(&s->stream, s->server->tls, true, NULL) < 0) {
+        end(s);
+        return;
+    }
+    arm(s);
+}
+
+static void on_tls(struct stream *stream) {
+    struct session *s = session_of(stream);
+    s->phase = PHASE_COMMAND;
+    s->is_esmtp = false;
+    arm(s);
+}
+
+/* A named balancer says whom it speaks for; the session begins again with that client. */
+static void on_xclient(struct session *s, const struct smtp_command *c) {
+    if (!s->origin.allows_xclient) {
+        mistake(s, 550, "5.7.1", "XCLIENT is not for you");
+        return;
+    }
+    if (s->transaction != NULL) {
+        mistake(s, 503, "5.5.1", "XCLIENT inside a mail transaction");
+        return;
+    }
+    if (is_ahead_of_time(s))
+        return;
+    if (xclient_take(s, c->argument) < 0) {
+        mistake(s, 501, "5.5.4", "Bad XCLIENT attribute");
+        return;
+    }
+    clients_leave(&s->server->clients, &s->silence);
+    if (is_admitted(s))
+        greet(s);
+    else
+        linger(s);
+}
+
+/* ---- the envelope */
+
+static void on_mail(struct session *s, const struct smtp_command *c) {
+    const struct conf_settings *set = &s->server->conf->set;
+    if (str_is_empty(s->helo)) {
+        mistake(s, 503, "5.5.1", "Say EHLO or HELO first");
+    } else if (s->transaction != NULL) {
+        mistake(s, 503, "5.5.1", "A mail transaction is under way already; finish it or say RSET");
+    } else if (s->server->is_shutting_down) {
+        hang_up(s, "4.3.2", "Shutting down, try again later", "turned away while shutting down");
+    } else if (s->n_transactions >= set->limits.transactions) {
+        hang_up(s, "4.7.0", "Too many messages in one session, connect again", "too many transactions");
+    } else if ((c->parameters & SMTP_HAS_SIZE) && c->size > set->limits.message_size) {
+        mistake(s, 552, "5.3.4", "Message too large: more than this host takes");
+    } else if ((c->parameters & SMTP_HAS_SMTPUTF8) && !set->smtputf8) {
+        mistake(s, 555, "5.5.4", "SMTPUTF8 is not offered");
+    } else if ((s->transaction = transaction_new(s, c)) == NULL) {
+        say_no(s, 451, "4.3.0", "Out of memory, try again later");
+    } else {
+        s->n_transactions++;
+        say(s, 250, "2.1.0", "Sender taken");
+    }
+}
+
+static void on_rcpt_answered(void *arg, const struct relay_result *result);
+
+/* Asks the mailbox server about a recipient that is ours to deliver. */
+static void pass_to_server(struct session *s, const struct smtp_command *c, const struct route *route) {
+    struct transaction *t = s->transaction;
+    if (t->transfer != NULL && t->group != route->group) { /* nobody accepted there yet: see on_rcpt() */
+        relay_end(t->transfer);
+        t->transfer = NULL;
+    }
+    t->group = route->group;
+    if (t->transfer == NULL)
+        t->transfer = relay_begin(s->server->relay, t->group, &t->envelope);
+    struct recipient *r = arena_zalloc(&t->arena, sizeof(*r));
+    struct relay_recipient recipient = { .address = route->address, .parameters = c->parameters, .notify = c->notify,
+                                         .orcpt = c->orcpt };
+    if (r != NULL)
+        r->address = arena_str(&t->arena, c->address.text);
+    t->asked = r;
+    t->asked_us = clock_us();
+    if (t->transfer == NULL || r == NULL || r->address.at == NULL
+        || relay_rcpt(t->transfer, &recipient, on_rcpt_answered, s) < 0) {
+        say_no(s, 451, "4.3.0", "Out of memory, try again later");
+        return;
+    }
+    ask(s, "the mailbox server's answer to RCPT");
+}
+
+static void on_rcpt(struct session *s, const struct smtp_command *c) {
+    struct transaction *t = s->transaction;
+    if (t == NULL || t->is_chunked) {
+        mistake(s, 503, "5.5.1", t == NULL ? "Say MAIL first" : "The message is being sent already");
+        return;
+    }
+    struct route route;
+    struct verdict verdict = recipient_validate(s, &c->address, &route);
+    t->n_asked++;
+    t->asked_known = verdict.rcpt_known;
+    if (verdict.action == ACTION_PASS) {
+        pass_to_server(s, c, &route);
+        return;
+    }
+    answer_recipient(s, c->address.text, &verdict);
+    /* Someone who only guesses is cut off; a mailing list with some dead addresses is not. */
+    if (verdict.action == ACTION_REJECT && t->n_accepted == 0 && ++s->n_errors > s->server->conf->set.limits.errors)
+        hang_up(s, "4.7.0", "Too many errors", "too many errors");
+}
+
+static void on_rcpt_answered(void *arg, const struct relay_result *result) {
+    struct session *s = arg;
+    struct transaction *t = s->transaction;
+    struct buf text;
+    buf_init(&text, 1024);
+    struct verdict verdict = verdict_of_relay(s, result, &text);
+    verdict.rcpt_known = t->asked_known;
+    if (verdict.action == ACTION_PASS) {
+        *t->last = t->asked;
+        t->last = &t->asked->next;
+        t->n_accepted++;
+    }
+    answer_recipient(s, t->asked->address, &verdict);
+    t->asked = NULL;
+    buf_deinit(&text);
+    answered(s);
+}
+
+/* ---- the message */
+
+static void on_message(struct session *s);
+
+static void on_data(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    struct transaction *t = s->transaction;
+    if (t == NULL || t->is_chunked) {
+        mistake(s, 503, "5.5.1", t == NULL ? "Say MAIL first" : "DATA behind BDAT");
+        return;
+    }
+    if (t->n_accepted == 0) {
+        mistake(s, t->n_asked == 0 ? 503 : 554, "5.5.1", t->n_asked == 0 ? "Say RCPT first" : "No valid recipients");
+        return;
+    }
+    if (is_ahead_of_time(s))
+        return;
+    intake_begin(&t->intake, false);
+    s->phase = PHASE_DATA;
+    struct buf *out = stream_out(&s->stream);
+    if (out != NULL)
+        buf_puts(out, STR("354 End data with <CR><LF>.<CR><LF>\r\n"));
+}
+
+/* The message is refused before its end, and nothing that follows can be trusted to be a command. */
+static void cut_short(struct session *s, const struct verdict *verdict) {
+    answer_message(s, verdict);
+    linger(s);
+}
+
+static bool is_refused_for_newlines(const struct session *s) {
+    return s->server->conf->set.bare_newline == CONF_BARE_NEWLINE_REFUSE && intake_has_bare(&s->transaction->intake);
+}
+
+/* Message text came in: the client is alive, unless it drips. */
+static void mark(struct session *s) {
+    struct transaction *t = s->transaction;
+    if (t->intake.decoder.received - t->marked < DATA_MARK)
+        return;
+    t->marked = t->intake.decoder.received;
+    clients_touch(&s->server->clients, &s->silence);
+    arm(s);
+}
+
+static size_t on_data_bytes(struct session *s, const char *at, size_t len) {
+    struct transaction *t = s->transaction;
+    size_t used;
+    enum intake_result result = intake_feed(&t->intake, at, len, &used);
+    if (is_refused_for_newlines(s)) {
+        cut_short(s, &bare_newline_verdict);
+        return len;
+    }
+    switch (result) {
+    case INTAKE_MORE:
+        mark(s);
+        break;
+    case INTAKE_ABUSE:
+        cut_short(s, &endless_verdict);
+        return len;
+    case INTAKE_END:
+        s->phase = PHASE_COMMAND;
+        on_message(s);
+        break;
+    }
+    return used;
+}
+
+/* BDAT (RFC 3030): the chunk is read whatever we think of it, since its bytes follow without waiting. */
+static void on_bdat(struct session *s, const struct smtp_command *c) {
+    struct transaction *t = s->transaction;
+    if (t == NULL) { /* a chunk without a transaction is skipped through one that holds nothing */
+        struct smtp_command nobody = { .verb = SMTP_MAIL };
+        t = s->transaction = transaction_new(s, &nobody);
+        if (t == NULL) {
+            hang_up(s, "4.3.0", "Out of memory, try again later", "out of memory");
+            return;
+        }
+    }
+    if (!t->is_chunked)
+        intake_begin(&t->intake, true);
+    t->is_chunked = true;
+    t->is_spoilt = t->is_spoilt || t->n_accepted == 0;
+    t->is_last_chunk = c->is_last;
+    t->chunk_left = c->chunk_size;
+    s->phase = PHASE_CHUNK;
+}
+
+static void on_chunk_end(struct session *s) {
+    struct transaction *t = s->transaction;
+    s->phase = PHASE_COMMAND;
+    if (t->is_spoilt) {
+        bool was_asked = t->n_asked > 0;
+        if (t->is_last_chunk || !was_asked)
+            end_transaction(s);
+        mistake(s, was_asked ? 554 : 503, "5.5.1", was_asked ? "No valid recipients" : "Say MAIL and RCPT first");
+    } else if (t->is_last_chunk) {
+        intake_finish(&t->intake);
+        on_message(s);
+    } else {
+        say(s, 250, "2.0.0", "Chunk taken");
+    }
+    if (s->phase == PHASE_COMMAND && s->waiting_for == NULL)
+        arm(s);
+}
+
+static size_t on_chunk_bytes(struct session *s, const char *at, size_t len) {
+    struct transaction *t = s->transaction;
+    size_t chunk = len < t->chunk_left ? len : (size_t)t->chunk_left;
+    size_t used = chunk;
+    enum intake_result result = t->is_spoilt ? INTAKE_MORE : intake_feed(&t->intake, at, chunk, &used);
+    t->chunk_left -= used;
+    bool is_bare = !t->is_spoilt && is_refused_for_newlines(s);
+    if (is_bare || result == INTAKE_ABUSE) {
+        cut_short(s, is_bare ? &bare_newline_verdict : &endless_verdict);
+        return len;
+    }
+    mark(s);
+    if (t->chunk_left == 0)
+        on_chunk_end(s);
+    return used;
+}
+
+static bool client_is_there(void *arg) {
+    const struct session *s = arg;
+    return !stream_peer_is_gone(&s->stream);
+}
+
+static void on_delivered(void *arg, const struct relay_result *result);
+
+/* The client's message is complete: it goes to the mailbox server, whose answer is ours. */
+static void on_message(struct session *s) {
+    struct transaction *t = s->transaction;
+    struct verdict verdict = message_validate(s);
+    if (verdict.action != ACTION_PASS) {
+        answer_message(s, &verdict);
+        end_transaction(s);
+        arm(s);
+        return;
+    }
+    t->asked_us = clock_us();
+    struct relay_message message = {
+        .spool = &t->intake.spool,
+        .has_8bit = t->intake.decoder.has_8bit,
+        .deadline_ms = loop_now(s->server->loop) + s->server->conf->set.timeouts.final_reply_limit,
+        .client_is_there = client_is_there,
+    };
+    int r = transaction_write_head(s, t);
+    message.head = buf_str(&t->head);
+    if (r < 0 || relay_deliver(t->transfer, &message, on_delivered, s) < 0) {
+        say_no(s, 451, "4.3.0", "Out of memory, try again later");
+        end_transaction(s);
+        arm(s);
+        return;
+    }
+    ask(s, "the mailbox server's answer to the message");
+}
+
+static void on_delivered(void *arg, const struct relay_result *result) {
+    struct session *s = arg;
+    struct buf text;
+    buf_init(&text, 1024);
+    struct verdict verdict = verdict_of_relay(s, result, &text);
+    answer_message(s, &verdict);
+    if (verdict.action == ACTION_PASS)
+        s->n_errors = s->n_junk = 0;
+    buf_deinit(&text);
+    end_transaction(s);
+    answered(s);
+}
+
+/* ---- the rest */
+
+static void on_rset(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    bool had_mail = s->transaction != NULL && s->transaction->n_accepted > 0;
+    end_transaction(s);
+    if (had_mail || !is_junk_enough(s))
+        say(s, 250, "2.0.0", "Forgotten");
+}
+
+static void on_noop(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    if (!is_junk_enough(s))
+        say(s, 250, "2.0.0", "Ok");
+}
+
+/* RFC 5321 3.5.3 allows it, and harvesters get nothing. */
+static void on_vrfy(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    if (!is_junk_enough(s))
+        say(s, 252, "2.0.0", "Not verified here; send the message and see");
+}
+
+static void on_expn(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    if (!is_junk_enough(s))
+        say_no(s, 502, "5.5.1", "EXPN is not offered");
+}
+
+static void on_help(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    if (!is_junk_enough(s))
+        say(s, 214, "2.0.0", "See RFC 5321; the postmaster of this host reads mail");
+}
+
+static void on_quit(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    say(s, 221, "2.0.0", "Bye");
+    end(s);
+}
+
+static void on_unknown(struct session *s, const struct smtp_command *c) {
+    (void)c;
+    mistake(s, 500, "5.5.1", "Unknown command");
+}
+
+/* ---- commands */
+
+typedef void command_fn(struct session *s, const struct smtp_command *c);
+
+static command_fn *const commands[SMTP_VERB_COUNT] = {
+    [SMTP_HELO] = on_helo, [SMTP_EHLO] = on_helo,       [SMTP_STARTTLS] = on_starttls, [SMTP_XCLIENT] = on_xclient,
+    [SMTP_MAIL] = on_mail, [SMTP_RCPT] = on_rcpt,       [SMTP_DATA] = on_data,         [SMTP_BDAT] = on_bdat,
+    [SMTP_RSET] = on_rset, [SMTP_NOOP] = on_noop,       [SMTP_VRFY] = on_vrfy,         [SMTP_EXPN] = on_expn,
+    [SMTP_HELP] = on_help, [SMTP_QUIT] = on_quit,       [SMTP_UNKNOWN] = on_unknown,
+};
+
+static void on_bad_command(struct session *s, const struct smtp_command *c, enum smtp_command_result result) {
+    switch (result) {
+    case SMTP_COMMAND_OK:
+        break;
+    case SMTP_COMMAND_SYNTAX:
+        mistake(s, 501, "5.5.4", "Arguments missing or malformed");
+        break;
+    case SMTP_COMMAND_BAD_BYTES:
+        mistake(s, 500, "5.5.2", "Bare <CR>, bare <LF>, NUL or another control character in a command");
+        break;
+    case SMTP_COMMAND_BAD_ADDRESS:
+        mistake(s, 501, c->verb == SMTP_MAIL ? "5.1.7" : "5.1.3", "Malformed address, or one that is too long");
+        break;
+    case SMTP_COMMAND_BAD_UTF8:
+        mistake(s, 553, "5.6.7", "An address beyond ASCII needs SMTPUTF8 with MAIL, and must be valid UTF-8");
+        break;
+    case SMTP_COMMAND_BAD_PARAMETER:
+        mistake(s, 501, "5.5.4", "A parameter is repeated or has a malformed value");
+        break;
+    case SMTP_COMMAND_NO_PARAMETER:
+        mistake(s, 555, "5.5.4", "Unknown parameter");
+        break;
+    }
+}
+
+static void on_command(struct session *s, struct str line) {
+    struct smtp_command command;
+    bool allows_utf8 = s->transaction != NULL ? (s->transaction->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0
+                                              : s->server->conf->set.smtputf8;
+    enum smtp_command_result result = smtp_command_parse(line, allows_utf8, &command);
+    s->last_verb = (uint8_t)command.verb;
+    clients_touch(&s->server->clients, &s->silence);
+    if (s->has_more && !s->is_esmtp && s->phase == PHASE_COMMAND && command.verb != SMTP_QUIT && is_ahead_of_time(s))
+        return; /* the client was never told that it may pipeline */
+    if (result == SMTP_COMMAND_OK)
+        commands[command.verb](s, &command);
+    else
+        on_bad_command(s, &command, result);
+    if (s->phase == PHASE_COMMAND || s->phase == PHASE_DATA || s->phase == PHASE_CHUNK)
+        arm(s);
+    if (s->phase == PHASE_CHUNK && s->transaction->chunk_left == 0)
+        on_chunk_end(s); /* BDAT 0 */
+}
+
+static size_t on_command_bytes(struct session *s, const char *at, size_t len) {
+    size_t max = s->server->conf->set.limits.command_line;
+    size_t used;
+    long line = smtp_line_find(at, len, &used);
+    if (line >= 0 && used <= max) {
+        s->has_more = used < len;
+        on_command(s, (struct str){ at, (size_t)line });
+        return used;
+    }
+    if (line < 0 && len < max)
+        return 0;
+    s->phase = PHASE_LONG_LINE;
+    return 0;
+}
+
+/* The rest of a command line over the limit, up to its end. */
+static size_t on_long_line_bytes(struct session *s, const char *at, size_t len) {
+    size_t used;
+    if (smtp_line_find(at, len, &used) < 0)
+        return at[len - 1] == '\r' ? len - 1 : len;
+    s->phase = PHASE_COMMAND;
+    mistake(s, 500, "5.5.2", "Command line too long");
+    return used;
+}
+
+/* ---- what the stream tells */
+
+static size_t on_input(struct stream *stream, const char *at, size_t len) {
+    struct session *s = session_of(stream);
+    size_t used = 0;
+    while (used < len && s->waiting_for == NULL) {
+        uint8_t phase = s->phase;
+        size_t n = 0;
+        switch ((enum phase)phase) {
+        case PHASE_PROXY:
+            n = on_proxy_header(s, at + used, len - used);
+            break;
+        case PHASE_COMMAND:
+            n = on_command_bytes(s, at + used, len - used);
+            break;
+        case PHASE_LONG_LINE:
+            n = on_long_line_bytes(s, at + used, len - used);
+            break;
+        case PHASE_DATA:
+            n = on_data_bytes(s, at + used, len - used);
+            break;
+        case PHASE_CHUNK:
+            n = on_chunk_bytes(s, at + used, len - used);
+            break;
+        case PHASE_TLS:
+        case PHASE_LINGER:
+        case PHASE_OVER:
+            return len;
+        }
+        if (n == 0 && s->phase == phase)
+            break;
+        used += n;
+    }
+    return used;
+}
+
+static void on_end(struct stream *stream, enum stream_end how, int err) {
+    struct session *s = session_of(stream);
+    (void)err;
+    if (how == STREAM_TLS_BAD) {
+        char what[256];
+        snprintf(what, sizeof(what), "TLS failed (%s)", stream_tls_error(stream));
+        log_connection(s, what);
+    } else if (how == STREAM_FULL) {
+        log_connection(s, "too much input or output waiting");
+    } else if (s->phase != PHASE_LINGER && s->phase != PHASE_PROXY) {
+        log_connection(s, "lost connection");
+    }
+    end(s);
+}
+
+static const struct stream_ops stream_ops = { .on_data = on_input, .on_end = on_end, .on_tls = on_tls };

@@ -1,0 +1,72 @@
+/*
+ * session: one client, from connect to quit.
+ *
+ * A session is started for an accepted descriptor and from then on lives by itself on the worker's loop; it frees
+ * itself. What all sessions of a worker share is struct server: borrowed, and outliving them. Nothing here blocks,
+ * and nothing waits but by ask() in session.c.
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "journal/id.h"
+#include "journal/writer.h"
+#include "session/clients.h"
+#include "session/relay.h"
+#include "session/worker.h"
+
+struct session;
+
+/* Where a connection comes from. */
+struct session_origin {
+    struct endpoint peer;   /* the other end of the TCP connection */
+    struct endpoint client; /* whom it speaks for: the same, unless a PROXY header said otherwise */
+    bool expects_proxy;     /* a PROXY header must come first; `client` is not known yet */
+    bool allows_xclient;    /* XCLIENT is offered */
+    bool is_settled;        /* we are its client's worker: the kernel or another worker brought it here */
+};
+
+/* What the sessions of a worker share. */
+struct server {
+    struct loop *loop;
+    const struct conf *conf;
+    struct relay *relay;
+    SSL_CTX *tls; /* NULL: no STARTTLS */
+    struct directory **directories; /* by conf->domains[].index */
+    struct journal *journal;
+    struct worker_counters *counters;
+    struct id_source ids;
+    struct clients clients;
+    struct session *sessions; /* all of them, newest first */
+    uint64_t n_sessions;
+    uint64_t max_sessions;    /* this worker's share of limits.connections */
+    bool is_shutting_down;    /* sessions without a transaction are told to come back */
+
+    /*
+     * Gives a connection to the worker whose client it is, with what was read from it already. False: it is ours, or
+     * the other one does not take it now; on true the callee has its own copy of the descriptor.
+     */
+    bool (*hand_over)(void *arg, int fd, const struct session_origin *origin, struct str unread);
+    void (*on_empty)(void *arg); /* the last session has ended */
+    void *arg;
+};
+
+/*
+ * Serves `take_fd`. `unread`: bytes that were received already. At the limits it answers 421 and closes, or another
+ * gives way.
+ */
+void session_start(struct server *server, int take_fd, const struct session_origin *origin, struct str unread);
+
+/*
+ * Ends the session silent longest with 421 4.4.2 (no descriptors, no memory, connection limit). False: there is none
+ * to end.
+ */
+bool server_evict_one(struct server *server);
+
+/*
+ * Sessions without a transaction end now with 421, the others when they begin the next one. (A worker that was only
+ * replaced by a reload does not call this: its sessions end when their clients do.)
+ */
+void server_shut_down(struct server *server);
+
+/* Ends all that is left, drain_limit being over. */
+void server_end_all(struct server *server);

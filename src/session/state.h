@@ -1,0 +1,188 @@
+/*
+ * state: what a session is, for the files that make one up: session.c (the story), hello.c (what is offered),
+ * transaction.c (the envelope), builtin.c (verdicts before any rule), answer.c (the one place where a verdict becomes
+ * reply, log line and journal record) and lifetime.c (whose turn it is, and how it ends).
+ *
+ * An idle session before MAIL is this struct, one struct client, and the copy of its HELO name; no buffer.
+ */
+#pragma once
+
+#include "net/stream.h"
+#include "session/intake.h"
+#include "session/session.h"
+#include "table/recipients.h"
+
+/* ---- verdicts */
+
+enum action { ACTION_PASS, ACTION_REJECT, ACTION_DEFER };
+
+enum known { KNOWN_OFF /* nobody was asked */, KNOWN_YES, KNOWN_NO, KNOWN_UNAVAILABLE };
+
+/* What was decided about a recipient or a message, and why. */
+struct verdict {
+    enum action action;
+    const char *layer;       /* "recipient", "relay", "limit", "content" */
+    const char *rule;        /* "NO SUCH USER" */
+    struct smtp_reply reply; /* without the id, which answer.c adds */
+    enum known rcpt_known;
+    struct str server;       /* the mailbox server that answered, "" */
+};
+
+/* ---- the envelope */
+
+struct recipient {
+    struct recipient *next;
+    struct str address; /* as the client wrote it */
+};
+
+struct transaction { /* from MAIL to the answer to the message, or RSET */
+    struct arena arena;
+    struct relay_envelope envelope;
+    struct relay_transfer *transfer;
+    const struct conf_group *group;     /* where it goes; NULL until a recipient passed validation */
+    struct recipient *accepted, **last;
+    struct recipient *asked;            /* the one that the mailbox server is being asked about */
+    unsigned n_asked, n_accepted;       /* RCPT commands, and those answered 2xx */
+    struct intake intake;
+    struct buf head;                    /* our Received field */
+    uint64_t chunk_left;                /* BDAT: bytes of this chunk still to come */
+    uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
+    uint64_t asked_us, began_us;
+    bool is_chunked, is_last_chunk;     /* BDAT */
+    bool is_spoilt;                     /* BDAT without a valid recipient: chunks are read and dropped */
+    enum known asked_known;
+};
+
+/* Begins a transaction for MAIL. NULL: no memory. */
+struct transaction *transaction_new(struct session *s, const struct smtp_command *mail);
+/* Gives back what is borrowed. Accepts NULL. */
+void transaction_free(struct transaction *t);
+
+/* Writes the message's Received field to t->head. Returns 0 or -ENOMEM. */
+int transaction_write_head(struct session *s, struct transaction *t);
+
+/* ---- the session */
+
+enum phase {
+    PHASE_PROXY,     /* a PROXY header must come */
+    PHASE_COMMAND,
+    PHASE_LONG_LINE, /* the rest of a command line over the limit is skipped */
+    PHASE_DATA,
+    PHASE_CHUNK,     /* BDAT */
+    PHASE_TLS,       /* the handshake is running */
+    PHASE_LINGER,    /* the last word was said; what still comes is dropped, so that it is not lost to a reset */
+    PHASE_OVER,      /* closed, freed at the end of the turn */
+};
+
+struct session {
+    struct stream stream; /* first: session_of() */
+    struct timer deadline;
+    struct silence silence;
+    struct server *server;
+    struct session *next, **prev; /* among server->sessions */
+    struct transaction *transaction;
+    const char *waiting_for; /* "the answer to RCPT": reading is paused; NULL: the client's turn */
+    struct str helo;         /* owned; empty before HELO */
+    struct str client_name;  /* owned; by XCLIENT; empty: unknown */
+    struct session_origin origin;
+    char id[ID_LEN + 1];
+    uint8_t phase;      /* enum phase */
+    uint8_t last_verb;  /* enum smtp_verb, for the log */
+    bool is_esmtp;
+    bool is_early;      /* talked before the greeting */
+    bool has_more;      /* bytes wait behind the command that is running */
+    uint16_t n_decisions, n_errors, n_junk, n_transactions;
+};
+
+static inline struct session *session_of(struct stream *stream) {
+    return (struct session *)stream; /* its first member */
+}
+
+/* ---- hello.c */
+
+/* The lines of an EHLO reply behind the first. */
+void write_offer(const struct session *s, struct buf *out);
+
+/* Takes over what XCLIENT says. Returns 0, -EINVAL (nothing, or an attribute that is malformed or unknown). */
+int xclient_take(struct session *s, struct str attributes);
+
+/* ---- builtin.c: what is decided before any rule and for everyone (design.md section 4) */
+
+struct route {
+    const struct conf_group *group;
+    struct str address; /* what the mailbox server is told: as written, or where the configuration rewrites it to */
+};
+
+/*
+ * Relay control, recipient validation, limits. ACTION_PASS: ret_route says where to. Asks nothing but tables and the
+ * clock.
+ */
+struct verdict recipient_validate(const struct session *s, const struct smtp_address *address, struct route *ret_route);
+
+/* A message that is complete: size, room, loops. */
+struct verdict message_validate(const struct session *s);
+
+/* Known before the end of the message; the connection is closed after them. */
+extern const struct verdict bare_newline_verdict, endless_verdict;
+
+/* ---- lifetime.c */
+
+/* Gives the client its time for what it has to send next, by phase. */
+void arm(struct session *s);
+
+/*
+ * The client waits for us from now on; answered() gives it the turn again. `what` is for a reader of the log or a
+ * debugger.
+ */
+void ask(struct session *s, const char *what);
+void answered(struct session *s);
+
+/* Replaces a name that the session owns; an empty one owns nothing. Returns 0 or -ENOMEM (then the old one stands). */
+int remember(struct str *name, struct str value);
+
+void end_transaction(struct session *s);
+
+/* Ends the session. Its memory goes at the end of the turn, so callers may still look at it. */
+void end(struct session *s);
+
+/* After our last word: the connection goes when the client has read it. */
+void linger(struct session *s);
+
+/* 421, a log line, and the end. */
+void hang_up(struct session *s, const char *enhanced, const char *text, const char *logged);
+
+/* A refusal that the client earned by a mistake; too many end the session. */
+void mistake(struct session *s, unsigned code, const char *enhanced, const char *text);
+
+/* Counts a command that brings no mail nearer. True: that was one too many, and the session is over. */
+bool is_junk_enough(struct session *s);
+
+/*
+ * RFC 2920 3.1: some commands must be the last of a group, and who said HELO may not pipeline at all. True: something
+ * stands behind this one, and the session is over.
+ */
+bool is_ahead_of_time(struct session *s);
+
+/* ---- answer.c */
+
+/* A reply that decides nothing: "250 2.0.0 Ok". */
+void say(struct session *s, unsigned code, const char *enhanced, const char *text);
+
+/* The same with the session's id behind it: for refusals that concern no mail (syntax, sequence, closing). */
+void say_no(struct session *s, unsigned code, const char *enhanced, const char *text);
+
+/* A verdict about a recipient, at RCPT. */
+void answer_recipient(struct session *s, struct str recipient, const struct verdict *verdict);
+
+/* A verdict about a message, at its end. */
+void answer_message(struct session *s, const struct verdict *verdict);
+
+/* What the outcome at the mailbox server means for the client. `text` holds the reply's text. */
+struct verdict verdict_of_relay(const struct session *s, const struct relay_result *result, struct buf *text);
+
+/* "unknown[203.0.113.7]", for log lines. */
+struct str client_label(const struct session *s, char *out, size_t size);
+enum { CLIENT_LABEL_MAX = 320 };
+
+/* A log line about the connection itself: "timeout after RCPT from unknown[203.0.113.7]". */
+void log_connection(const struct session *s, const char *what);

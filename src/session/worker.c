@@ -1,0 +1,335 @@
+/*
+ * worker: a process that serves clients, from fork to drain.
+ *
+ * All it owns hangs on struct worker: the loop, its listeners, the two channels (master, mesh), the relay with its
+ * pools, the journal and the sessions. Nothing here decides about mail; this file only brings connections to sessions
+ * and carries out what the master says.
+ *
+ * Draining. DRAIN comes at a reload, when a new worker serves the slot: this one accepts no more and ends with its
+ * last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand end at
+ * once. When the master is gone (its channel closes), so are we, in the same way. A delivery whose final dot is out
+ * is always waited for, since only its answer tells whether the message arrived.
+ */
+#include "session/worker.h"
+
+#include "base/clock.h"
+#include "net/channel.h"
+#include "net/listen.h"
+#include "net/sandbox.h"
+#include "session/handover.h"
+#include "session/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000 };
+
+struct worker {
+    const struct worker_setup *setup;
+    struct loop *loop;
+    struct server server;
+    struct journal journal;
+    struct listener *listeners; /* setup->n_listen */
+    struct channel master, mesh;
+    struct timer tick;          /* journal, counters: once a second */
+    struct timer drain_limit;
+    bool is_draining;
+};
+
+/* ---- connections in */
+
+static const struct conf_listener *listener_conf(const struct worker *w, const struct listener *listener) {
+    size_t index = (size_t)(listener - w->listeners);
+    return &w->setup->conf->listeners[w->setup->listen_of[index]];
+}
+
+static void on_accept(struct listener *listener, int take_fd, const struct endpoint *client) {
+    struct worker *w = listener->arg;
+    const struct conf_listener *conf = listener_conf(w, listener);
+    const struct session_origin origin = {
+        .peer = *client,
+        .client = *client,
+        .expects_proxy = cidr_list_contains(conf->proxy_from.at, conf->proxy_from.n, &client->ip),
+        .allows_xclient = cidr_list_contains(conf->xclient_from.at, conf->xclient_from.n, &client->ip),
+        /* the kernel has steered it here already, unless all workers share the socket */
+        .is_settled = !w->setup->listen_is_shared[listener - w->listeners] && conf->proxy_from.n == 0,
+    };
+    session_start(&w->server, take_fd, &origin, (struct str){ 0 });
+}
+
+/* No descriptor or memory for a new connection: the one silent longest gives its up. */
+static bool on_short(struct listener *listener, int err) {
+    struct worker *w = listener->arg;
+    if (server_evict_one(&w->server))
+        return true;
+    log_warning("cannot accept connections: %s", strerror(err));
+    return false;
+}
+
+/* struct server's hand_over: to the worker that the kernel would have chosen for this client. */
+static bool hand_over(void *arg, int fd, const struct session_origin *origin, struct str unread) {
+    const struct worker_setup *setup = ((struct worker *)arg)->setup;
+    uint32_t slot = ip_client_slot(&origin->client.ip, setup->n_slots);
+    if (slot % setup->n_workers == setup->slot % setup->n_workers)
+        return false;
+    return handover_send(setup->mesh_fds[slot % setup->n_workers], fd, origin, unread) == 0;
+}
+
+static void on_mesh(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds) {
+    struct worker *w = channel->arg;
+    struct session_origin origin;
+    struct str unread;
+    if (n_fds == 1 && handover_parse(message, len, &origin, &unread) == 0) {
+        session_start(&w->server, take_fds[0], &origin, unread);
+        return;
+    }
+    for (size_t i = 0; i < n_fds; i++)
+        close(take_fds[i]);
+}
+
+/* ---- ending */
+
+static bool is_done(const struct worker *w) {
+    return w->is_draining && w->server.n_sessions == 0 && relay_orphans(w->server.relay) == 0;
+}
+
+static void stop_when_done(void *arg) {
+    struct worker *w = arg;
+    if (is_done(w))
+        loop_stop(w->loop);
+}
+
+static void on_drain_limit(struct timer *timer) {
+    struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, drain_limit));
+    server_end_all(&w->server);
+    stop_when_done(w);
+}
+
+static void drain(struct worker *w) {
+    if (w->is_draining)
+        return;
+    w->is_draining = true;
+    for (size_t i = 0; i < w->setup->n_listen; i++)
+        listener_stop(&w->listeners[i], true);
+    channel_stop(&w->mesh);
+    uint64_t limit = w->setup->conf->set.timeouts.drain_limit;
+    timer_set(w->loop, &w->drain_limit, loop_now(w->loop) + limit, on_drain_limit);
+    stop_when_done(w);
+}
+
+static void shut_down(struct worker *w) {
+    drain(w);
+    server_shut_down(&w->server);
+    stop_when_done(w);
+}
+
+static void on_sigterm(int signo, void *arg) {
+    (void)signo;
+    shut_down(arg);
+}
+
+/* ---- what the master says */
+
+static void take_directory(struct worker *w, const char *name, int take_fd) {
+    const struct conf_domain *domain = conf_domain_find(w->setup->conf, str_of(name));
+    struct directory *directory = NULL;
+    if (domain == NULL || (take_fd >= 0 && directory_open_fd(take_fd, &directory) < 0)) {
+        log_warning("directory of %s: not taken", name);
+        return;
+    }
+    struct directory **at = &w->server.directories[domain->index];
+    directory_free(*at);
+    *at = directory;
+}
+
+static void on_master(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds) {
+    struct worker *w = channel->arg;
+    if (len == 0 && n_fds == 0) {
+        log_warning("the master is gone, draining");
+        channel_stop(&w->master);
+        shut_down(w);
+        return;
+    }
+    struct worker_message m = { 0 };
+    int fd = n_fds == 1 ? take_fds[0] : -1;
+    if (len == sizeof(m))
+        memcpy(&m, message, sizeof(m));
+    m.domain[sizeof(m.domain) - 1] = '\0';
+    switch ((enum worker_message_type)m.type) {
+    case WORKER_DIRECTORY:
+        take_directory(w, m.domain, fd);
+        break;
+    case WORKER_JOURNAL:
+        if (fd >= 0)
+            journal_swap(&w->journal, fd);
+        break;
+    case WORKER_DRAIN:
+        drain(w);
+        break;
+    case WORKER_READY: /* ours to send */
+        break;
+    }
+}
+
+/* ---- once a second */
+
+static void publish_servers(struct worker *w) {
+    unsigned at = 0;
+    const struct conf *conf = w->setup->conf;
+    for (unsigned g = 0; g < conf->n_groups; g++) {
+        for (unsigned i = 0; i < conf->groups[g].n_servers && at < WORKER_SERVERS_MAX; i++, at++) {
+            struct relay_stats stats;
+            relay_server_stats(w->server.relay, g, i, &stats);
+            struct worker_server_counters *counters = &w->setup->counters->servers[at];
+            counters->connections = stats.connections;
+            counters->idle = stats.idle;
+            counters->lent = stats.lent;
+            counters->waiting = stats.waiting;
+            counters->is_down = stats.is_open;
+        }
+    }
+}
+
+static void on_tick(struct timer *timer) {
+    struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, tick));
+    int r = journal_flush(&w->journal);
+    if (r < 0)
+        log_warning("journal: %s, lines wait or are lost", strerror(-r));
+    publish_servers(w);
+    stop_when_done(w); /* an orphan may have been the last */
+    timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS, on_tick);
+}
+
+static void on_turn_end(void *arg) {
+    struct worker *w = arg;
+    if (w->journal.out.len > JOURNAL_BUFFER / 2)
+        journal_flush(&w->journal);
+    log_flush();
+}
+
+/* ---- what the relay tells */
+
+static void on_orphan(void *arg, struct str id, const struct relay_result *result) {
+    (void)arg;
+    bool is_delivered = result->outcome == RELAY_ANSWERED && result->answer->code / 100 == 2;
+    bool is_refused = result->outcome == RELAY_ANSWERED && !is_delivered;
+    log_warning("%s, client gone: server=%.*s reply=%u sid=%.*s",
+                is_delivered ? "delivered" : is_refused ? "refused by the mailbox server" : "outcome unknown",
+                STR_ARG(result->server), result->answer != NULL ? result->answer->code : 0, STR_ARG(id));
+}
+
+static void on_server(void *arg, const struct conf_group *group, const struct conf_server *server, struct str what) {
+    (void)arg;
+    char at[ENDPOINT_TEXT_MAX];
+    log_warning("mailbox server %s (%s): %.*s", endpoint_format(&server->at, at), group->name, STR_ARG(what));
+}
+
+static void on_note(void *arg, struct str id, struct str what) {
+    (void)arg;
+    log_info("%.*s sid=%.*s", STR_ARG(what), STR_ARG(id));
+}
+
+/* ---- from fork to loop */
+
+static int start_server(struct worker *w) {
+    const struct worker_setup *setup = w->setup;
+    uint64_t share = (setup->conf->set.limits.connections + setup->n_workers - 1) / setup->n_workers;
+    journal_init(&w->journal, setup->journal_fd);
+    w->server = (struct server){
+        .loop = w->loop,
+        .conf = setup->conf,
+        .tls = setup->tls,
+        .directories = setup->directories,
+        .journal = &w->journal,
+        .counters = setup->counters,
+        .ids = { .host = (uint8_t)setup->conf->set.host_number, .process = (uint8_t)setup->process },
+        .max_sessions = share > 0 ? share : 1,
+        .hand_over = hand_over,
+        .on_empty = stop_when_done,
+        .arg = w,
+    };
+    const struct relay_events events = { .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
+    int r = clients_init(&w->server.clients);
+    if (r < 0)
+        return r;
+    return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &events, &w->server.relay);
+}
+
+static int start_listening(struct worker *w) {
+    const struct worker_setup *setup = w->setup;
+    w->listeners = calloc(setup->n_listen, sizeof(*w->listeners));
+    if (w->listeners == NULL)
+        return -ENOMEM;
+    int r = 0;
+    for (size_t i = 0; i < setup->n_listen && r == 0; i++)
+        r = listener_start(&w->listeners[i], w->loop, setup->listen_fds[i], on_accept, on_short, w);
+    if (r == 0)
+        r = channel_start(&w->master, w->loop, setup->master_fd, on_master, w);
+    if (r == 0)
+        r = channel_start(&w->mesh, w->loop, setup->mesh_fd, on_mesh, w);
+    return r;
+}
+
+static int give_up_rights(const struct worker_setup *setup) {
+    const struct sandbox_path paths[] = {
+        { setup->conf->set.spool_path, true },
+        { "/etc/ssl", false },       /* the system's certificates, for servers that are verified */
+        { "/usr/share/zoneinfo", false },
+        { "/etc/localtime", false },
+    };
+    const struct sandbox sandbox = {
+        .user = geteuid() == 0 ? setup->conf->set.user : NULL,
+        .paths = paths,
+        .n_paths = sizeof(paths) / sizeof(*paths),
+    };
+    int gaps = sandbox_enter(&sandbox);
+    if (gaps < 0)
+        log_error("cannot enter the sandbox as user %s: %s", setup->conf->set.user, strerror(-gaps));
+    else if (gaps & SANDBOX_NO_LANDLOCK)
+        log_warning("this kernel has no Landlock: files are guarded by their permissions alone");
+    else if (gaps & SANDBOX_NO_SECCOMP)
+        log_warning("this kernel has no seccomp: system calls are not filtered");
+    return gaps < 0 ? gaps : 0;
+}
+
+static int run(struct worker *w) {
+    int r = loop_new(&w->loop);
+    if (r == 0)
+        r = start_server(w);
+    if (r == 0)
+        r = start_listening(w);
+    if (r == 0)
+        r = loop_on_signal(w->loop, SIGTERM, on_sigterm, w);
+    if (r == 0)
+        r = give_up_rights(w->setup);
+    if (r < 0)
+        return r;
+    loop_on_turn_end(w->loop, on_turn_end, w);
+    relay_probe(w->server.relay);
+    w->setup->counters->started_ms = clock_wall_ms();
+    on_tick(&w->tick);
+    const struct worker_message ready = { .type = WORKER_READY };
+    r = channel_send(w->setup->master_fd, &ready, sizeof(ready), NULL, 0);
+    return r < 0 ? r : loop_run(w->loop);
+}
+
+int worker_run(const struct worker_setup *setup) {
+    struct worker w = { .setup = setup };
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* the master's */
+    signal(SIGINT, SIG_IGN); /* Ctrl-C in a terminal reaches all: the master tells us */
+    log_ident("postern/smtpd");
+    int r = run(&w);
+    if (r < 0)
+        log_error("worker cannot run: %s", strerror(-r));
+    server_end_all(&w.server);
+    relay_free(w.server.relay);
+    journal_deinit(&w.journal);
+    clients_deinit(&w.server.clients);
+    free(w.listeners);
+    log_flush();
+    return r < 0 ? 1 : 0;
+}
