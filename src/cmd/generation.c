@@ -256,10 +256,14 @@ static void on_message(struct channel *channel, const void *message, size_t len,
     }
 }
 
-static int open_journal(struct worker *worker, unsigned process) {
-    const char *path = worker->generation->conf->set.journal.path;
-    buf_clear(&worker->journal_path);
-    return path == NULL ? -1 : journal_files_open(path, process, clock_wall_ms(), &worker->journal_path);
+int worker_open_journal(const struct worker *worker, unsigned process, struct buf *ret_path) {
+    const char *dir = worker->generation->conf->set.journal.path;
+    buf_clear(ret_path);
+    int fd = journal_files_open(dir, process, clock_wall_ms(), ret_path);
+    if (fd < 0 || buf_putc(ret_path, '\0') == 0)
+        return fd;
+    close(fd);
+    return -ENOMEM;
 }
 
 static void fill_setup(struct worker_setup *setup, struct generation *generation, unsigned index, unsigned process) {
@@ -301,8 +305,9 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
         return r;
     fill_setup(&in.setup, generation, index, process);
     in.setup.master_fd = ends[1];
-    in.setup.journal_fd = open_journal(worker, process);
-    r = in.setup.journal_fd < -1 ? in.setup.journal_fd : fork_worker(worker, &in, sockets, run_worker);
+    in.setup.journal_fd = generation->conf->set.journal.path == NULL ? -1 : worker_open_journal(worker, process, &worker->journal_path);
+    bool has_journal = in.setup.journal_fd >= 0 || generation->conf->set.journal.path == NULL;
+    r = has_journal ? fork_worker(worker, &in, sockets, run_worker) : in.setup.journal_fd;
     close(ends[1]);
     close_fd(in.setup.journal_fd);
     inheritance_deinit(&in);

@@ -71,6 +71,9 @@ void generation_free(struct generation *take_generation);
 int generation_start_worker(struct generation *generation, unsigned index, unsigned process, const struct sockets *sockets,
                             int (*run_worker)(const struct worker_setup *));
 
+/* Opens a journal file; its NUL-terminated path goes to `ret_path`. Only where the configuration has a journal. Returns the descriptor or -errno. */
+int worker_open_journal(const struct worker *worker, unsigned process, struct buf *ret_path);
+
 /* The process of `worker` has ended and was waited for. */
 void worker_ended(struct worker *worker);
 

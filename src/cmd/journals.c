@@ -24,20 +24,17 @@ static void rotate(struct worker *worker, uint64_t wall_ms) {
         return;
     struct buf path;
     buf_init(&path, worker->journal_path.max);
-    int fd = journal_files_open(set->journal.path, worker->process, wall_ms, &path);
+    int fd = worker_open_journal(worker, worker->process, &path);
     if (fd < 0) {
         log_warning("journal: no new file in %s: %s; the old one is kept", set->journal.path, strerror(-fd));
         buf_deinit(&path);
         return;
     }
     struct worker_message message = { .type = WORKER_JOURNAL };
-    int r = buf_putc(&path, '\0');
-    if (r == 0)
-        r = channel_send(worker->channel_fd, &message, sizeof(message), &fd, 1);
+    int r = channel_send(worker->channel_fd, &message, sizeof(message), &fd, 1);
     close(fd);
     if (r != 0) {
-        if (path.at != NULL && path.len > 0 && path.at[path.len - 1] == '\0')
-            unlink(path.at); /* empty; comes again in the next round */
+        unlink(path.at); /* empty; comes again in the next round */
         buf_deinit(&path);
         return;
     }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 struct total {
     const char *name;
@@ -35,11 +36,9 @@ static char *format_age(uint64_t ms, char out[32]) {
     unsigned i = 0;
     while (i < 3 && s < units[i].seconds)
         i++;
-    struct buf b = { .at = out, .cap = 32, .max = 31 };
-    buf_putf(&b, "%" PRIu64 "%c", s / units[i].seconds, units[i].name);
+    int n = snprintf(out, 32, "%" PRIu64 "%c", s / units[i].seconds, units[i].name);
     if (i < 3)
-        buf_putf(&b, " %" PRIu64 "%c", s % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
-    out[b.len] = '\0';
+        snprintf(out + n, 32 - (size_t)n, " %" PRIu64 "%c", s % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
     return out;
 }
 

@@ -1,0 +1,696 @@
+/*
+ * The master's life: start, watch, reload, drain.
+ *
+ *   master_new ─▶ first generation starts ─▶ all READY: it serves (READY=1) ─┐
+ *        ┌───────────────────────────────────────────────────────────────────┘
+ *        ├ a worker dies      a new one into the same slot, with the same sockets; a growing pause if it lives less than a second
+ *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains; else it is killed and forgotten
+ *        ├ a directory file   opened, validated, handed to the workers of all generations
+ *        ├ every few seconds  journals; directories where the kernel does not tell
+ *        └ SIGTERM, SIGINT    all drain; a second signal, or the end of drain_limit, ends them
+ *
+ * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not become ready: then nothing of the new
+ * configuration stays, and who asked for the reload hears why. It is freed when its last process was waited for. The first generation has nothing to
+ * fall back on: if it fails, the service ends with an error, and what supervises us decides.
+ *
+ * Rejected: changing the configuration of running workers (each option would need a way to change in the middle of a session), and starting the new
+ * workers only after the old have ended (clients would wait for drain_limit).
+ */
+#include "cmd/master.h"
+
+#include "base/clock.h"
+#include "cmd/host.h"
+#include "cmd/master_state.h"
+#include "net/notify.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 5000,
+    JOURNAL_TICKS = 2,
+    START_LIMIT_MS = 60000,
+    KILL_AFTER_MS = 5000,
+    SHORT_LIFE_MS = 1000, /* a worker that lived less is started again after a pause */
+    FIRST_PAUSE_MS = 100,
+    LONGEST_PAUSE_MS = 30000,
+};
+
+static struct master *master_of_tick(struct timer *timer) {
+    return (struct master *)((char *)timer - offsetof(struct master, tick));
+}
+
+/* ---- directories */
+
+static void look_at_directory(struct generation *generation, size_t domain) {
+    int r = generation_look_at_directory(generation, domain);
+    const char *name = generation->conf->domains[domain].name;
+    const struct directory *directory = generation->directories[domain].directory;
+    if (r == DIRECTORY_TAKEN)
+        log_info("directory of %s taken: %" PRIu64 " addresses", name, directory_meta(directory)->count);
+    else if (r == DIRECTORY_GONE)
+        log_warning("directory of %s is gone: unknown recipients are deferred", name);
+    else if (r < 0)
+        log_warning("directory of %s cannot be read: %s; %s", name, r == -EBADMSG ? "damaged, or no directory file" : strerror(-r),
+                    directory != NULL ? "the old one stays" : "unknown recipients are deferred");
+}
+
+static void look_at_all_directories(struct generation *generation) {
+    for (size_t i = 0; i < generation->conf->n_domains; i++)
+        look_at_directory(generation, i);
+}
+
+/* A file came to or left the folder of directories. */
+static void on_directory_name(struct master *master, struct str name) {
+    const char *folder = master->serving->conf->set.directory_path;
+    if (name.len <= 4 || !str_eq(str_from(name, name.len - 4), STR(".cdb")))
+        return;
+    for (struct generation *g = master->generations; g != NULL; g = g->next) {
+        const struct conf_domain *domain = conf_domain_find(g->conf, str_head(name, name.len - 4));
+        if (domain != NULL && strcmp(g->conf->set.directory_path, folder) == 0)
+            look_at_directory(g, domain->index);
+    }
+}
+
+static void stop_inotify(struct master *master) {
+    int fd = master->inotify.fd;
+    if (fd < 0)
+        return;
+    watch_stop(master->loop, &master->inotify);
+    close(fd);
+    master->inotify.fd = -1;
+}
+
+static void on_inotify(struct watch *watch, uint32_t events) {
+    struct master *master = (struct master *)((char *)watch - offsetof(struct master, inotify));
+    _Alignas(struct inotify_event) char data[8192];
+    ssize_t n = read(watch->fd, data, sizeof(data));
+    for (ssize_t at = 0; at < n;) {
+        const struct inotify_event *event = (const struct inotify_event *)(data + at);
+        at += (ssize_t)(sizeof(*event) + event->len);
+        if (event->mask & IN_Q_OVERFLOW)
+            look_at_all_directories(master->serving);
+        else if (event->mask & IN_IGNORED)
+            stop_inotify(master); /* the folder itself went away: every tick looks from now on */
+        else if (event->len > 0)
+            on_directory_name(master, str_of(event->name));
+    }
+}
+
+static void watch_directories(struct master *master) {
+    const char *folder = master->serving->conf->set.directory_path;
+    stop_inotify(master);
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) >= 0 &&
+        watch_start(master->loop, &master->inotify, fd, EPOLLIN, on_inotify) == 0) {
+        look_at_all_directories(master->serving); /* what changed between loading and now */
+        return;
+    }
+    log_warning("folder %s cannot be watched: %s; looking every %d s", folder, strerror(errno), TICK_MS / 1000);
+    if (fd >= 0)
+        close(fd);
+    master->inotify.fd = -1;
+}
+
+/* ---- generations */
+
+static void remove_generation(struct master *master, struct generation *generation) {
+    struct generation **at = &master->generations;
+    while (*at != generation)
+        at = &(*at)->next;
+    *at = generation->next;
+    if (master->serving == generation)
+        master->serving = NULL;
+    generation_free(generation);
+}
+
+static void finish_if_empty(struct master *master) {
+    if (master->generations != NULL || (master->n_stops == 0 && master->exit_code == 0))
+        return;
+    log_info("stopped");
+    master->is_done = true;
+    loop_stop(master->loop);
+}
+
+static void on_ending_limit(struct timer *timer) {
+    struct generation *generation = (struct generation *)((char *)timer - offsetof(struct generation, limit));
+    int signo = generation->n_signals++ == 0 ? SIGTERM : SIGKILL;
+    log_warning("%u workers did not end in time: sending %s", generation_running(generation), signo == SIGTERM ? "SIGTERM" : "SIGKILL");
+    generation_signal(generation, signo);
+    timer_set(generation->loop, &generation->limit, loop_now(generation->loop) + KILL_AFTER_MS, on_ending_limit);
+}
+
+/* Ends a generation; its workers may have until `limit_ms` from now. */
+static void end_generation(struct master *master, struct generation *generation, uint64_t limit_ms) {
+    if (generation->state != GENERATION_ENDING)
+        generation_drain(generation);
+    generation->state = GENERATION_ENDING;
+    if (generation_running(generation) == 0)
+        remove_generation(master, generation);
+    else if (timer_set(master->loop, &generation->limit, loop_now(master->loop) + limit_ms, on_ending_limit) != 0)
+        generation_signal(generation, SIGTERM);
+}
+
+static void set_last_reload(struct master *master, bool failed, const char *text) {
+    free(master->last_reload);
+    master->last_reload = strdup(text);
+    master->last_reload_failed = failed;
+    master->last_reload_ms = clock_wall_ms();
+}
+
+static void tell_reload(struct master *master, const char *error, struct str text) {
+    uint64_t ticket = master->ticket;
+    master->ticket = 0;
+    if (ticket != 0)
+        control_answer(master->control, ticket, error, text);
+}
+
+static void refuse_reload(struct master *master, const char *reason, struct str details) {
+    char text[512];
+    snprintf(text, sizeof(text), "refused, the old configuration stays: %s", reason);
+    log_error("reload %s", text);
+    set_last_reload(master, true, text);
+    tell_reload(master, text, details);
+    notify_send("READY=1");
+}
+
+static void reload(struct master *master, uint64_t ticket);
+
+static void reload_if_asked_meanwhile(struct master *master) {
+    if (!master->reload_again)
+        return;
+    master->reload_again = false;
+    reload(master, 0);
+}
+
+/* The candidate will not serve. */
+static void abandon(struct master *master, const char *reason) {
+    struct generation *candidate = master->candidate;
+    master->candidate = NULL;
+    sockets_rollback(&master->sockets);
+    if (master->serving != NULL) {
+        refuse_reload(master, reason, STR(""));
+    } else if (master->n_stops == 0) {
+        log_error("the service does not start: %s", reason);
+        master->exit_code = EXIT_FAILURE;
+    }
+    generation_signal(candidate, SIGKILL);
+    end_generation(master, candidate, KILL_AFTER_MS);
+    finish_if_empty(master);
+    if (master->serving != NULL)
+        reload_if_asked_meanwhile(master);
+}
+
+static void on_starting_limit(struct timer *timer) {
+    struct generation *generation = (struct generation *)((char *)timer - offsetof(struct generation, limit));
+    abandon(generation->arg, "its workers were not ready within a minute");
+}
+
+/* The number of the next process: counted up, without those that are in use. */
+static unsigned take_process_number(struct master *master) {
+    for (unsigned tries = 0; tries < 256; tries++) {
+        unsigned number = master->next_process++ & 255;
+        bool is_used = false;
+        for (const struct generation *g = master->generations; g != NULL; g = g->next)
+            for (unsigned i = 0; i < g->n_workers; i++)
+                is_used |= g->workers[i].pid > 0 && g->workers[i].process == number;
+        if (!is_used)
+            return number;
+    }
+    return master->next_process++ & 255; /* 256 processes at once: ids may meet, and time still tells them apart */
+}
+
+static int start_worker(struct master *master, struct worker *worker) {
+    int r = generation_start_worker(worker->generation, worker->index, take_process_number(master), &master->sockets,
+                                    master->options.run_worker);
+    if (r != 0)
+        log_error("worker %u cannot be started: %s", worker->index, strerror(-r));
+    return r;
+}
+
+static void raise_limits(const struct conf *conf) {
+    unsigned long needed, had = host_raise_files(conf, &needed);
+    if (had != 0)
+        log_warning("only %lu open files a process are allowed, %lu may be needed: raise LimitNOFILE or lower limits.connections", had, needed);
+}
+
+static void on_ready(void *arg, struct worker *worker);
+
+static int start_all(struct master *master, struct generation *generation, struct buf *error) {
+    look_at_all_directories(generation);
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        int r = start_worker(master, &generation->workers[i]);
+        if (r != 0) {
+            buf_putf(error, "a worker cannot be started: %s", strerror(-r));
+            return r;
+        }
+    }
+    return timer_set(master->loop, &generation->limit, loop_now(master->loop) + START_LIMIT_MS, on_starting_limit);
+}
+
+/* Makes a generation of `take_conf` and starts its workers. On failure `error` says why, and what was started will end. Returns 0 or -errno. */
+static int begin(struct master *master, struct conf *take_conf, struct buf *error) {
+    unsigned n_workers = host_workers(take_conf);
+    unsigned n_slots = n_workers > master->sockets.n_slots ? n_workers : master->sockets.n_slots;
+    struct generation *generation;
+    int r = generation_new(master->loop, take_conf, n_workers, n_slots, error, &generation);
+    if (r != 0)
+        return r;
+    generation->on_ready = on_ready;
+    generation->arg = master;
+    generation->next = master->generations;
+    master->generations = generation;
+    struct endpoint at;
+    r = host_make_folders(generation->conf, error);
+    if (r == 0 && (r = sockets_prepare(&master->sockets, generation->conf, n_slots, &at)) != 0) {
+        char text[ENDPOINT_TEXT_MAX];
+        buf_putf(error, "cannot listen on %s: %s", endpoint_format(&at, text), strerror(-r));
+    }
+    if (r == 0) {
+        raise_limits(generation->conf);
+        r = start_all(master, generation, error);
+    }
+    if (r == 0) {
+        master->candidate = generation;
+        return 0;
+    }
+    sockets_rollback(&master->sockets);
+    generation_signal(generation, SIGKILL);
+    end_generation(master, generation, KILL_AFTER_MS);
+    return r;
+}
+
+/* ---- serving */
+
+static void log_started(const struct generation *generation, const char *what) {
+    char list[512] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < generation->conf->n_listeners && len + ENDPOINT_TEXT_MAX + 2 < sizeof(list); i++) {
+        char text[ENDPOINT_TEXT_MAX];
+        len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "",
+                                endpoint_format(&generation->conf->listeners[i].at, text));
+    }
+    log_info("%s: postern %s, %u workers, listening on %s", what, POSTERN_VERSION, generation->n_workers, list);
+}
+
+static void reopen_log(const struct conf_settings *set) {
+    log_close();
+    int r = log_open("postern/master", set->log.target, set->log.format, set->log.level);
+    if (r != 0)
+        log_warning("log: %s", strerror(-r));
+}
+
+/* All workers of the candidate are ready: it serves, and the one before it ends. */
+static void promote(struct master *master) {
+    struct generation *old = master->serving, *now = master->candidate;
+    master->candidate = NULL;
+    master->serving = now;
+    now->state = GENERATION_SERVING;
+    timer_cancel(master->loop, &now->limit);
+    int r = sockets_commit(&master->sockets, now->conf, now->n_slots);
+    if (r != 0)
+        log_warning("clients cannot be steered to workers by address: %s; connections are handed over instead", strerror(-r));
+    if (old != NULL) {
+        if (strcmp(old->conf->set.control_socket, now->conf->set.control_socket) != 0)
+            log_warning("control_socket is changed by a restart only; it stays %s", old->conf->set.control_socket);
+        reopen_log(&now->conf->set);
+        uint64_t limit_ms = old->conf->set.timeouts.drain_limit;
+        log_info("reload ok: %u new workers serve, %u old ones drain", now->n_workers, generation_running(old));
+        end_generation(master, old, limit_ms + KILL_AFTER_MS);
+        set_last_reload(master, false, "ok");
+    }
+    watch_directories(master);
+    journals_round(&master->journals, master->generations, loop_now(master->loop));
+    log_started(now, old == NULL ? "started" : "serving");
+    notify_send("READY=1");
+    if (old != NULL) {
+        char text[128];
+        int len = snprintf(text, sizeof(text), "the new configuration is in use by %u workers; older ones end with their sessions\n", now->n_workers);
+        tell_reload(master, NULL, (struct str){ text, (size_t)len });
+    }
+}
+
+static void on_ready(void *arg, struct worker *worker) {
+    struct master *master = arg;
+    log_info("worker %u ready: pid=%d process=%u", worker->index, (int)worker->pid, worker->process);
+    if (worker->generation != master->candidate || !generation_is_ready(master->candidate))
+        return;
+    promote(master);
+    reload_if_asked_meanwhile(master);
+}
+
+/* ---- a worker dies */
+
+static void on_pause_end(struct timer *timer);
+
+static void replace_later(struct master *master, struct worker *worker) {
+    worker->pause_ms = worker->pause_ms == 0 ? FIRST_PAUSE_MS : worker->pause_ms * 2;
+    if (worker->pause_ms > LONGEST_PAUSE_MS)
+        worker->pause_ms = LONGEST_PAUSE_MS;
+    if (timer_set(master->loop, &worker->pause, loop_now(master->loop) + worker->pause_ms, on_pause_end) != 0)
+        log_error("worker %u is not started again: no memory", worker->index);
+}
+
+static void on_pause_end(struct timer *timer) {
+    struct worker *worker = (struct worker *)((char *)timer - offsetof(struct worker, pause));
+    struct master *master = worker->generation->arg;
+    if (start_worker(master, worker) != 0)
+        replace_later(master, worker);
+}
+
+static void replace(struct master *master, struct worker *worker, uint64_t lived_ms) {
+    master->n_deaths++;
+    master->last_death_ms = loop_now(master->loop);
+    if (lived_ms >= SHORT_LIFE_MS)
+        worker->pause_ms = 0;
+    if (lived_ms < SHORT_LIFE_MS || start_worker(master, worker) != 0)
+        replace_later(master, worker);
+    if (worker->pid > 0)
+        log_info("worker %u replaced: pid=%d process=%u", worker->index, (int)worker->pid, worker->process);
+    else
+        log_warning("worker %u is started again in %u ms", worker->index, worker->pause_ms);
+}
+
+static void log_end(const struct worker *worker, int status) {
+    int pid = (int)worker->pid;
+    if (WIFSIGNALED(status))
+        log_warning("worker %u died: pid=%d signal=%d (%s)", worker->index, pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0 || worker->generation->state != GENERATION_ENDING)
+        log_warning("worker %u died: pid=%d exit=%d", worker->index, pid, WEXITSTATUS(status));
+    else
+        log_info("worker %u ended: pid=%d", worker->index, pid);
+}
+
+static void on_worker_end(struct master *master, struct worker *worker, int status) {
+    struct generation *generation = worker->generation;
+    uint64_t lived_ms = worker_age_ms(worker);
+    log_end(worker, status);
+    summary_keep(master, worker);
+    worker_ended(worker);
+    master->journals.is_due = true;
+    switch (generation->state) {
+    case GENERATION_STARTING:
+        if (generation == master->candidate)
+            abandon(master, "a new worker died before it was ready; the lines above say why");
+        break;
+    case GENERATION_SERVING:
+        replace(master, worker, lived_ms);
+        break;
+    case GENERATION_ENDING:
+        if (generation_running(generation) == 0)
+            remove_generation(master, generation);
+        finish_if_empty(master);
+        break;
+    }
+}
+
+static struct worker *find_worker(struct master *master, pid_t pid) {
+    for (struct generation *g = master->generations; g != NULL; g = g->next)
+        for (unsigned i = 0; i < g->n_workers; i++)
+            if (g->workers[i].pid == pid)
+                return &g->workers[i];
+    return NULL;
+}
+
+static void on_child(int signo, void *arg) {
+    struct master *master = arg;
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct worker *worker = find_worker(master, pid);
+        if (worker != NULL)
+            on_worker_end(master, worker, status);
+        else
+            journals_child_ended(&master->journals, pid, status);
+    }
+}
+
+/* ---- reload */
+
+static void load_and_begin(struct master *master) {
+    struct diag_list diag;
+    struct conf *conf;
+    diag_init(&diag);
+    int r = conf_load(master->options.conf_path, &diag, &conf);
+    if (r != 0) {
+        char reason[128];
+        snprintf(reason, sizeof(reason), r == -EINVAL ? "%u errors in the configuration" : "it cannot be loaded", diag.errors);
+        refuse_reload(master, reason, buf_str(&diag.text));
+    } else {
+        struct buf error;
+        buf_init(&error, 4096);
+        r = begin(master, conf, &error);
+        if (r != 0 && buf_putc(&error, '\0') == 0)
+            refuse_reload(master, error.at, STR(""));
+        buf_deinit(&error);
+    }
+    diag_deinit(&diag);
+}
+
+static void reload(struct master *master, uint64_t ticket) {
+    if (master->n_stops > 0 || master->candidate != NULL || master->serving == NULL) {
+        const char *why = master->n_stops > 0 ? "the service is stopping" : "a reload is under way";
+        log_warning("reload: %s", why);
+        if (ticket != 0)
+            control_answer(master->control, ticket, why, STR(""));
+        else
+            master->reload_again = master->n_stops == 0;
+        return;
+    }
+    char state[64];
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_us());
+    notify_send(state);
+    log_info("reload of %s", master->options.conf_path);
+    master->ticket = ticket;
+    load_and_begin(master);
+}
+
+static void on_reload_signal(int signo, void *arg) {
+    reload(arg, 0);
+}
+
+/* ---- the end */
+
+static void stop_at_once(struct master *master) {
+    log_warning("stopping at once");
+    for (struct generation *g = master->generations; g != NULL; g = g->next) {
+        generation_signal(g, SIGTERM);
+        g->n_signals = 1;
+        timer_set(master->loop, &g->limit, loop_now(master->loop) + SHORT_LIFE_MS, on_ending_limit);
+    }
+}
+
+static void drain_all(struct master *master) {
+    for (struct generation *g = master->generations, *next; g != NULL; g = next) {
+        next = g->next;
+        if (g->state != GENERATION_ENDING)
+            end_generation(master, g, g->conf->set.timeouts.drain_limit + KILL_AFTER_MS);
+    }
+}
+
+static void on_stop_signal(int signo, void *arg) {
+    struct master *master = arg;
+    if (master->n_stops++ > 0) {
+        stop_at_once(master);
+        return;
+    }
+    notify_send("STOPPING=1");
+    log_info("draining: %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
+    tell_reload(master, "the service is stopping", STR(""));
+    if (master->candidate != NULL) {
+        generation_signal(master->candidate, SIGKILL);
+        master->candidate = NULL;
+    }
+    stop_inotify(master);
+    drain_all(master);
+    sockets_close(&master->sockets); /* new clients are refused by the kernel instead of waiting for nobody */
+    finish_if_empty(master);
+}
+
+static void on_tick(struct timer *timer) {
+    struct master *master = master_of_tick(timer);
+    for (struct generation *g = master->generations; g != NULL; g = g->next) {
+        generation_send_due_directories(g);
+        if (master->inotify.fd < 0)
+            look_at_all_directories(g);
+    }
+    if (++master->n_ticks % JOURNAL_TICKS == 0)
+        journals_round(&master->journals, master->generations, loop_now(master->loop));
+    timer_set(master->loop, &master->tick, loop_now(master->loop) + TICK_MS, on_tick);
+}
+
+/* ---- the control socket */
+
+static int write_report(const struct master *master, enum control_request request, struct buf *out) {
+    struct arena arena = { 0 };
+    struct report report;
+    enum report_health health;
+    int r = summary_make(master, &arena, &report);
+    if (r == 0 && request == CONTROL_STATUS)
+        r = report_text(&report, out);
+    else if (r == 0 && request == CONTROL_STATUS_JSON)
+        r = report_json(&report, out);
+    else if (r == 0 && (r = buf_puts(out, STR("0 "))) == 0 && (r = report_check(&report, out, &health)) == 0) {
+        out->at[0] = (char)('0' + (int)health);
+        r = buf_putc(out, '\n');
+    }
+    arena_reset(&arena);
+    return r;
+}
+
+static void on_request(void *arg, enum control_request request, uint64_t ticket) {
+    struct master *master = arg;
+    struct buf out;
+    int r = 0;
+    buf_init(&out, CONTROL_ANSWER_MAX);
+    switch (request) {
+    case CONTROL_RELOAD:
+        reload(master, ticket);
+        return;
+    case CONTROL_VERSION:
+        r = buf_puts(&out, STR(POSTERN_VERSION "\n"));
+        break;
+    case CONTROL_HELP:
+        r = control_help(&out);
+        break;
+    case CONTROL_STATUS:
+    case CONTROL_STATUS_JSON:
+    case CONTROL_STATUS_CHECK:
+        r = write_report(master, request, &out);
+        break;
+    }
+    control_answer(master->control, ticket, r == 0 ? NULL : strerror(-r), r == 0 ? buf_str(&out) : STR(""));
+    buf_deinit(&out);
+}
+
+/* ---- from start to end */
+
+static void inherit_sockets(struct master *master, const struct conf *conf) {
+    const struct master_options *options = &master->options;
+    int taken = sockets_inherit(&master->sockets, options->first_listen_fd, options->n_listen_fds);
+    if (taken != options->n_listen_fds)
+        log_warning("of %d inherited sockets %d are listening TCP sockets", options->n_listen_fds, taken);
+    for (size_t i = 0; i < master->sockets.n; i++) {
+        char text[ENDPOINT_TEXT_MAX];
+        const struct endpoint *at = &master->sockets.at[i]->at;
+        bool is_named = false;
+        for (size_t k = 0; k < conf->n_listeners; k++)
+            is_named |= conf->listeners[k].at.port == at->port && ip_eq(&conf->listeners[k].at.ip, &at->ip);
+        if (!is_named)
+            log_warning("inherited socket %s is no listener of the configuration: not used", endpoint_format(at, text));
+    }
+}
+
+static int set_signals(struct master *master) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    int r = loop_on_signal(master->loop, SIGCHLD, on_child, master);
+    r = r == 0 ? loop_on_signal(master->loop, SIGHUP, on_reload_signal, master) : r;
+    r = r == 0 ? loop_on_signal(master->loop, SIGTERM, on_stop_signal, master) : r;
+    return r == 0 ? loop_on_signal(master->loop, SIGINT, on_stop_signal, master) : r;
+}
+
+static int open_control(struct master *master, const struct conf *conf, struct buf *error) {
+    const char *path = conf->set.control_socket;
+    int r = host_make_folders(conf, error);
+    if (r != 0)
+        return r;
+    r = control_open(master->loop, path, on_request, master, &master->control);
+    if (r == -EADDRINUSE)
+        buf_putf(error, "another postern answers on %s", path);
+    else if (r != 0)
+        buf_putf(error, "control socket %s: %s", path, strerror(-r));
+    return r;
+}
+
+static void flush_log(void *arg) {
+    log_flush();
+}
+
+static int open_all(struct master *master, struct conf *take_conf, struct buf *error) {
+    int r = loop_new(&master->loop);
+    if (r == 0) {
+        loop_on_turn_end(master->loop, flush_log, NULL);
+        r = set_signals(master);
+    }
+    if (r == 0)
+        r = open_control(master, take_conf, error);
+    if (r != 0) {
+        conf_free(take_conf);
+        return r;
+    }
+    inherit_sockets(master, take_conf);
+    r = begin(master, take_conf, error);
+    return r == 0 ? timer_set(master->loop, &master->tick, loop_now(master->loop) + TICK_MS, on_tick) : r;
+}
+
+int master_new(const struct master_options *options, struct conf *take_conf, struct master **ret_master) {
+    struct master *master = calloc(1, sizeof(*master));
+    if (master == NULL) {
+        conf_free(take_conf);
+        return -ENOMEM;
+    }
+    *master = (struct master){ .options = *options, .inotify.fd = -1, .started_ms = clock_wall_ms() };
+    struct buf error;
+    buf_init(&error, 4096);
+    int r = open_all(master, take_conf, &error);
+    if (r != 0) {
+        log_error("the service does not start: %.*s", STR_ARG(error.len > 0 ? buf_str(&error) : str_of(strerror(-r))));
+        log_flush();
+        master_free(master);
+    } else {
+        *ret_master = master;
+    }
+    buf_deinit(&error);
+    return r;
+}
+
+int master_run(struct master *master) {
+    int r = master->is_done ? 0 : loop_run(master->loop);
+    if (r != 0)
+        log_error("the master's loop: %s", strerror(-r));
+    log_flush();
+    return r != 0 ? EXIT_FAILURE : master->exit_code;
+}
+
+static void kill_all(struct master *master) {
+    for (struct generation *g = master->generations, *next; g != NULL; g = next) {
+        next = g->next;
+        generation_signal(g, SIGKILL);
+        for (unsigned i = 0; i < g->n_workers; i++)
+            if (g->workers[i].pid > 0)
+                waitpid(g->workers[i].pid, NULL, 0);
+        generation_free(g);
+    }
+    master->generations = NULL;
+}
+
+void master_free(struct master *take_master) {
+    if (take_master == NULL)
+        return;
+    if (take_master->loop != NULL) {
+        kill_all(take_master);
+        stop_inotify(take_master);
+        timer_cancel(take_master->loop, &take_master->tick);
+        control_close(take_master->control);
+        loop_free(take_master->loop);
+    }
+    sockets_close(&take_master->sockets);
+    free(take_master->last_reload);
+    free(take_master);
+}
+
+struct loop *master_loop(struct master *master) {
+    return master->loop;
+}
+
+bool master_is_done(const struct master *master) {
+    return master->is_done;
+}

@@ -1,0 +1,42 @@
+/*
+ * master_state: what the master knows, shared by the files that tell its story (master.c) and describe its state (summary.c). For no others.
+ */
+#pragma once
+
+#include "cmd/control.h"
+#include "cmd/generation.h"
+#include "cmd/journals.h"
+#include "cmd/master.h"
+#include "cmd/report.h"
+
+struct master {
+    struct master_options options;
+    struct loop *loop;
+    struct generation *generations; /* newest first */
+    struct generation *serving;     /* NULL until the first one is ready */
+    struct generation *candidate;   /* starting; NULL: none */
+    struct sockets sockets;
+    struct control *control;
+    struct journals journals;
+    struct watch inotify; /* on the folder of directories; fd -1: none, look every tick */
+    struct timer tick;
+    unsigned n_ticks;
+    unsigned next_process;
+    unsigned n_stops; /* signals to stop */
+    bool is_done;
+    int exit_code;
+    bool reload_again;     /* SIGHUP came while a reload was under way */
+    uint64_t ticket;       /* whom to tell how the reload went; 0: nobody */
+    char *last_reload;     /* NULL: none yet */
+    uint64_t last_reload_ms;
+    bool last_reload_failed;
+    uint64_t started_ms;   /* wall clock */
+    uint64_t n_deaths, last_death_ms; /* unplanned; the loop's clock */
+    struct report_totals past;        /* of workers that are gone */
+};
+
+/* Adds the totals of a worker that ends to those of the service (not the numbers of now). */
+void summary_keep(struct master *master, const struct worker *worker);
+
+/* Describes the state, in memory of `arena`. Returns 0 or -ENOMEM. */
+int summary_make(const struct master *master, struct arena *arena, struct report *ret_report);

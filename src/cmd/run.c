@@ -1,0 +1,76 @@
+/*
+ * postern run: the service, in the foreground.
+ *
+ * Loads, says what is wrong with the configuration as a compiler would, and becomes the master. It never puts itself into the background: systemd, a
+ * container or `make run` watch it, and a process that forks away from who started it is harder to watch.
+ */
+#include "base/hash.h"
+#include "cmd/ask.h"
+#include "cmd/cmd.h"
+#include "cmd/master.h"
+#include "net/notify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FIRST_LISTEN_FD = 3 }; /* sd_listen_fds(3): SD_LISTEN_FDS_START */
+
+static struct conf *load(const char *path) {
+    struct diag_list diag;
+    struct conf *conf = NULL;
+    diag_init(&diag);
+    int r = conf_load(path, &diag, &conf);
+    if (diag.text.len > 0)
+        fprintf(stderr, "%.*s", STR_ARG(buf_str(&diag.text)));
+    if (r != 0)
+        fprintf(stderr, "postern: %s does not load: %s\n", path, diag.errors > 0 ? "see above" : strerror(-r));
+    diag_deinit(&diag);
+    return r == 0 ? conf : NULL;
+}
+
+static int serve(const char *conf_path) {
+    int n_listen_fds = notify_listen_fds();
+    hash_init();
+    struct conf *conf = load(conf_path);
+    if (conf == NULL)
+        return EXIT_FAILURE;
+    int r = log_open("postern/master", conf->set.log.target, conf->set.log.format, conf->set.log.level);
+    if (r != 0)
+        fprintf(stderr, "postern: the log cannot be opened: %s\n", strerror(-r));
+    struct master_options options = {
+        .conf_path = conf_path,
+        .run_worker = worker_run,
+        .n_listen_fds = n_listen_fds > 0 ? n_listen_fds : 0,
+        .first_listen_fd = FIRST_LISTEN_FD,
+    };
+    struct master *master;
+    if (master_new(&options, conf, &master) != 0)
+        return EXIT_FAILURE;
+    int code = master_run(master);
+    master_free(master);
+    log_close();
+    return code;
+}
+
+static int run(int argc, char **argv) {
+    const char *conf_path = ASK_DEFAULT_CONF;
+    for (int c; (c = getopt(argc, argv, "c:")) != -1;) {
+        if (c == 'c')
+            conf_path = optarg;
+        else
+            optind = argc + 1;
+    }
+    if (optind != argc) {
+        fprintf(stderr, "usage: postern run %s\n", command_run.synopsis);
+        return EXIT_USAGE;
+    }
+    return serve(conf_path);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .synopsis = "[-c FILE]",
+    .help = "serve, in the foreground",
+    .run = run,
+};

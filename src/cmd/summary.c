@@ -1,0 +1,155 @@
+/*
+ * What is the state of the service? Gathered from the master's own books and from the counters that workers write into shared memory, so that asking
+ * costs no worker anything.
+ *
+ * A mailbox server counts as down when some worker has stopped trying it and none has a connection to it: workers with little traffic notice late, and an open
+ * connection anywhere is proof of life.
+ */
+#include "cmd/master_state.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+
+static void add_totals(struct report_totals *to, const struct worker_counters *from) {
+    to->sessions += from->sessions;
+    to->messages += from->messages;
+    to->recipients_passed += from->recipients_passed;
+    to->refused += from->refused;
+    to->deferred += from->deferred;
+    to->relay_denied += from->relay_denied;
+    to->unknown += from->unknown;
+    to->evicted += from->evicted;
+    to->too_many += from->too_many;
+    to->handed_over += from->handed_over;
+    to->early_talkers += from->early_talkers;
+    to->journal_lost += from->journal_lost;
+}
+
+void summary_keep(struct master *master, const struct worker *worker) {
+    add_totals(&master->past, worker->counters);
+}
+
+static const char *worker_state(const struct worker *worker) {
+    if (worker->pid == 0)
+        return "waiting";
+    if (worker->generation->state == GENERATION_ENDING)
+        return "ending";
+    return worker->is_ready ? "ready" : "starting";
+}
+
+static int list_workers(const struct master *master, struct arena *arena, struct report *report) {
+    size_t n = 0;
+    for (const struct generation *g = master->generations; g != NULL; g = g->next)
+        n += g->n_workers;
+    struct report_worker *list = arena_zalloc(arena, (n + 1) * sizeof(*list));
+    if (list == NULL)
+        return -ENOMEM;
+    n = 0;
+    for (const struct generation *g = master->generations; g != NULL; g = g->next)
+        for (unsigned i = 0; i < g->n_workers; i++) {
+            const struct worker *worker = &g->workers[i];
+            if (worker->pid == 0 && g->state == GENERATION_ENDING)
+                continue;
+            list[n++] = (struct report_worker){ .slot = i, .process = worker->process, .pid = worker->pid,
+                .age_ms = worker_age_ms(worker), .state = worker_state(worker),
+                .sessions = worker->pid > 0 ? worker->counters->sessions_now : 0 };
+            if (worker->pid > 0) {
+                add_totals(&report->totals, worker->counters);
+                report->totals.sessions_now += worker->counters->sessions_now;
+            }
+        }
+    report->workers = list;
+    report->n_workers = n;
+    return 0;
+}
+
+static void look_at_server(const struct generation *generation, size_t index, struct report_server *server) {
+    bool any_gave_up = false;
+    for (unsigned i = 0; index < WORKER_SERVERS_MAX && i < generation->n_workers; i++) {
+        const struct worker *worker = &generation->workers[i];
+        const struct worker_server_counters *counters = &worker->counters->servers[index];
+        if (worker->pid == 0)
+            continue;
+        server->connections += counters->connections;
+        server->waiting += counters->waiting;
+        any_gave_up |= counters->is_down != 0;
+    }
+    server->is_down = any_gave_up && server->connections == 0;
+}
+
+static int list_servers(const struct generation *generation, struct arena *arena, struct report *report) {
+    const struct conf *conf = generation->conf;
+    size_t n = 0;
+    for (size_t i = 0; i < conf->n_groups; i++)
+        n += conf->groups[i].n_servers;
+    struct report_server *list = arena_zalloc(arena, (n + 1) * sizeof(*list));
+    if (list == NULL)
+        return -ENOMEM;
+    n = 0;
+    for (size_t i = 0; i < conf->n_groups; i++)
+        for (size_t k = 0; k < conf->groups[i].n_servers; k++, n++) {
+            char text[ENDPOINT_TEXT_MAX];
+            list[n].group = arena_strdup(arena, str_of(conf->groups[i].name));
+            list[n].address = arena_strdup(arena, str_of(endpoint_format(&conf->groups[i].servers[k].at, text)));
+            if (list[n].group == NULL || list[n].address == NULL)
+                return -ENOMEM;
+            look_at_server(generation, n, &list[n]);
+        }
+    report->servers = list;
+    report->n_servers = n;
+    return 0;
+}
+
+static struct report_directory describe_directory(const struct generation *generation, size_t i, uint64_t now_ms) {
+    const struct conf_domain *domain = &generation->conf->domains[i];
+    const struct generation_directory *entry = &generation->directories[i];
+    struct report_directory d = { .domain = domain->name, .state = REPORT_DIRECTORY_NONE, .is_broken = entry->is_broken };
+    if (domain->set.directory != CONF_DIRECTORY_OWN)
+        return d;
+    d.state = REPORT_DIRECTORY_MISSING;
+    if (entry->directory == NULL)
+        return d;
+    const struct directory_meta *meta = directory_meta(entry->directory);
+    uint64_t limit_ms = generation->conf->set.timeouts.directory_age;
+    d.count = meta->count;
+    d.age_ms = now_ms > meta->imported_ms ? now_ms - meta->imported_ms : 0;
+    d.state = limit_ms > 0 && d.age_ms > limit_ms ? REPORT_DIRECTORY_OLD : REPORT_DIRECTORY_FINE;
+    return d;
+}
+
+static int list_directories(const struct generation *generation, struct arena *arena, struct report *report) {
+    size_t n = generation->conf->n_domains;
+    struct report_directory *list = arena_zalloc(arena, (n + 1) * sizeof(*list));
+    if (list == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        list[i] = describe_directory(generation, i, report->now_ms);
+    report->directories = list;
+    report->n_directories = n;
+    return 0;
+}
+
+int summary_make(const struct master *master, struct arena *arena, struct report *ret_report) {
+    const struct generation *shown = master->serving != NULL ? master->serving : master->generations;
+    *ret_report = (struct report){
+        .version = POSTERN_VERSION,
+        .conf_path = master->options.conf_path,
+        .now_ms = clock_wall_ms(),
+        .started_ms = master->started_ms,
+        .loaded_ms = shown != NULL ? shown->loaded_ms : master->started_ms,
+        .is_stopping = master->n_stops > 0,
+        .last_reload = master->last_reload,
+        .last_reload_ms = master->last_reload_ms,
+        .last_reload_failed = master->last_reload_failed,
+        .worker_deaths = master->n_deaths,
+        .death_age_ms = master->n_deaths > 0 ? loop_now(master->loop) - master->last_death_ms + 1 : 0,
+        .totals = master->past,
+    };
+    int r = list_workers(master, arena, ret_report);
+    if (r == 0 && shown != NULL)
+        r = list_servers(shown, arena, ret_report);
+    if (r == 0 && shown != NULL)
+        r = list_directories(shown, arena, ret_report);
+    return r;
+}
