@@ -158,7 +158,7 @@ int import_take_proxy(struct import *import, struct str text, const char *at) {
 /* ---- records */
 
 static int end_record(struct import *import) {
-    if (!import->has_record)
+    if (!import->has_record || import->is_hopeless)
         return 0;
     import->has_record = false;
     import->record = buf_str(&import->joined);
