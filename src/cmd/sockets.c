@@ -100,7 +100,7 @@ static bool is_steered(const struct conf_listener *listener) {
 static int grow(struct listening *listening, unsigned n_slots) {
     int r = listen_steer(listening->fds[0], listening->at.ip.family, listening->n);
     if (r == 0)
-        r = listen_open(&listening->at, n_slots - listening->n, false, listening->fds + listening->n);
+        r = listen_more(&listening->at, n_slots - listening->n, listening->fds + listening->n);
     if (r == 0)
         listening->n = n_slots;
     return r;

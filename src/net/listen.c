@@ -92,19 +92,35 @@ static int listen_one(struct endpoint *at, bool is_shared, int *ret_fd) {
     return 0;
 }
 
-int listen_open(const struct endpoint *at, uint32_t n, bool steer, int *ret_fds) {
-    struct endpoint to = *at;
+/* `at` comes back with the port when it had none. */
+static int listen_all(struct endpoint *at, uint32_t n, int *ret_fds) {
     uint32_t opened = 0;
-    int r = n == 0 ? -EINVAL : at->port && n > 1 ? check_is_free(at) : 0;
+    int r = 0;
     while (r == 0 && opened < n) {
-        r = listen_one(&to, n > 1, &ret_fds[opened]);
+        r = listen_one(at, true, &ret_fds[opened]);
         opened += r == 0;
     }
-    if (r == 0 && steer && n > 1)
-        r = listen_steer(ret_fds[0], at->ip.family, n);
     for (uint32_t i = 0; r < 0 && i < opened; i++)
         close(ret_fds[i]);
     return r;
+}
+
+int listen_open(const struct endpoint *at, uint32_t n, bool steer, int *ret_fds) {
+    struct endpoint to = *at;
+    int r = n == 0 ? -EINVAL : at->port ? check_is_free(at) : 0;
+    if (r == 0)
+        r = listen_all(&to, n, ret_fds);
+    if (r < 0 || !steer || n == 1)
+        return r;
+    r = listen_steer(ret_fds[0], at->ip.family, n);
+    for (uint32_t i = 0; r < 0 && i < n; i++)
+        close(ret_fds[i]);
+    return r;
+}
+
+int listen_more(const struct endpoint *at, uint32_t n, int *ret_fds) {
+    struct endpoint to = *at;
+    return at->port ? listen_all(&to, n, ret_fds) : -EINVAL;
 }
 
 /* ip_client_slot() as a program; the word that it hashes is loaded differently for each family. */

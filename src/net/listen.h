@@ -20,6 +20,10 @@ enum { LISTEN_BACKLOG = 4096 }; /* the kernel cuts it to net.core.somaxconn */
  */
 int listen_open(const struct endpoint *at, uint32_t n, bool steer, int *ret_fds);
 
+/* Opens `n` more sockets of a group that this process has opened, behind those it has. Nothing is steered to them by this: steer the group for its old size before and
+ * for its new size when somebody accepts there. Nothing is left open on failure. Returns 0 or -errno. */
+int listen_more(const struct endpoint *at, uint32_t n, int *ret_fds);
+
 /* Attaches the steering program for `n` sockets to a group of SO_REUSEPORT sockets. Returns 0 or -errno. */
 int listen_steer(int fd, enum ip_family family, uint32_t n);
 
