@@ -1,0 +1,63 @@
+/*
+ * fuzz_proxy: the header is complete at one length and at no other: every shorter prefix says MORE, every longer one the
+ * same answer; once BAD, more bytes do not make it good.
+ */
+#include "smtp/proxy.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct outcome {
+    enum proxy_result result;
+    size_t consumed;
+    struct endpoint client, server;
+};
+
+static struct outcome parse(const uint8_t *data, size_t size) {
+    struct outcome o;
+    memset(&o, 0, sizeof(o));
+    char *copy = malloc(size > 0 ? size : 1);
+    assert(copy != NULL);
+    if (size > 0)
+        memcpy(copy, data, size);
+    o.result = proxy_parse(copy, size, &o.consumed, &o.client, &o.server);
+    free(copy);
+    return o;
+}
+
+static void check_endpoint(const struct endpoint *e) {
+    char text[ENDPOINT_TEXT_MAX];
+    struct ip ip;
+    assert(e->ip.family == IP_V4 || e->ip.family == IP_V6);
+    assert(ip_parse(str_of(ip_format(&e->ip, text)), &ip) == 0 && ip_eq(&ip, &e->ip));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size > PROXY_HEADER_MAX + 64)
+        size = PROXY_HEADER_MAX + 64;
+    struct outcome whole = parse(data, size);
+    bool is_done = whole.result == PROXY_KNOWN || whole.result == PROXY_LOCAL;
+    assert(is_done == (whole.consumed > 0) && whole.consumed <= size);
+    assert(whole.result != PROXY_MORE || size < PROXY_HEADER_MAX);
+    if (whole.result == PROXY_KNOWN) {
+        check_endpoint(&whole.client);
+        check_endpoint(&whole.server);
+        assert(whole.client.ip.family != 0);
+    }
+    bool is_bad = false;
+    for (size_t n = 0; n < size; n++) {
+        struct outcome part = parse(data, n);
+        if (is_done && n >= whole.consumed)
+            assert(part.result == whole.result && part.consumed == whole.consumed &&
+                   memcmp(&part.client, &whole.client, sizeof(part.client)) == 0);
+        else if (is_done || whole.result == PROXY_MORE)
+            assert(part.result == PROXY_MORE);
+        else
+            assert(part.result == PROXY_MORE || part.result == PROXY_BAD);
+        assert(!is_bad || part.result == PROXY_BAD);
+        is_bad = part.result == PROXY_BAD;
+    }
+    return 0;
+}
