@@ -21,7 +21,7 @@
 
 enum { MESSAGES_MAX = 64 }; /* read in one turn before others get theirs */
 
-_Static_assert(CHANNEL_MESSAGE_MAX <= LOOP_SCRATCH, "a message fits the scratch buffer");
+_Static_assert((int)CHANNEL_MESSAGE_MAX <= (int)LOOP_SCRATCH, "a message fits the scratch buffer");
 
 union control { /* aligned for cmsghdr */
     char bytes[CMSG_SPACE(CHANNEL_FDS_MAX * sizeof(int))];
