@@ -1,0 +1,132 @@
+/* record: members, escapes, and a record that does not fit. */
+#include "journal/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void assert_line(struct buf *out, const char *expected) {
+    assert_int_equal(buf_putc(out, '\0'), 0);
+    assert_string_equal(out->at, expected);
+    buf_deinit(out);
+}
+
+static void members_of_every_kind_make_one_line(void **state) {
+    struct buf out;
+    struct record r;
+    struct ip ip;
+    buf_init(&out, 1024);
+    ip_parse(STR("203.0.113.7"), &ip);
+    record_begin(&r, &out);
+    record_time(&r, "time", 1795301082123);
+    record_str(&r, "id", STR("00000000000000.1"));
+    record_ip(&r, "client", &ip);
+    record_str(&r, "sender", STR(""));
+    record_bool(&r, "rcpt_known", true);
+    record_bool(&r, "tls", false);
+    record_open(&r, "dnsbl", '{');
+    record_open(&r, "zone.example", '[');
+    record_u64(&r, NULL, 2);
+    record_str(&r, NULL, STR("x"));
+    record_close(&r, ']');
+    record_close(&r, '}');
+    record_open(&r, "shadow", '[');
+    record_close(&r, ']');
+    record_u64(&r, "zero", 0);
+    record_u64(&r, "most", UINT64_MAX);
+    assert_int_equal(record_end(&r), 0);
+    assert_line(&out, "{\"time\":\"2026-11-21T22:44:42.123Z\",\"id\":\"00000000000000.1\",\"client\":\"203.0.113.7\","
+                      "\"sender\":\"\",\"rcpt_known\":true,\"tls\":false,\"dnsbl\":{\"zone.example\":[2,\"x\"]},"
+                      "\"shadow\":[],\"zero\":0,\"most\":18446744073709551615}\n");
+}
+
+static void what_is_not_known_is_left_out(void **state) {
+    struct buf out;
+    struct record r;
+    buf_init(&out, 64);
+    record_begin(&r, &out);
+    record_str(&r, "helo", (struct str){ NULL, 0 });
+    record_ip(&r, "client", &(struct ip){ .family = IP_NONE });
+    record_bool(&r, "a", true);
+    assert_int_equal(record_end(&r), 0);
+    assert_line(&out, "{\"a\":true}\n");
+}
+
+/* The record {"":"ESCAPED"} of one value. */
+static void assert_escaped(struct str value, const char *expected) {
+    struct buf out;
+    struct record r;
+    char line[128];
+    buf_init(&out, 128);
+    record_begin(&r, &out);
+    record_str(&r, "", value);
+    assert_int_equal(record_end(&r), 0);
+    snprintf(line, sizeof(line), "{\"\":\"%s\"}\n", expected);
+    assert_line(&out, line);
+}
+
+static void quotes_and_control_characters_are_escaped(void **state) {
+    assert_escaped(STR("a\"b\\c/"), "a\\\"b\\\\c/");
+    assert_escaped(STR("\b\t\n\f\r"), "\\b\\t\\n\\f\\r");
+    assert_escaped(STR("\0x\x1f\x7f"), "\\u0000x\\u001f\x7f");
+    assert_escaped(STR("\n"), "\\n");
+}
+
+static void utf8_stays_and_everything_else_becomes_u_fffd(void **state) {
+#define X "\xef\xbf\xbd"
+    assert_escaped(STR("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"), "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
+    assert_escaped(STR("\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80"), "\xf4\x8f\xbf\xbf\xed\x9f\xbf\xee\x80\x80");
+    assert_escaped(STR("a\x80""b"), "a" X "b");
+    assert_escaped(STR("\xc0\xaf"), X X);             /* overlong */
+    assert_escaped(STR("\xe0\x9f\xbf"), X X X);
+    assert_escaped(STR("\xf0\x8f\xbf\xbf"), X X X X);
+    assert_escaped(STR("\xed\xa0\x80"), X X X);       /* a surrogate */
+    assert_escaped(STR("\xf4\x90\x80\x80"), X X X X); /* past U+10FFFF */
+    assert_escaped(STR("\xf5"), X);
+    assert_escaped(STR("\xe2\x82"), X X);              /* cut short */
+    assert_escaped(STR("\xe2\x82""a"), X X "a");
+    assert_escaped(STR("\xc3"), X);
+#undef X
+}
+
+static void a_record_that_does_not_fit_is_taken_back_whole(void **state) {
+    static const char first[] = "{\"a\":1}\n";
+    struct record r;
+    for (uint32_t max = 9; max < 40; max++) {
+        struct buf out;
+        buf_init(&out, max);
+        record_begin(&r, &out);
+        record_u64(&r, "a", 1);
+        int ended = record_end(&r);
+        if (max < sizeof(first) - 1) {
+            assert_int_equal(ended, -ENOBUFS);
+            assert_int_equal(out.len, 0);
+        }
+        record_begin(&r, &out);
+        record_str(&r, "name", STR("\x01\xff"));
+        record_bool(&r, "b", true);
+        bool fits = max >= sizeof(first) - 1 + strlen("{\"name\":\"\\u0001\xef\xbf\xbd\",\"b\":true}\n");
+        assert_int_equal(record_end(&r), fits ? 0 : -ENOBUFS);
+        if (ended == 0)
+            assert_true(str_eq(str_head(buf_str(&out), sizeof(first) - 1), STR("{\"a\":1}\n")));
+        if (!fits)
+            assert_int_equal(out.len, ended == 0 ? sizeof(first) - 1 : 0);
+        buf_deinit(&out);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(members_of_every_kind_make_one_line),
+        cmocka_unit_test(what_is_not_known_is_left_out),
+        cmocka_unit_test(quotes_and_control_characters_are_escaped),
+        cmocka_unit_test(utf8_stays_and_everything_else_becomes_u_fffd),
+        cmocka_unit_test(a_record_that_does_not_fit_is_taken_back_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
