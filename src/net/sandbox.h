@@ -1,9 +1,9 @@
 /*
  * sandbox: what a worker gives up before it meets the network.
  *
- * In this order (dependencies: libseccomp and raw Landlock system calls): groups and user; no_new_privs; Landlock (only the paths named, if the
- * kernel has it); seccomp (a list of allowed calls, the rest kills the process, execve and open answer EPERM/EACCES). Every step that the kernel lacks is
- * reported, and whether that is fatal is the caller's decision.
+ * In this order: groups and user; no_new_privs; Landlock (only the paths named, if the kernel has it); seccomp (a list of
+ * allowed calls, the rest kills the process; exec, fork and open answer with an errno). Every step that the kernel lacks is
+ * reported, and whether that is fatal is the caller's decision. There is no way back, and no fork after it.
  */
 #pragma once
 
@@ -27,5 +27,5 @@ enum sandbox_gap { /* bits of what could not be had */
     SANDBOX_NO_SECCOMP = 2,
 };
 
-/* Returns 0 or positive bits of enum sandbox_gap, or -errno (unknown user: -ENOENT). */
+/* Returns 0 or positive bits of enum sandbox_gap, or -errno (unknown user or path: -ENOENT). */
 int sandbox_enter(const struct sandbox *sandbox);

@@ -1,0 +1,196 @@
+/*
+ * What a sandboxed process can still do, and what it cannot any more. Each case is a child that enters the sandbox and ends
+ * with a number; a child that the filter killed ends by SIGSYS.
+ */
+#include "net_test.h"
+
+#include "net/channel.h"
+#include "net/sandbox.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { DONE = 0, KILLED = 1000, NO_SANDBOX = 99 };
+
+static char spool[] = "/tmp/postern-sandbox-XXXXXX";
+static int gaps; /* of the last child */
+
+/* Runs `work` in a sandboxed child and returns its exit code, or KILLED. _exit(): no leak check, which would need ptrace. */
+static int in_sandbox(int (*work)(void)) {
+    pid_t pid = fork();
+    int status;
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct sandbox_path paths[] = { { spool, true }, { "/usr/share/zoneinfo", false } };
+        struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1 };
+        gaps = sandbox_enter(&sandbox);
+        _exit(gaps < 0 || (gaps & SANDBOX_NO_SECCOMP) ? NO_SANDBOX : work());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status) == SIGSYS ? KILLED : -WTERMSIG(status);
+    return WEXITSTATUS(status);
+}
+
+static void count_turn(void *arg) {
+    ++*(int *)arg;
+}
+
+static int talk(void) {
+    struct loop *loop;
+    int turns_seen = 0, fds[2];
+    char text[8] = { 0 };
+    if (loop_new(&loop) < 0 || channel_pair(fds) < 0)
+        return 1;
+    loop_on_turn_end(loop, count_turn, &turns_seen);
+    if (channel_send(fds[0], "hello", 6, NULL, 0) < 0 || recv(fds[1], text, sizeof text, 0) != 6)
+        return 2;
+    if (loop_turn(loop, 0) < 0 || turns_seen != 1)
+        return 3;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 1) < 0)
+        return 4;
+    void *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED || mprotect(memory, 4096, PROT_READ | PROT_EXEC) < 0)
+        return 5;
+    loop_free(loop);
+    return DONE;
+}
+
+static int spool_a_file(void) {
+    char path[sizeof spool + 8];
+    int fd = open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && errno != EOPNOTSUPP)
+        return 1;
+    snprintf(path, sizeof path, "%s/named", spool);
+    int named = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (named < 0 || unlink(path) < 0)
+        return 2;
+    char text[5] = { 0 };
+    if (pwrite(named, "mail", 4, 0) != 4 || ftruncate(named, 4) < 0 || pread(named, text, 4, 0) != 4)
+        return 3;
+    struct stat info;
+    return fstat(named, &info) == 0 && info.st_size == 4 && fdatasync(named) == 0 ? DONE : 4;
+}
+
+static int read_passwords(void) {
+    int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+    return fd < 0 && errno == EACCES ? DONE : (gaps & SANDBOX_NO_LANDLOCK) ? DONE : 1;
+}
+
+static int run_a_program(void) {
+    char *const arguments[] = { "true", NULL };
+    execv("/bin/true", arguments);
+    return errno == EPERM ? DONE : 1;
+}
+
+static int run_a_helper(void) {
+    return fork() < 0 && errno == EPERM ? DONE : 1;
+}
+
+static int trace_the_parent(void) {
+    ptrace(PTRACE_ATTACH, getppid(), NULL, NULL);
+    return 1;
+}
+
+static int kill_the_parent(void) {
+    kill(getppid(), SIGCONT);
+    return 1;
+}
+
+static int open_a_raw_socket(void) {
+    socket(AF_PACKET, SOCK_RAW, 0);
+    return 1;
+}
+
+static int abort_itself(void) {
+    signal(SIGABRT, SIG_DFL);
+    abort();
+}
+
+static void a_worker_can_do_its_work(void **state) {
+    assert_int_equal(in_sandbox(talk), DONE);
+    assert_int_equal(in_sandbox(spool_a_file), DONE);
+}
+
+static void files_outside_the_named_paths_do_not_open(void **state) {
+    assert_int_equal(in_sandbox(read_passwords), DONE);
+}
+
+static void programs_and_helpers_do_not_start(void **state) {
+    assert_int_equal(in_sandbox(run_a_program), DONE);
+    assert_int_equal(in_sandbox(run_a_helper), DONE);
+}
+
+static void other_processes_are_out_of_reach(void **state) {
+    assert_int_equal(in_sandbox(trace_the_parent), KILLED);
+    assert_int_equal(in_sandbox(kill_the_parent), KILLED);
+}
+
+static void other_kinds_of_sockets_are_out_of_reach(void **state) {
+    assert_int_equal(in_sandbox(open_a_raw_socket), KILLED);
+}
+
+static void a_failed_assertion_still_ends_as_one(void **state) {
+    assert_int_equal(in_sandbox(abort_itself), -SIGABRT);
+}
+
+static int enter_in_child(const struct sandbox *sandbox) {
+    pid_t pid = fork();
+    int status;
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(-sandbox_enter(sandbox));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void an_unknown_user_and_a_missing_path_are_errors(void **state) {
+    struct sandbox_path path = { "/nonexistent/path", false };
+    assert_int_equal(enter_in_child(&(struct sandbox){ .user = "no-such-user-here" }), ENOENT);
+    int r = enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 });
+    assert_true(r == ENOENT || (r & SANDBOX_NO_LANDLOCK));
+}
+
+static void root_becomes_the_named_user_without_groups(void **state) {
+    int status;
+    if (getuid() != 0)
+        skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sandbox sandbox = { .user = "nobody" };
+        int r = sandbox_enter(&sandbox);
+        _exit(r >= 0 && getuid() != 0 && geteuid() != 0 && getgid() != 0 && getgroups(0, NULL) == 0 ? DONE : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), DONE);
+}
+
+static int make_spool(void **state) {
+    return mkdtemp(spool) ? 0 : -1;
+}
+
+static int remove_spool(void **state) {
+    return rmdir(spool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_can_do_its_work),
+        cmocka_unit_test(files_outside_the_named_paths_do_not_open),
+        cmocka_unit_test(programs_and_helpers_do_not_start),
+        cmocka_unit_test(other_processes_are_out_of_reach),
+        cmocka_unit_test(other_kinds_of_sockets_are_out_of_reach),
+        cmocka_unit_test(a_failed_assertion_still_ends_as_one),
+        cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
+        cmocka_unit_test(root_becomes_the_named_user_without_groups),
+    };
+    return cmocka_run_group_tests(tests, make_spool, remove_spool);
+}
