@@ -195,7 +195,7 @@ static uint32_t word_at(const uint8_t *at) {
 
 uint64_t ip_client_key(const struct ip *ip) {
     uint64_t high = (uint64_t)word_at(ip->bytes) << 32 | word_at(ip->bytes + 4);
-    /* An IPv4 address keeps to ::/32 in the low half, which no IPv6 client can be in (2000::/3 is what is given out). */
+    /* An IPv4 address looks like a /64 within ::/32, which is given to no one (RFC 4291 section 2.4, 2000::/3 is). */
     return ip->family == IP_V6 ? high : high >> 32;
 }
 

@@ -49,7 +49,7 @@ char *endpoint_format(const struct endpoint *endpoint, char out[ENDPOINT_TEXT_MA
 struct endpoint endpoint_from_sockaddr(const struct sockaddr_storage *from);
 socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *ret_to);
 
-/* "192.0.2.0/24", "2001:db8::/32", or a single address. Host bits that are set are an error (-EINVAL), as in Postfix. */
+/* "192.0.2.0/24", "2001:db8::/32", or a single address. Host bits that are set: -EINVAL, as in Postfix. */
 int cidr_parse(struct str text, struct cidr *ret_cidr);
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip);
 
@@ -64,8 +64,8 @@ uint64_t ip_client_key(const struct ip *ip);
 
 /*
  * Which of `n` slots a client belongs to. The same function as the classic BPF program that net/listen.c gives to the
- * kernel, so that a descriptor handed over by user space meets the worker that the kernel would have chosen.
- * h = (word * 0x9E3779B1) >> 16 over 32 bits, modulo n; word = the IPv4 address, or the first and second 32-bit word of an
- * IPv6 address XORed.
+ * kernel, so that a descriptor handed over by user space meets the worker that the kernel would have chosen:
+ * h = (word * 0x9E3779B1) >> 16 over 32 bits, modulo n; word = the IPv4 address, or the first and second 32-bit word of
+ * an IPv6 address XORed.
  */
 uint32_t ip_client_slot(const struct ip *ip, uint32_t n);

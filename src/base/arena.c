@@ -2,8 +2,8 @@
  * arena: a bump allocator over a list of chunks.
  *
  * A connection pays nothing until its first allocation, then 512 bytes; chunks double up to 64 KiB, so a message with a
- * thousand recipients makes a dozen calls of malloc(). What does not fit into half of a chunk gets one of its own, placed
- * *behind* the newest, so that the room left in that one is not wasted.
+ * thousand recipients makes a dozen calls of malloc(). What does not fit into half of a chunk gets one of its own,
+ * placed *behind* the newest, so that the room left in that one is not wasted.
  *
  * `max` bounds the bytes given out (rounded up to the alignment), which is what a peer can make us take; the chunks
  * themselves are at most twice that, plus one.

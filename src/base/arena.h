@@ -2,8 +2,8 @@
  * arena: memory that lives and dies with one connection, message or configuration.
  *
  * A bump allocator over a list of chunks. All-zero is a valid empty arena that owns nothing. Allocations are aligned to
- * 8 bytes and never freed singly; arena_reset() frees all of them at once. `max` (0: none) bounds what a peer can make it take.
- * NULL means no memory, or past the maximum: the caller ends its own session, never the process.
+ * 8 bytes and never freed singly; arena_reset() frees all of them at once. `max` (0: none) bounds what a peer can make
+ * it take. NULL means no memory, or past the maximum: the caller ends its own session, never the process.
  */
 #pragma once
 

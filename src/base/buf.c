@@ -8,8 +8,8 @@
  * A failure leaves the content as it was: realloc() keeps the old block, and lengths move only after the bytes are in
  * place. So a caller that gets -ENOBUFS can still send what it has.
  *
- * Rejected: shrinking on consume (a connection that needed 4 KiB once needs it again); a ring (every consumer here wants
- * contiguous bytes to parse).
+ * Rejected: shrinking on consume (a connection that needed 4 KiB once needs it again); a ring (every consumer here
+ * wants contiguous bytes to parse).
  */
 #include "base/buf.h"
 

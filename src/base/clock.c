@@ -1,11 +1,11 @@
 /*
  * clock: asks the kernel for the time, and writes it down.
  *
- * The loop reads the clock once a turn and hands the value on, so nothing here is hot but the two formats, which stand in
- * every journal record and every Received: line. They are written digit by digit; the calendar of the local zone, which
- * costs a look into the zone's tables, is kept for the minute it is valid in (zones change on whole minutes at the
- * earliest), and that of UTC is computed without a library: days to civil date by counting in 400-year eras that begin
- * on 1 March, so that the leap day comes last.
+ * The loop reads the clock once a turn and hands the value on, so nothing here is hot but the two formats, which stand
+ * in every journal record and every Received: line. They are written digit by digit; the calendar of the local zone,
+ * which costs a look into the zone's tables, is kept for the minute it is valid in (zones change on whole minutes at
+ * the earliest), and that of UTC is computed without a library: days to civil date by counting in 400-year eras that
+ * begin on 1 March, so that the leap day comes last.
  *
  * Rejected: strftime() (its names follow the locale, RFC 5322 wants English) and gmtime_r() in the fast path (takes the
  * zone lock).
@@ -78,7 +78,8 @@ char *clock_format_rfc3339(uint64_t wall_ms, char out[CLOCK_RFC3339_MAX]) {
 }
 
 static const char DAYS[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char MONTHS[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char MONTHS[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
 /* The zone's name as a comment (RFC 5322 section 3.3); left out where it is no plain word, as in zones named "+03". */
 static bool is_plain_zone(const char *zone) {

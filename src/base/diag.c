@@ -1,10 +1,10 @@
 /*
  * diag: errors in files that people write.
  *
- * The place of an error is a pointer into the text: whoever parses has one at hand, and line and column are counted only
- * when an error is told, not kept for every token. The line is shown with its control characters blanked, so that a file
- * cannot play with the terminal, and cut at SHOWN_MAX bytes; the caret is left out when it would stand past the cut.
- * Tabs are repeated in front of the caret so that it stands right whatever their width.
+ * The place of an error is a pointer into the text: whoever parses has one at hand, and line and column are counted
+ * only when an error is told, not kept for every token. The line is shown with its control characters blanked, so that
+ * a file cannot play with the terminal, and cut at SHOWN_MAX bytes; the caret is left out when it would stand past the
+ * cut. Tabs are repeated in front of the caret so that it stands right whatever their width.
  *
  * DIAG_MAX bounds errors and warnings each, so that warnings never hide the error that keeps a file from loading; what
  * lies beyond is counted, and said once. Messages that find no memory are counted all the same: a file with errors is

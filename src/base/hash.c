@@ -2,8 +2,8 @@
  * hash: SipHash-2-4 under a process key.
  *
  * A client chooses its own address, HELO and recipients; a table keyed by them with an unkeyed hash can be filled with
- * collisions on purpose. SipHash with a secret key makes that guessing. One key serves all tables of a process and of the
- * workers forked from it, so a hash can be compared between them, and is never written anywhere.
+ * collisions on purpose. SipHash with a secret key makes that guessing. One key serves all tables of a process and of
+ * the workers forked from it, so a hash can be compared between them, and is never written anywhere.
  *
  * Rejected: getrandom() lazily at the first hash (a worker may be in its sandbox by then, and the keys would differ).
  */

@@ -1,5 +1,6 @@
 /*
- * hash: SipHash-2-4 (Aumasson, Bernstein 2012) under a key drawn once a process, for every hash table that a peer can fill.
+ * hash: SipHash-2-4 (Aumasson, Bernstein 2012) under a key drawn once a process, for every hash table that a peer can
+ * fill.
  */
 #pragma once
 

@@ -7,16 +7,17 @@
  *
  *   a regular file           one write
  *   a stream socket          one send, MSG_DONTWAIT (stderr under systemd)
- *   a pipe, a terminal       poll(POLLOUT, 0), then whole lines of at most 4,096 bytes: a pipe that polls writable takes
- *                            PIPE_BUF bytes at once and does not mix them with those of another process (pipe(7))
+ *   a pipe, a terminal       poll(POLLOUT, 0), then whole lines of at most 4,096 bytes: a pipe that polls writable
+ *                            takes PIPE_BUF bytes at once and keeps them apart from other processes' (pipe(7))
  *   /dev/log                 one sendmmsg; after ECONNREFUSED, a syslogd that restarted, the socket is connected anew
  *
  * stderr is shared with whoever started us, so it must not be made non-blocking: their writes would fail. Pipes and
  * terminals are opened a second time through /proc, which gives us a description of our own that is; where this is not
  * allowed poll() alone has to do, and another process that fills the pipe between poll and write can make us wait.
  *
- * What is not taken stays in the buffer while there is room; then new lines are dropped and counted, and the count comes
- * out where they would have stood. SIGPIPE is the process's to ignore. A forked child drops what it inherited unsent.
+ * What is not taken stays in the buffer while there is room; then new lines are dropped and counted, and the count
+ * comes out where they would have stood. SIGPIPE is the process's to ignore. A forked child drops what it inherited
+ * unsent.
  *
  * Rejected: syslog(3), which blocks when syslogd is stopped, and a thread (one more stack and a lock per line).
  */
@@ -185,7 +186,8 @@ static size_t format_stamp(uint64_t second, char *out, size_t size) {
     struct tm tm;
     if (!localtime_r(&s, &tm))
         return 0;
-    int n = snprintf(out, size, "%s %2d %02d:%02d:%02d ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    int n = snprintf(out, size, "%s %2d %02d:%02d:%02d ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min,
+                     tm.tm_sec);
     return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
@@ -216,8 +218,8 @@ static void put_head(struct line *line, enum log_level level, uint64_t wall_ms) 
     put(line, logger.head, logger.head_len);
 }
 
-static void put_json(struct line *line, enum log_level level, uint64_t wall_ms, const struct log_field *fields, size_t n,
-                     struct str message) {
+static void put_json(struct line *line, enum log_level level, uint64_t wall_ms, const struct log_field *fields,
+                     size_t n, struct str message) {
     char time[CLOCK_RFC3339_MAX];
     line->end -= 2; /* the closing quote and brace always find room */
     put_text(line, "{\"time\":\"");
@@ -355,7 +357,8 @@ static bool has_room(size_t lines) {
 
 static void tell_lost(void) {
     char text[80];
-    snprintf(text, sizeof(text), "%llu log lines were dropped, the log did not take them", (unsigned long long)logger.lost);
+    snprintf(text, sizeof(text), "%llu log lines were dropped, the log did not take them",
+             (unsigned long long)logger.lost);
     logger.lost = 0;
     compose(LOG_LEVEL_WARNING, NULL, 0, str_of(text));
 }
@@ -384,7 +387,7 @@ static void add(enum log_level level, const struct log_field *fields, size_t n, 
     int len = vsnprintf(text, sizeof(text), message, args);
     size_t taken = len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
     compose(level, fields, n, (struct str){ text, taken });
-    /* What may be the last words of a process, and what stands outside of any loop, does not wait for the turn to end. */
+    /* What may be the last words of a process, or stands outside of any loop, does not wait for the turn to end. */
     if (level == LOG_LEVEL_ERROR || logger.sink == SINK_PLAIN)
         log_flush();
 }

@@ -1,9 +1,9 @@
 /*
  * str: what can be asked of a view of bytes.
  *
- * A view never owns, never ends in NUL and is passed by value (two registers), so parsing a command makes no copy. Every
- * function takes the empty view with a NULL pointer: memchr() and friends are not reached with it. Case folding is ASCII
- * only and blind to the locale: isalpha() and tolower() would make the meaning of a host name depend on the
+ * A view never owns, never ends in NUL and is passed by value (two registers), so parsing a command makes no copy.
+ * Every function takes the empty view with a NULL pointer: memchr() and friends are not reached with it. Case folding
+ * is ASCII only and blind to the locale: isalpha() and tolower() would make the meaning of a host name depend on the
  * administrator's environment.
  *
  * Rejected: NUL-terminated strings (a NUL inside an SMTP command must be seen, not end the comparison) and strtoull()

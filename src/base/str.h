@@ -19,6 +19,9 @@ struct str {
 /* A view of a string literal. */
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
 
+/* The same as an initialiser of static data. */
+#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
+
 /* For printf: `"%.*s", STR_ARG(s)`. */
 #define STR_ARG(s) (int)(s).len, (s).at ? (s).at : ""
 
@@ -65,7 +68,8 @@ size_t str_find_last(struct str s, char c);
 struct str str_trim(struct str s);
 
 /*
- * Cuts the next word off the front of `*rest`: skips blanks, takes bytes up to the next blank. An empty word means the end.
+ * Cuts the next word off the front of `*rest`: skips blanks, takes bytes up to the next blank. An empty word means the
+ * end.
  */
 struct str str_word(struct str *rest);
 

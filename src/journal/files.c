@@ -1,9 +1,10 @@
 /*
  * files: the life of a journal file, seen from the master.
  *
- * A file is opened, written by one worker, closed at rotation, compressed, and removed when it is old. All that has to be
- * known about one stands in its name (when it was begun and by which process), so there is no index that could disagree
- * with the folder, and an administrator may move, copy or remove files at will. Only names of our own form are touched.
+ * A file is opened, written by one worker, closed at rotation, compressed, and removed when it is old. All that has to
+ * be known about one stands in its name (when it was begun and by which process), so there is no index that could
+ * disagree with the folder, and an administrator may move, copy or remove files at will. Only names of our own form are
+ * touched.
  *
  * Compressing and removing block, for seconds on a large file: a child process does both (journal_files_tidy), with
  * buffers of libzstd's choosing (some 100 KiB) and a context of a few MiB, whatever the size of the file. The copy is

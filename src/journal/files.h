@@ -17,17 +17,20 @@
 int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, struct buf *ret_path);
 
 /*
- * True when the file behind `path` is larger than `max_size` bytes (0: any size is fine), was begun on an earlier UTC day
- * than `wall_ms`, or is gone.
+ * True when the file behind `path` is larger than `max_size` bytes (0: any size is fine), was begun on an earlier UTC
+ * day than `wall_ms`, or is gone.
  */
 bool journal_files_is_due(const char *path, uint64_t max_size, uint64_t wall_ms);
 
-/* Compresses PATH to PATH.zst (written beside, synced, renamed) and removes PATH. Blocks: for a child process. Returns 0 or -errno. */
+/*
+ * Compresses PATH to PATH.zst (written beside, synced, renamed) and removes PATH. Blocks: for a child process. Returns
+ * 0 or -errno.
+ */
 int journal_files_compress(const char *path);
 
 /*
- * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun before `wall_ms`, and removes files of
- * days more than keep_days ago (0: none). Take the time before the list. Goes on after an error. Blocks: for a child
+ * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun before `wall_ms`, and removes files
+ * of days more than keep_days ago (0: none). Take the time before the list. Goes on after an error. Blocks: for a child
  * process. Returns 0 or the first -errno.
  */
 int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, unsigned keep_days, uint64_t wall_ms);

@@ -3,11 +3,11 @@
  *
  * Time stands first, so that ids sort by time as plain text, over hosts and workers. No random bits and no lock: host,
  * process number and counter make two ids of one millisecond differ, and the time never goes back within a process, so
- * the counter may begin at 0 in each millisecond. A worker that makes more than 4,096 in one, or whose clock was set back,
- * takes them from the milliseconds to come; a worker that restarts has another process number.
+ * the counter may begin at 0 in each millisecond. A worker that makes more than 4,096 in one, or whose clock was set
+ * back, takes them from the milliseconds to come; a worker that restarts has another process number.
  *
- * Base32hex (RFC 4648 section 7) and not base64: it keeps the order, reads over a telephone, and is a plain word to grep.
- * Rejected: UUIDs (36 characters in a reply line of 512 bytes, of which most say nothing).
+ * Base32hex (RFC 4648 section 7) and not base64: it keeps the order, reads over a telephone, and is a plain word to
+ * grep. Rejected: UUIDs (36 characters in a reply line of 512 bytes, of which most say nothing).
  */
 #include "journal/id.h"
 
@@ -27,7 +27,7 @@ void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]) {
     }
     uint64_t time = source->last_ms & ((UINT64_C(1) << TIME_BITS) - 1);
     uint32_t low = (uint32_t)source->host << 20 | (uint32_t)source->process << 12 | source->counter++;
-    /* 14 digits of 5 bits: 8 of the time alone, one that holds its last 2 bits and 3 of the rest, 5 of the rest alone. */
+    /* 14 digits of 5 bits: 8 of the time alone, one of its last 2 bits and 3 of the rest, 5 of the rest alone. */
     uint64_t head = time << 3 | low >> (LOW_BITS - 3);
     for (int i = 8; i >= 0; i--, head >>= 5)
         out[i] = DIGITS[head & 31];

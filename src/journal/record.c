@@ -1,12 +1,13 @@
 /*
  * record: one decision as one line of JSON.
  *
- * A record is written once for every recipient, so it is written by hand: straight into the journal's buffer, in runs of
- * bytes that need no escape, without a tree of values in between. The first member that finds no room makes the record
- * fail for good, and record_end() takes all of it back: the journal holds whole lines or none.
+ * A record is written once for every recipient, so it is written by hand: straight into the journal's buffer, in runs
+ * of bytes that need no escape, without a tree of values in between. The first member that finds no room makes the
+ * record fail for good, and record_end() takes all of it back: the journal holds whole lines or none.
  *
  * Strings are whatever a client sent. What is not UTF-8 by RFC 3629 (overlong forms and surrogates included) becomes
- * U+FFFD, one for each byte, so that every reader of JSON takes the line. DEL and the C1 controls are valid JSON and stay.
+ * U+FFFD, one for each byte, so that every reader of JSON takes the line. DEL and the C1 controls are valid JSON and
+ * stay.
  *
  * Rejected: jansson (an allocation for each member, some 20 times slower), printf().
  */
@@ -25,9 +26,15 @@ static enum byte_class classify(unsigned char byte) {
     return byte < ' ' || byte == '"' || byte == '\\' ? ESCAPE : PLAIN;
 }
 
-static void put(struct record *r, const char *data, size_t len) {
-    if (!r->has_failed && buf_put(r->out, data, len) < 0)
+/* Most pieces are of a few bytes and find room: they are copied here, where the compiler knows their length. */
+static inline void put(struct record *r, const char *data, size_t len) {
+    struct buf *out = r->out;
+    if (!r->has_failed && out->cap - out->len >= len) {
+        memcpy(out->at + out->len, data, len);
+        out->len += (uint32_t)len;
+    } else if (!r->has_failed && buf_put(out, data, len) < 0) {
         r->has_failed = true;
+    }
 }
 
 static void put_escape(struct record *r, unsigned char byte) {

@@ -1,9 +1,9 @@
 /*
  * record: one decision as one line of JSON, written without allocation per field.
  *
- * A record is begun, gets members in any order, and is ended; strings are escaped for JSON (bytes that are not UTF-8 become
- * U+FFFD). Members without a value (a NULL string, no address) are left out, so a line holds what was known; "" is a value.
- * Field names are those of design section 11.
+ * A record is begun, gets members in any order, and is ended; strings are escaped for JSON (bytes that are not UTF-8
+ * become U+FFFD). Members without a value (a NULL string, no address) are left out, so a line holds what was known; ""
+ * is a value. Field names are those of design section 11.
  */
 #pragma once
 

@@ -1,15 +1,15 @@
 /*
  * writer: the journal file of one worker.
  *
- * The journal must neither slow mail nor lose it. So records gather in memory and leave in large writes to a regular file,
- * which the kernel takes into its cache; nothing here syncs (a crash of the machine may lose the last seconds of the
- * journal, never a message). A disk that is full is an ordinary state: half of the buffer keeps the oldest lines for the
- * time when there is room again, the other half goes on taking new ones, and what passes the middle is dropped at the next
- * flush, counted, and told by one line {"time":...,"lost":N} behind the first write that succeeds.
+ * The journal must neither slow mail nor lose it. So records gather in memory and leave in large writes to a regular
+ * file, which the kernel takes into its cache; nothing here syncs (a crash of the machine may lose the last seconds of
+ * the journal, never a message). A disk that is full is an ordinary state: half of the buffer keeps the oldest lines
+ * for the time when there is room again, the other half goes on taking new ones, and what passes the middle is dropped
+ * at the next flush, counted, and told by one line {"time":...,"lost":N} behind the first write that succeeds.
  *
  * A write may end within a line. That line stays in the buffer whole, with the number of its bytes that were written
- * (`begun`): in the same file it is continued, in a new one it is written again, so that each line is whole somewhere, and
- * only the last line of a file can be torn.
+ * (`begun`): in the same file it is continued, in a new one it is written again, so that each line is whole somewhere,
+ * and only the last line of a file can be torn.
  *
  * Rejected: O_DIRECT or io_uring (a write into the cache takes some 100 us a second), a ring of lines.
  */

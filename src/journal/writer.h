@@ -1,9 +1,10 @@
 /*
  * writer: the journal file of one worker.
  *
- * Lines gather in memory and are written at journal_flush(), which the worker calls once a second and when JOURNAL_BUFFER
- * is half full; a crash may lose the last second. The descriptor comes from the master (opened for append), which hands
- * out a new one at rotation: journal_swap(). A disk that is full costs lines, counted and told, never mail.
+ * Lines gather in memory and are written at journal_flush(), which the worker calls once a second and when
+ * JOURNAL_BUFFER is half full; a crash may lose the last second. The descriptor comes from the master (opened for
+ * append), which hands out a new one at rotation: journal_swap(). A disk that is full costs lines, counted and told,
+ * never mail.
  */
 #pragma once
 
@@ -25,8 +26,8 @@ void journal_init(struct journal *journal, int take_fd);
 void journal_deinit(struct journal *journal); /* flushes, closes */
 
 /*
- * Writes what has gathered. Returns 0 or -errno of write(2); then what could not be written is kept for the next time, up
- * to half of the buffer. Once a flush succeeds, a line {"time":...,"lost":N} tells what was dropped.
+ * Writes what has gathered. Returns 0 or -errno of write(2); then what could not be written is kept for the next time,
+ * up to half of the buffer. Once a flush succeeds, a line {"time":...,"lost":N} tells what was dropped.
  */
 int journal_flush(struct journal *journal);
 

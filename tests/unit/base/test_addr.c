@@ -31,8 +31,8 @@ static void addresses_are_written_in_their_one_form(void **state) {
 }
 
 static void what_is_no_address_is_refused(void **state) {
-    static const char *const bad[] = { "", "1.2.3", "1.2.3.4.5", "1.2.3.256", "010.1.1.1", "0x1.2.3.4", " 1.2.3.4", "1.2.3.4 ",
-                                       ":::", "1::2::3", "fe80::1%lo", "[::1]", "12345::",
+    static const char *const bad[] = { "", "1.2.3", "1.2.3.4.5", "1.2.3.256", "010.1.1.1", "0x1.2.3.4", " 1.2.3.4",
+                                       "1.2.3.4 ", ":::", "1::2::3", "fe80::1%lo", "[::1]", "12345::",
                                        "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa" };
     struct ip ip;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -55,8 +55,8 @@ static void a_mapped_address_from_a_socket_is_the_ipv4_address(void **state) {
 static void endpoints_are_parsed_and_written_alike(void **state) {
     static const char *const good[] = { "127.0.0.1:25", "[::1]:65535", "[2001:db8::1]:0",
                                         "[1111:2222:3333:4444:5555:6666:7777:8888]:65535" };
-    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:25", "[::1]",
-                                       "[::1]25", "[127.0.0.1]:25", "[]:25", "mx.example:25", "[::1:25" };
+    static const char *const bad[] = { "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:25",
+                                       "[::1]", "[::1]25", "[127.0.0.1]:25", "[]:25", "mx.example:25", "[::1:25" };
     struct endpoint endpoint;
     char out[ENDPOINT_TEXT_MAX];
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -73,7 +73,8 @@ static void a_sockaddr_gives_back_its_endpoint(void **state) {
         struct endpoint there, back;
         struct sockaddr_storage storage;
         assert_int_equal(endpoint_parse(str_of(texts[i]), &there), 0);
-        assert_int_equal(endpoint_to_sockaddr(&there, &storage), i ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+        socklen_t len = i ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+        assert_int_equal(endpoint_to_sockaddr(&there, &storage), len);
         back = endpoint_from_sockaddr(&storage);
         assert_true(ip_eq(&there.ip, &back.ip));
         assert_int_equal(back.port, there.port);
@@ -104,8 +105,9 @@ static void prefixes_hold_their_first_and_last_address_and_none_beside(void **st
 }
 
 static void prefixes_with_host_bits_or_wrong_lengths_are_refused(void **state) {
-    static const char *const bad[] = { "", "/", "/8", "192.0.2.1/24", "192.0.2.0/33", "192.0.2.0/", "192.0.2.0/-1", "2001:db8::/129",
-                                       "2001:db8::1/64", "2001:db8:8000::/32", "::ffff:192.0.2.0/95", "::ffff:192.0.2.0/118", "192.0.2.0/24/1" };
+    static const char *const bad[] = { "", "/", "/8", "192.0.2.1/24", "192.0.2.0/33", "192.0.2.0/", "192.0.2.0/-1",
+                                       "2001:db8::/129", "2001:db8::1/64", "2001:db8:8000::/32", "::ffff:192.0.2.0/95",
+                                       "::ffff:192.0.2.0/118", "192.0.2.0/24/1" };
     struct cidr cidr;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(cidr_parse(str_of(bad[i]), &cidr), -EINVAL);
@@ -134,7 +136,10 @@ static void an_ipv6_client_is_its_64_and_an_ipv4_client_its_address(void **state
         assert_int_equal(ip_client_slot(&a, n), ip_client_slot(&b, n));
 }
 
-/* The figures come from the formula of addr.h, computed apart from this code; the BPF program of net/listen.c is held to them. */
+/*
+ * The figures come from the formula of addr.h, computed apart from this code; the BPF program of net/listen.c is held
+ * to them.
+ */
 static void slots_follow_the_published_formula(void **state) {
     struct ip v4 = ip_of("203.0.113.7"), v6 = ip_of("2001:db8:1:2::1");
     uint32_t h4 = (uint32_t)(0xcb007107ull * 0x9e3779b1ull) >> 16;

@@ -44,7 +44,8 @@ static void a_message_without_place_is_about_the_file(void **state) {
     diag_error(&list, &SOURCE, NULL, "no listener");
     diag_error(&list, &SOURCE, elsewhere, "not in this file");
     diag_error(&list, &(struct diag_source){ .path = "empty.conf" }, NULL, "is empty");
-    assert_said(&list, "postern.conf: error: no listener\npostern.conf: error: not in this file\nempty.conf: error: is empty\n");
+    assert_said(&list, "postern.conf: error: no listener\npostern.conf: error: not in this file\n"
+                       "empty.conf: error: is empty\n");
 }
 
 static void control_characters_and_utf8_do_not_move_the_caret(void **state) {

@@ -1,8 +1,8 @@
 /*
  * log: the lines, and that no target is ever waited for.
  *
- * stderr is swapped for a file, a pipe, a socket or /dev/full, and syslogd is a datagram socket in a folder of the test's
- * own (log.c is compiled again for this test, with another LOG_SYSLOG_PATH).
+ * stderr is swapped for a file, a pipe, a socket or /dev/full, and syslogd is a datagram socket in a folder of the
+ * test's own (log.c is compiled again for this test, with another LOG_SYSLOG_PATH).
  */
 #include "base/log.h"
 
@@ -110,7 +110,8 @@ static void a_text_line_has_the_shape_of_postfix(void **state) {
     host[strcspn(host, ".")] = '\0';
     assert_int_equal(sscanf(file_text(), "%3s %d %2d:%2d:%2d%n", month, &day, &hour, &minute, &second, &end), 5);
     assert_int_equal(end, 15);
-    snprintf(expected, sizeof(expected), " %s postern/smtpd[%d]: connect from unknown[203.0.113.7]\n", host, (int)getpid());
+    snprintf(expected, sizeof(expected), " %s postern/smtpd[%d]: connect from unknown[203.0.113.7]\n", host,
+             (int)getpid());
     assert_string_equal(text + 15, expected);
 }
 
@@ -128,14 +129,17 @@ static void fields_follow_the_message_and_are_quoted_where_they_must(void **stat
 }
 
 static void json_is_one_object_a_line(void **state) {
-    const struct log_field fields[] = { { "sid", STR("0abc") }, { "none", { NULL, 0 } }, { "helo", STR("a\"\\\n\xff") } };
+    const struct log_field fields[] = {
+        { "sid", STR("0abc") }, { "none", { NULL, 0 } }, { "helo", STR("a\"\\\n\xff") },
+    };
     char expected[256];
     stderr_to_file();
     log_open("postern/smtpd", LOG_TARGET_STDERR, LOG_FORMAT_JSON, LOG_LEVEL_DEBUG);
     log_event(LOG_LEVEL_DEBUG, fields, 3, "a \"b\" \t%d", 7);
     log_flush();
     snprintf(expected, sizeof(expected), "\"level\":\"debug\",\"ident\":\"postern/smtpd\",\"pid\":%d,"
-             "\"message\":\"a \\\"b\\\" \\\\x097\",\"sid\":\"0abc\",\"helo\":\"a\\\"\\\\\\\\x0a\\\\xff\"}\n", (int)getpid());
+             "\"message\":\"a \\\"b\\\" \\\\x097\",\"sid\":\"0abc\",\"helo\":\"a\\\"\\\\\\\\x0a\\\\xff\"}\n",
+             (int)getpid());
     assert_int_equal(strncmp(file_text(), "{\"time\":\"20", 11), 0);
     assert_string_equal(text + 9 + 24 + 2, expected);
 }
@@ -191,7 +195,8 @@ static void the_systemd_journal_gets_a_priority_and_no_time(void **state) {
     for (int is_it = 1; is_it >= 0; is_it--) {
         stderr_to_file();
         fstat(STDERR_FILENO, &st);
-        snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino + !is_it);
+        unsigned long long device = st.st_dev, inode = st.st_ino + !is_it;
+        snprintf(stream, sizeof(stream), "%llu:%llu", device, inode);
         setenv("JOURNAL_STREAM", stream, 1);
         log_open("p", LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
         log_warning("w");

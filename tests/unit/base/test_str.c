@@ -77,7 +77,8 @@ static void numbers_are_decimal_digits_up_to_the_maximum(void **state) {
 
 static void what_is_no_number_is_refused_whatever_the_maximum(void **state) {
     unsigned long long value;
-    const struct str bad[] = { NOTHING, STR(""), STR("-1"), STR("+1"), STR(" 1"), STR("1 "), STR("0x1"), STR("9x"), STR("1\0") };
+    const struct str bad[] = { NOTHING,   STR(""),    STR("-1"), STR("+1"), STR(" 1"),
+                               STR("1 "), STR("0x1"), STR("9x"), STR("1\0") };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(str_to_u64(bad[i], 8, &value), -EINVAL);
 }

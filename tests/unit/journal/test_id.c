@@ -83,7 +83,8 @@ static void the_time_is_read_back_also_from_a_decision(void **state) {
 }
 
 static void what_is_no_id_is_refused(void **state) {
-    static const char *const bad[] = { "", "0000000000000", "000000000000000", "0000000000000w", "0000000000000V", "00000000000000/1" };
+    static const char *const bad[] = { "", "0000000000000", "000000000000000", "0000000000000w", "0000000000000V",
+                                       "00000000000000/1" };
     uint64_t ms;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(id_time(bad[i], &ms), -EINVAL);
