@@ -271,6 +271,13 @@ static int keep_texts(struct directory_writer *writer, const char *dir, struct s
     return 0;
 }
 
+/* Whoever owns the folder can read what is in it, also when root imports for a gateway that is not started as root. */
+static void give_to_owner_of(const char *dir, int fd) {
+    struct stat folder;
+    if (stat(dir, &folder) == 0 && fchown(fd, folder.st_uid, folder.st_gid) < 0 && fchown(fd, (uid_t)-1, folder.st_gid) < 0)
+        return; /* not ours to give: it stays with who runs this */
+}
+
 static int writer_begin(struct directory_writer *writer, const char *dir) {
     char prefix[DOMAIN_MAX + sizeof(".cdb.new.")];
     snprintf(prefix, sizeof(prefix), "%s.cdb.new.", writer->domain);
@@ -285,6 +292,7 @@ static int writer_begin(struct directory_writer *writer, const char *dir) {
     writer->fd = open(writer->new_path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (writer->fd < 0)
         return -errno;
+    give_to_owner_of(dir, writer->fd);
     if (cdb_make_start(&writer->make, writer->fd) < 0) {
         int r = -errno;
         unlink(writer->new_path);
