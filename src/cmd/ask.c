@@ -26,6 +26,16 @@ static struct str value_of_line(struct str line) {
     return word.len > 0 && word.at[0] == '"' ? str_from(word, 1) : word;
 }
 
+/* Relative paths begin at the folder of the configuration. */
+static int put_path(struct buf *out, const char *conf_path, struct str value) {
+    struct str conf = str_of(conf_path);
+    size_t slash = str_find_last(conf, '/');
+    int r = 0;
+    if (value.at[0] != '/' && slash < conf.len)
+        r = buf_puts(out, str_head(conf, slash + 1));
+    return r == 0 ? buf_puts(out, value) : r;
+}
+
 static int scan_file(const char *conf_path, struct buf *ret_path) {
     FILE *file = fopen(conf_path, "re");
     if (file == NULL)
@@ -35,7 +45,7 @@ static int scan_file(const char *conf_path, struct buf *ret_path) {
     while (r == -ENOENT && fgets(line, sizeof(line), file) != NULL) {
         struct str value = value_of_line(str_of(line));
         if (value.len > 0)
-            r = buf_puts(ret_path, value);
+            r = put_path(ret_path, conf_path, value);
     }
     fclose(file);
     return r;

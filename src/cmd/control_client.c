@@ -47,22 +47,20 @@ static int send_all(int fd, const char *at, size_t len, uint64_t deadline_ms) {
 }
 
 static int read_all(int fd, struct buf *answer, uint64_t deadline_ms) {
+    char part[4096];
     for (;;) {
-        char *room = buf_room(answer, 4096);
-        if (room == NULL)
-            return -ENOMEM;
-        ssize_t n = recv(fd, room, 4096, 0);
+        ssize_t n = recv(fd, part, sizeof(part), 0);
+        int r = 0;
         if (n == 0)
             return 0;
-        if (n > 0) {
-            answer->len += (uint32_t)n;
-        } else if (errno == EAGAIN) {
-            int r = wait_for(fd, POLLIN, deadline_ms);
-            if (r != 0)
-                return r;
-        } else if (errno != EINTR) {
-            return -errno;
-        }
+        if (n > 0)
+            r = buf_put(answer, part, (size_t)n);
+        else if (errno == EAGAIN)
+            r = wait_for(fd, POLLIN, deadline_ms);
+        else if (errno != EINTR)
+            r = -errno;
+        if (r != 0)
+            return r;
     }
 }
 

@@ -30,6 +30,7 @@ struct worker {
     size_t directories_due;  /* index of the first directory that could not be sent; n_domains: none */
     struct timer pause;      /* set while a replacement waits */
     unsigned pause_ms;
+    unsigned n_short_lives;  /* in a row */
 };
 
 struct generation_directory {

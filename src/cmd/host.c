@@ -64,9 +64,10 @@ int host_make_folder(const char *path, mode_t mode, const char *owner) {
 
 static int make(const char *path, mode_t mode, const char *owner, const char *what, struct buf *error) {
     int r = host_make_folder(path, mode, owner);
-    if (r != 0)
-        buf_putf(error, "%s folder %s cannot be made: %s", what, path,
-                 r == -ENOENT && owner != NULL ? "its owner, the user of the configuration, does not exist" : strerror(-r));
+    if (r == -ENOENT && owner != NULL)
+        buf_putf(error, "%s folder %s cannot be given to user %s: there is no such user", what, path, owner);
+    else if (r != 0)
+        buf_putf(error, "%s folder %s cannot be made: %s", what, path, strerror(-r));
     return r;
 }
 

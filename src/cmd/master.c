@@ -3,7 +3,7 @@
  *
  *   master_new ─▶ first generation starts ─▶ all READY: it serves (READY=1) ─┐
  *        ┌───────────────────────────────────────────────────────────────────┘
- *        ├ a worker dies      a new one into the same slot, with the same sockets; a growing pause if it lives less than a second
+ *        ├ a worker dies      a new one into the same slot, with the same sockets; a growing pause if it dies again within a second
  *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains; else it is killed and forgotten
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
@@ -38,7 +38,7 @@ enum {
     JOURNAL_TICKS = 2,
     START_LIMIT_MS = 60000,
     KILL_AFTER_MS = 5000,
-    SHORT_LIFE_MS = 1000, /* a worker that lived less is started again after a pause */
+    SHORT_LIFE_MS = 1000, /* a worker that lives less twice in a row is started again after a pause */
     FIRST_PAUSE_MS = 100,
     LONGEST_PAUSE_MS = 30000,
 };
@@ -369,8 +369,9 @@ static void replace(struct master *master, struct worker *worker, uint64_t lived
     master->n_deaths++;
     master->last_death_ms = loop_now(master->loop);
     if (lived_ms >= SHORT_LIFE_MS)
-        worker->pause_ms = 0;
-    if (lived_ms < SHORT_LIFE_MS || start_worker(master, worker) != 0)
+        worker->n_short_lives = worker->pause_ms = 0;
+    bool is_storm = lived_ms < SHORT_LIFE_MS && worker->n_short_lives++ > 0;
+    if (is_storm || start_worker(master, worker) != 0)
         replace_later(master, worker);
     if (worker->pid > 0)
         log_info("worker %u replaced: pid=%d process=%u", worker->index, (int)worker->pid, worker->process);

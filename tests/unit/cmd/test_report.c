@@ -1,0 +1,141 @@
+/*
+ * What the service says about itself, to people, programs and monitoring.
+ */
+#include "cmd/report.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct report_worker workers[] = { { .slot = 0, .pid = 11, .process = 4, .age_ms = 90061000, .sessions = 7, .state = "ready" } };
+static struct report_server servers[] = {
+    { .group = "mailbox", .address = "10.0.0.1:25", .connections = 2 },
+    { .group = "mailbox", .address = "10.0.0.2:25" },
+};
+static struct report_directory directories[] = {
+    { .domain = "example.com", .state = REPORT_DIRECTORY_FINE, .count = 1234, .age_ms = 61000 },
+    { .domain = "example.org", .state = REPORT_DIRECTORY_NONE },
+};
+
+static struct report healthy(void) {
+    servers[0].is_down = servers[1].is_down = false;
+    directories[0].state = REPORT_DIRECTORY_FINE;
+    directories[1].state = REPORT_DIRECTORY_NONE;
+    workers[0].state = "ready";
+    return (struct report){ .version = "1.2.3", .conf_path = "/etc/\"x\"\n.conf", .now_ms = 100000, .started_ms = 60000,
+        .workers = workers, .n_workers = 1, .servers = servers, .n_servers = 2, .directories = directories, .n_directories = 2 };
+}
+
+static void assert_check(const struct report *report, enum report_health health, const char *line) {
+    struct buf out;
+    enum report_health got = REPORT_UNKNOWN;
+    buf_init(&out, 4096);
+    assert_int_equal(report_check(report, &out, &got), 0);
+    assert_int_equal(buf_putc(&out, '\0'), 0);
+    assert_string_equal(out.at, line);
+    assert_int_equal(got, health);
+    buf_deinit(&out);
+}
+
+static void a_healthy_service_is_ok(void **state) {
+    struct report report = healthy();
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+}
+
+static void no_ready_worker_is_critical(void **state) {
+    struct report report = healthy();
+    workers[0].state = "waiting";
+    assert_check(&report, REPORT_CRITICAL, "no worker is ready");
+    report.is_stopping = true;
+    assert_check(&report, REPORT_CRITICAL, "stopping");
+}
+
+static void one_server_down_is_a_warning_and_all_of_a_group_critical(void **state) {
+    struct report report = healthy();
+    servers[1].is_down = true;
+    assert_check(&report, REPORT_WARNING, "server 10.0.0.2:25 is down");
+    servers[0].is_down = true;
+    assert_check(&report, REPORT_CRITICAL, "all servers of mailbox are down; server 10.0.0.1:25 is down; server 10.0.0.2:25 is down");
+}
+
+static void a_worker_that_died_warns_for_five_minutes(void **state) {
+    struct report report = healthy();
+    report.worker_deaths = 1;
+    report.death_age_ms = REPORT_DEATH_RECENT_MS - 1;
+    assert_check(&report, REPORT_WARNING, "a worker died in the last 5 minutes");
+    report.death_age_ms = REPORT_DEATH_RECENT_MS;
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+}
+
+static void directories_and_journal_warn(void **state) {
+    struct report report = healthy();
+    directories[0].state = REPORT_DIRECTORY_OLD;
+    report.totals.journal_lost = 3;
+    assert_check(&report, REPORT_WARNING, "the directory of example.com is too old; 3 journal lines were lost");
+    directories[0].state = directories[1].state = REPORT_DIRECTORY_MISSING;
+    report.totals.journal_lost = 0;
+    report.last_reload_failed = true;
+    assert_check(&report, REPORT_WARNING, "the directories of example.com and 1 more are missing; the last reload failed");
+}
+
+static void the_text_names_what_an_administrator_looks_for(void **state) {
+    static const char *const wanted[] = {
+        "postern 1.2.3, up 40s\n", "0      11       4        ready     1d 1h        7\n",
+        "10.0.0.1:25                  up     2            0\n", "example.com                      ok       1234       1m 1s\n",
+        "example.org                      none     0          -\n", "journal_lost       0\n", "last reload 1970-01-01T00:00:09.000Z: refused",
+    };
+    struct report report = healthy();
+    report.last_reload = "refused";
+    report.last_reload_ms = 9000;
+    struct buf out;
+    buf_init(&out, 65536);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(buf_putc(&out, '\0'), 0);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        if (strstr(out.at, wanted[i]) == NULL)
+            fail_msg("'%s' is not in:\n%s", wanted[i], out.at);
+    buf_deinit(&out);
+}
+
+static void json_quotes_what_needs_it(void **state) {
+    struct report report = healthy();
+    struct buf out;
+    buf_init(&out, 65536);
+    assert_int_equal(report_json(&report, &out), 0);
+    assert_int_equal(buf_putc(&out, '\0'), 0);
+    assert_non_null(strstr(out.at, "{\"version\":\"1.2.3\",\"configuration\":\"/etc/\\\"x\\\"\\u000a.conf\",\"started\":\"1970-01-01T00:01:00.000Z\","));
+    assert_non_null(strstr(out.at, "\"last_reload\":null,\"last_reload_failed\":false,\"draining\":false,\"uptime_ms\":40000,"));
+    assert_non_null(strstr(out.at, "{\"group\":\"mailbox\",\"address\":\"10.0.0.2:25\",\"down\":false,\"connections\":0,\"waiting\":0}],"));
+    assert_non_null(strstr(out.at, "\"journal_lost\":0}}\n"));
+    buf_deinit(&out);
+}
+
+static void a_report_that_does_not_fit_is_an_error(void **state) {
+    struct report report = healthy();
+    struct buf out;
+    for (uint32_t max = 0; max < 400; max += 7) {
+        buf_init(&out, max);
+        assert_int_equal(report_text(&report, &out), -ENOBUFS);
+        buf_clear(&out);
+        assert_int_equal(report_json(&report, &out), -ENOBUFS);
+        buf_deinit(&out);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_healthy_service_is_ok),
+        cmocka_unit_test(no_ready_worker_is_critical),
+        cmocka_unit_test(one_server_down_is_a_warning_and_all_of_a_group_critical),
+        cmocka_unit_test(a_worker_that_died_warns_for_five_minutes),
+        cmocka_unit_test(directories_and_journal_warn),
+        cmocka_unit_test(the_text_names_what_an_administrator_looks_for),
+        cmocka_unit_test(json_quotes_what_needs_it),
+        cmocka_unit_test(a_report_that_does_not_fit_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
