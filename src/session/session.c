@@ -462,6 +462,7 @@ static void on_message(struct session *s) {
         .spool = &t->intake.spool,
         .has_8bit = t->intake.decoder.has_8bit,
         .deadline_ms = loop_now(s->server->loop) + s->server->conf->set.timeouts.final_reply_limit,
+        .reserve_ms = RELAY_RESERVE_MS,
         .client_is_there = client_is_there,
     };
     int r = transaction_write_head(s, t);

@@ -32,6 +32,7 @@ struct worker {
     struct loop *loop;
     struct server server;
     struct journal journal;
+    struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
     struct timer tick;          /* journal, counters: once a second */
@@ -251,11 +252,11 @@ static int start_server(struct worker *w) {
         .on_empty = stop_when_done,
         .arg = w,
     };
-    const struct relay_events events = { .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
+    w->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
     int r = clients_init(&w->server.clients);
     if (r < 0)
         return r;
-    return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &events, &w->server.relay);
+    return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
 
 static int start_listening(struct worker *w) {

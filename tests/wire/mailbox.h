@@ -1,0 +1,29 @@
+/*
+ * mailbox: the mailbox server that transcripts are played against: on the test's own loop, obedient, or as its rules
+ * say.
+ *
+ * A rule is "COMMAND PREFIX = REPLY" (RCPT TO:<full@example.com> = 452 4.2.2 Mailbox full). Replies: text, `drop`
+ * (closes instead of answering), `hang` (says nothing). The final dot is the command "DOT", the greeting "CONNECT".
+ * Everything it is told is kept, line by line, as it stood on the wire.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "net/loop.h"
+
+struct mailbox;
+
+/* Listens on a free loopback port. NULL: that failed. */
+struct mailbox *mailbox_new(struct loop *loop);
+void mailbox_free(struct mailbox *mailbox);
+struct endpoint mailbox_endpoint(const struct mailbox *mailbox);
+
+void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply);
+/* The EHLO keywords it offers, blank-separated, '=' for a blank inside one ("SIZE=1000"). */
+void mailbox_offers(struct mailbox *mailbox, struct str keywords);
+/* No longer listens. */
+void mailbox_leave(struct mailbox *mailbox);
+
+/* What it was told so far; cut from the front by the test. */
+struct buf *mailbox_heard(struct mailbox *mailbox);
