@@ -10,8 +10,8 @@
  * buffers of libzstd's choosing (some 100 KiB) and a context of a few MiB, whatever the size of the file. The copy is
  * written beside, synced, and renamed before the original goes: a crash leaves the original, or both, never neither.
  *
- * A file is live while a worker may write to it. The caller names those it knows; a file begun in the very second of
- * `wall_ms` or later may have been opened after that list was made, and is left alone too.
+ * A file is live while a worker may write to it. The caller names those it knows; a file begun in the last minute may
+ * have been opened after that list was made (the child that tidies is slow to start), and is left alone too.
  *
  * Rejected: compressing in the worker (the last block is lost with it), gzip (three times the size or the time).
  */
@@ -27,7 +27,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { LEVEL = 3, NAME_TRIES = 60, SECONDS_A_DAY = 86400 };
+enum { LEVEL = 3, NAME_TRIES = 60, RECENT_SECONDS = 60, SECONDS_A_DAY = 86400 };
 
 enum kind {
     KIND_OTHER,      /* not ours */
@@ -310,7 +310,7 @@ int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, uns
         enum kind kind = parse_name(entry->d_name, &begun);
         if (kind == KIND_OTHER || is_in_use(entry->d_name, in_use, n))
             continue;
-        if (kind == KIND_PLAIN && begun >= wall_ms / 1000)
+        if (kind == KIND_PLAIN && begun + RECENT_SECONDS > wall_ms / 1000)
             continue;
         int r = tidy_file(dir, entry->d_name, begun, kind, keep_days, wall_ms);
         if (r < 0 && r != -ENOENT && first == 0)

@@ -29,8 +29,8 @@ bool journal_files_is_due(const char *path, uint64_t max_size, uint64_t wall_ms)
 int journal_files_compress(const char *path);
 
 /*
- * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun before `wall_ms`, and removes files
- * of days more than keep_days ago (0: none). Take the time before the list. Goes on after an error. Blocks: for a child
- * process. Returns 0 or the first -errno.
+ * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun a minute or longer before `wall_ms`,
+ * and removes files of days more than keep_days ago (0: none). Goes on after an error. Blocks: for a child process.
+ * Returns 0 or the first -errno.
  */
 int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, unsigned keep_days, uint64_t wall_ms);

@@ -20,11 +20,12 @@
 /* What a byte is within a JSON string (RFC 8259 section 7). */
 enum byte_class { PLAIN, ESCAPE, MULTIBYTE };
 
-static enum byte_class classify(unsigned char byte) {
-    if (byte >= 0x80)
-        return MULTIBYTE;
-    return byte < ' ' || byte == '"' || byte == '\\' ? ESCAPE : PLAIN;
-}
+static const uint8_t CLASSES[256] = {
+    [0 ... 31] = ESCAPE,
+    ['"'] = ESCAPE,
+    ['\\'] = ESCAPE,
+    [128 ... 255] = MULTIBYTE,
+};
 
 /* Most pieces are of a few bytes and find room: they are copied here, where the compiler knows their length. */
 static inline void put(struct record *r, const char *data, size_t len) {
@@ -73,23 +74,24 @@ static size_t utf8_len(const unsigned char *at, size_t len) {
 static void put_escaped(struct record *r, struct str s) {
     const unsigned char *bytes = (const unsigned char *)s.at;
     size_t from = 0, i = 0;
-    while (i < s.len) {
-        enum byte_class class = classify(bytes[i]);
-        size_t len = class == MULTIBYTE ? utf8_len(bytes + i, s.len - i) : class == PLAIN;
+    for (;;) {
+        while (i < s.len && CLASSES[bytes[i]] == PLAIN)
+            i++;
+        size_t len = i < s.len && CLASSES[bytes[i]] == MULTIBYTE ? utf8_len(bytes + i, s.len - i) : 0;
         if (len > 0) {
             i += len;
             continue;
         }
         if (i > from)
             put(r, s.at + from, i - from);
-        if (class == ESCAPE)
+        if (i == s.len)
+            return;
+        if (CLASSES[bytes[i]] == ESCAPE)
             put_escape(r, bytes[i]);
         else
             put(r, "\xef\xbf\xbd", 3);
         from = ++i;
     }
-    if (i > from)
-        put(r, s.at + from, i - from);
 }
 
 /* The comma that is due, and the name. */

@@ -147,8 +147,8 @@ static void tidying_compresses_what_is_closed_and_leaves_what_is_live_or_not_our
     char live[128];
     make_file("postern-20261121-100000-001.jsonl", "closed\n");
     make_file("postern-20261121-110000-002.jsonl", "live\n");
-    make_file("postern-20261121-224441-003.jsonl", "closed\n");
-    make_file("postern-20261121-224442-003.jsonl", "begun in this second\n");
+    make_file("postern-20261121-224342-003.jsonl", "closed\n");
+    make_file("postern-20261121-224343-003.jsonl", "begun within the minute\n");
     make_file("postern-2026-1121-10000-001.jsonl", "not ours\n");
     make_file("notes.jsonl", "not ours\n");
     make_file("postern-20261121-100000-.jsonl", "not ours\n");
@@ -157,9 +157,9 @@ static void tidying_compresses_what_is_closed_and_leaves_what_is_live_or_not_our
     assert_int_equal(journal_files_tidy(folder, in_use, 1, 30, NOW), 0);
     assert_false(exists("postern-20261121-100000-001.jsonl"));
     assert_unpacks_to("postern-20261121-100000-001.jsonl.zst", "closed\n", 7);
-    assert_unpacks_to("postern-20261121-224441-003.jsonl.zst", "closed\n", 7);
+    assert_unpacks_to("postern-20261121-224342-003.jsonl.zst", "closed\n", 7);
     assert_true(exists("postern-20261121-110000-002.jsonl"));
-    assert_true(exists("postern-20261121-224442-003.jsonl"));
+    assert_true(exists("postern-20261121-224343-003.jsonl"));
     assert_true(exists("postern-2026-1121-10000-001.jsonl"));
     assert_true(exists("notes.jsonl"));
     assert_true(exists("postern-20261121-100000-.jsonl"));
