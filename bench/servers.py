@@ -197,8 +197,9 @@ journal {{
                                           sink_port=sink_port, server_connections=40))
 
     def import_recipients(self, path):
-        subprocess.run([self.program, "recipients", "-c", self.conf, "import", DOMAIN, path], stdin=subprocess.DEVNULL, check=True,
-                       stdout=subprocess.DEVNULL)
+        with open(os.path.join(self.folder, "output"), "ab") as output:
+            subprocess.run([self.program, "recipients", "-c", self.conf, "import", DOMAIN, path], stdin=subprocess.DEVNULL,
+                           stdout=output, stderr=output, check=True)
 
     def start_process(self):
         if not os.listdir(os.path.join(self.folder, "recipients")):
