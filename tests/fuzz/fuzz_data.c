@@ -1,6 +1,6 @@
 /*
- * fuzz_data: does every message end where a plain reading of RFC 5321 says, however it is sliced, and nowhere else on its
- * way out?
+ * fuzz_data: does every message end where a plain reading of RFC 5321 says, however it is sliced, and nowhere else on
+ * its way out?
  *
  * Input: 'D' or 'B' (DATA or BDAT), a seed for the slices, the wire bytes. A reference decoder that sees everything at
  * once and looks ahead instead of keeping state must agree with data.c in text, end and counts; what was decoded is

@@ -1,6 +1,6 @@
 /*
- * fuzz_proxy: the header is complete at one length and at no other: every shorter prefix says MORE, every longer one the
- * same answer; once BAD, more bytes do not make it good.
+ * fuzz_proxy: the header is complete at one length and at no other: every shorter prefix says MORE, every longer one
+ * the same answer; once BAD, more bytes do not make it good.
  */
 #include "smtp/proxy.h"
 

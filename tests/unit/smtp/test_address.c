@@ -36,7 +36,8 @@ static void a_path_is_cut_into_its_parts(void **state) {
         { "<user@example.com>", "user@example.com", "user", "example.com", false, false, false },
         { "<a.b+c=d@x>", "a.b+c=d@x", "a.b+c=d", "x", false, false, false },
         { "<!#$%&'*+-/=?^_`{|}~@x>", "!#$%&'*+-/=?^_`{|}~@x", "!#$%&'*+-/=?^_`{|}~", "x", false, false, false },
-        { "<\"a b\\\"@>\"@example.com>", "\"a b\\\"@>\"@example.com", "\"a b\\\"@>\"", "example.com", true, false, false },
+        { "<\"a b\\\"@>\"@example.com>", "\"a b\\\"@>\"@example.com", "\"a b\\\"@>\"", "example.com", true, false,
+        false },
         { "<\"\"@x>", "\"\"@x", "\"\"", "x", true, false, false },
         { "<a@[192.0.2.1]>", "a@[192.0.2.1]", "a", "[192.0.2.1]", false, true, false },
         { "<a@[IPv6:2001:db8::1]>", "a@[IPv6:2001:db8::1]", "a", "[IPv6:2001:db8::1]", false, true, false },
@@ -69,11 +70,13 @@ static void a_path_is_cut_into_its_parts(void **state) {
 static void what_is_no_path_is_a_syntax_error(void **state) {
     (void)state;
     static const char *const rows[] = {
-        "", "a@x", "<", "<a", "<a@", "<a@x", "<a@x ", "<@x>", "<a>", "<a b@x>", "<a@x y>", "<.a@x>", "<a.@x>", "<a..b@x>",
+        "", "a@x", "<", "<a", "<a@", "<a@x", "<a@x ", "<@x>", "<a>", "<a b@x>", "<a@x y>", "<.a@x>", "<a.@x>",
+        "<a..b@x>",
         "<a@.x>", "<a@x.>", "<a@x..y>", "<a@-x>", "<a@x->", "<a@x-.y>", "<a@x/y>", "<a@b@x>", "<\"a@x>", "<\"a\"b@x>",
         "<\"a\\", "<\"a\\\"@x>", "<a@[192.0.2.1>", "<a@[192.0.2.256]>", "<a@[]>", "<a@[IPv6:]>", "<a@[2001:db8::1]>",
         "<a@[IPv6:192.0.2.1]>", "<a@[x400:c=xx]>", "<a@[192.0.2.1]x>", "<@a.example>", "<@a.example,u@x>", "<@a,@b>",
-        "<@a.example:>", "<@[192.0.2.1]:u@x>", "<(c)a@x>", "<a(c)@x>", "<a@x\t>", "<a\x01@x>", "<\"a\x7f\"@x>", " <a@x>",
+        "<@a.example:>", "<@[192.0.2.1]:u@x>", "<(c)a@x>", "<a(c)@x>", "<a@x\t>", "<a\x01@x>", "<\"a\x7f\"@x>",
+        " <a@x>",
         "<a,b@x>", "<a;b@x>",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -144,7 +147,8 @@ static void utf8_is_taken_where_allowed_and_only_when_it_is_valid(void **state) 
     check_path("<\"j\xc3\xb6\"@x>", UTF8, SMTP_ADDRESS_OK);
     static const char *const bad[] = {
         "\x80", "\xc3", "\xc0\xaf", "\xc1\x81", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x9f\x98", "\xe2\x82", "\xff", "\xc3(", "\xe2\x82(",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xf0\x9f\x98", "\xe2\x82", "\xff", "\xc3(",
+        "\xe2\x82(",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_false(smtp_utf8_is_valid(str_of(bad[i])));

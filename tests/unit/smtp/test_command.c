@@ -42,7 +42,8 @@ static void verbs_are_found_without_regard_to_case(void **state) {
     (void)state;
     static const struct row rows[] = {
         { "helo x", SMTP_HELO, OK }, { "EHLO x", SMTP_EHLO, OK }, { "mAiL FROM:<>", SMTP_MAIL, OK },
-        { "rcpt to:<a@x>", SMTP_RCPT, OK }, { "DATA", SMTP_DATA, OK }, { "BDAT 1", SMTP_BDAT, OK }, { "RSET", SMTP_RSET, OK },
+        { "rcpt to:<a@x>", SMTP_RCPT, OK }, { "DATA", SMTP_DATA, OK }, { "BDAT 1", SMTP_BDAT, OK },
+        { "RSET", SMTP_RSET, OK },
         { "NOOP", SMTP_NOOP, OK }, { "VRFY a", SMTP_VRFY, OK }, { "EXPN a", SMTP_EXPN, OK }, { "HELP", SMTP_HELP, OK },
         { "quit", SMTP_QUIT, OK }, { "StartTLS", SMTP_STARTTLS, OK }, { "XCLIENT NAME=x", SMTP_XCLIENT, OK },
     };
@@ -55,7 +56,8 @@ static void what_is_no_verb_is_unknown(void **state) {
     (void)state;
     static const struct row rows[] = {
         { "", SMTP_UNKNOWN, OK }, { " ", SMTP_UNKNOWN, OK }, { "QUI", SMTP_UNKNOWN, OK }, { "QUITE", SMTP_UNKNOWN, OK },
-        { "STAR", SMTP_UNKNOWN, OK }, { "STARTTLSX", SMTP_UNKNOWN, OK }, { "XCLI", SMTP_UNKNOWN, OK }, { " QUIT", SMTP_UNKNOWN, OK },
+        { "STAR", SMTP_UNKNOWN, OK }, { "STARTTLSX", SMTP_UNKNOWN, OK }, { "XCLI", SMTP_UNKNOWN, OK },
+        { " QUIT", SMTP_UNKNOWN, OK },
         { "ETRN x", SMTP_UNKNOWN, OK }, { "TURN", SMTP_UNKNOWN, OK }, { "AUTH PLAIN", SMTP_UNKNOWN, OK },
         { "GET / HTTP/1.1", SMTP_UNKNOWN, OK }, { "MAIL:", SMTP_UNKNOWN, OK }, { "\xcd\xc1\xc9\xcc", SMTP_UNKNOWN, OK },
     };
@@ -85,8 +87,10 @@ static void arguments_are_asked_for_where_the_grammar_has_them(void **state) {
     (void)state;
     static const struct row rows[] = {
         { "HELO", SMTP_HELO, SYNTAX }, { "EHLO ", SMTP_EHLO, SYNTAX }, { "EHLO [203.0.113.7]", SMTP_EHLO, OK },
-        { "EHLO two words", SMTP_EHLO, OK }, { "EHLO -_!", SMTP_EHLO, OK }, { "EHLO m\xc3\xbcnchen", SMTP_EHLO, SYNTAX },
-        { "DATA x", SMTP_DATA, SYNTAX }, { "DATA  ", SMTP_DATA, OK }, { "RSET x", SMTP_RSET, SYNTAX }, { "QUIT x", SMTP_QUIT, SYNTAX },
+        { "EHLO two words", SMTP_EHLO, OK }, { "EHLO -_!", SMTP_EHLO, OK },
+        { "EHLO m\xc3\xbcnchen", SMTP_EHLO, SYNTAX },
+        { "DATA x", SMTP_DATA, SYNTAX }, { "DATA  ", SMTP_DATA, OK }, { "RSET x", SMTP_RSET, SYNTAX },
+        { "QUIT x", SMTP_QUIT, SYNTAX },
         { "STARTTLS x", SMTP_STARTTLS, SYNTAX }, { "NOOP x y", SMTP_NOOP, OK }, { "HELP MAIL", SMTP_HELP, OK },
         { "VRFY", SMTP_VRFY, SYNTAX }, { "EXPN", SMTP_EXPN, SYNTAX }, { "XCLIENT", SMTP_XCLIENT, SYNTAX },
     };
@@ -107,12 +111,17 @@ static void mail_and_rcpt_need_a_path_in_brackets(void **state) {
     (void)state;
     static const struct row rows[] = {
         { "MAIL", SMTP_MAIL, SYNTAX }, { "MAIL FROM", SMTP_MAIL, SYNTAX }, { "MAIL FROM:", SMTP_MAIL, SYNTAX },
-        { "MAIL <a@x>", SMTP_MAIL, SYNTAX }, { "MAIL TO:<a@x>", SMTP_MAIL, SYNTAX }, { "MAIL FROM :<a@x>", SMTP_MAIL, SYNTAX },
-        { "MAIL FROM:<a@x>", SMTP_MAIL, OK }, { "MAIL  FROM:  <a@x>  ", SMTP_MAIL, OK }, { "MAIL FROM:<>", SMTP_MAIL, OK },
-        { "MAIL FROM:a@x", SMTP_MAIL, ADDRESS }, { "MAIL FROM:<a@x", SMTP_MAIL, ADDRESS }, { "MAIL FROM:<a>", SMTP_MAIL, ADDRESS },
+        { "MAIL <a@x>", SMTP_MAIL, SYNTAX }, { "MAIL TO:<a@x>", SMTP_MAIL, SYNTAX },
+        { "MAIL FROM :<a@x>", SMTP_MAIL, SYNTAX },
+        { "MAIL FROM:<a@x>", SMTP_MAIL, OK }, { "MAIL  FROM:  <a@x>  ", SMTP_MAIL, OK },
+        { "MAIL FROM:<>", SMTP_MAIL, OK },
+        { "MAIL FROM:a@x", SMTP_MAIL, ADDRESS }, { "MAIL FROM:<a@x", SMTP_MAIL, ADDRESS },
+        { "MAIL FROM:<a>", SMTP_MAIL, ADDRESS },
         { "MAIL FROM:<postmaster>", SMTP_MAIL, ADDRESS }, { "MAIL FROM:<a@x>x", SMTP_MAIL, SYNTAX },
-        { "MAIL FROM:<a@x>SIZE=1", SMTP_MAIL, SYNTAX }, { "RCPT FROM:<a@x>", SMTP_RCPT, SYNTAX }, { "RCPT TO:", SMTP_RCPT, SYNTAX },
-        { "RCPT TO: <a@x>", SMTP_RCPT, OK }, { "RCPT TO:<>", SMTP_RCPT, ADDRESS }, { "RCPT TO:<PostMaster>", SMTP_RCPT, OK },
+        { "MAIL FROM:<a@x>SIZE=1", SMTP_MAIL, SYNTAX }, { "RCPT FROM:<a@x>", SMTP_RCPT, SYNTAX },
+        { "RCPT TO:", SMTP_RCPT, SYNTAX },
+        { "RCPT TO: <a@x>", SMTP_RCPT, OK }, { "RCPT TO:<>", SMTP_RCPT, ADDRESS },
+        { "RCPT TO:<PostMaster>", SMTP_RCPT, OK },
         { "RCPT TO:a@x", SMTP_RCPT, ADDRESS }, { "RCPT TO:<a@x> <b@x>", SMTP_RCPT, SYNTAX },
         { "RCPT TO:<@r.example:a@x>", SMTP_RCPT, OK },
     };
@@ -124,18 +133,24 @@ static void parameters_are_known_once_and_well_formed(void **state) {
 #define M(parameters, result) { "MAIL FROM:<a@x> " parameters, SMTP_MAIL, result }
 #define R(parameters, result) { "RCPT TO:<a@x> " parameters, SMTP_RCPT, result }
     static const struct row rows[] = {
-        M("SIZE=0", OK), M("SIZE=99999999999999999999", OK), M("SIZE=100000000000000000000", PARAMETER), M("SIZE=", PARAMETER),
+        M("SIZE=0", OK), M("SIZE=99999999999999999999", OK), M("SIZE=100000000000000000000", PARAMETER),
+        M("SIZE=", PARAMETER),
         M("SIZE", PARAMETER), M("SIZE=-1", PARAMETER), M("SIZE=1k", PARAMETER), M("SIZE=1 SIZE=1", PARAMETER),
         M("size=1  body=8bitmime", OK), M("BODY=7BIT", OK), M("BODY=", PARAMETER), M("BODY=9BIT", PARAMETER),
-        M("BODY=BINARYMIME", UNKNOWN), M("BODY=7BIT BODY=8BITMIME", PARAMETER), M("SMTPUTF8", OK), M("SMTPUTF8=", PARAMETER),
-        M("SMTPUTF8=1", PARAMETER), M("RET=FULL", OK), M("RET=hdrs", OK), M("RET=BODY", PARAMETER), M("ENVID=QQ+3D1", OK),
-        M("ENVID=a=b", PARAMETER), M("ENVID=+3d", PARAMETER), M("AUTH=<>", OK), M("AUTH=a+2Bb@x", OK), M("AUTH=", PARAMETER),
+        M("BODY=BINARYMIME", UNKNOWN), M("BODY=7BIT BODY=8BITMIME", PARAMETER), M("SMTPUTF8", OK),
+        M("SMTPUTF8=", PARAMETER),
+        M("SMTPUTF8=1", PARAMETER), M("RET=FULL", OK), M("RET=hdrs", OK), M("RET=BODY", PARAMETER),
+        M("ENVID=QQ+3D1", OK),
+        M("ENVID=a=b", PARAMETER), M("ENVID=+3d", PARAMETER), M("AUTH=<>", OK), M("AUTH=a+2Bb@x", OK),
+        M("AUTH=", PARAMETER),
         M("AUTH=a=b", PARAMETER), M("FOO", UNKNOWN), M("FOO=1", UNKNOWN), M("NOTIFY=NEVER", UNKNOWN), M("-X=1", SYNTAX),
         M("=1", SYNTAX), M("A_B=1", SYNTAX), M("\xc3\xa4=1", SYNTAX),
         R("NOTIFY=NEVER", OK), R("NOTIFY=SUCCESS,failure,DELAY", OK), R("NOTIFY=NEVER,DELAY", PARAMETER),
-        R("NOTIFY=DELAY,NEVER", PARAMETER), R("NOTIFY=", PARAMETER), R("NOTIFY=DELAY,", PARAMETER), R("NOTIFY=,DELAY", PARAMETER),
+        R("NOTIFY=DELAY,NEVER", PARAMETER), R("NOTIFY=", PARAMETER), R("NOTIFY=DELAY,", PARAMETER),
+        R("NOTIFY=,DELAY", PARAMETER),
         R("NOTIFY=DELAY NOTIFY=DELAY", PARAMETER), R("ORCPT=rfc822;a+40x", OK), R("ORCPT=rfc822", PARAMETER),
-        R("ORCPT=rfc822;", PARAMETER), R("ORCPT=;a", PARAMETER), R("ORCPT=rf(;a", PARAMETER), R("ORCPT=rfc822;a=b", PARAMETER),
+        R("ORCPT=rfc822;", PARAMETER), R("ORCPT=;a", PARAMETER), R("ORCPT=rf(;a", PARAMETER),
+        R("ORCPT=rfc822;a=b", PARAMETER),
         R("ORCPT=utf-8;\xc3\xa4@x", PARAMETER), R("SIZE=1", UNKNOWN), R("RET=FULL", UNKNOWN),
     };
     CHECK_ROWS(rows);
@@ -146,7 +161,8 @@ static void values_of_parameters_are_kept_as_written(void **state) {
     struct smtp_command c;
     struct str line = STR("MAIL FROM:<a@x> SIZE=1234 BODY=8BITMIME SMTPUTF8 RET=Full ENVID=e+3D AUTH=<>");
     assert_int_equal(smtp_command_parse(line, false, &c), OK);
-    assert_int_equal(c.parameters, SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8 | SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_AUTH);
+    assert_int_equal(c.parameters,
+        SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8 | SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_AUTH);
     assert_int_equal(c.size, 1234);
     assert_int_equal(c.body, SMTP_BODY_8BITMIME);
     assert_true(str_eq(c.ret, STR("Full")));
@@ -197,7 +213,8 @@ static void bdat_takes_a_size_that_fits_and_last(void **state) {
     assert_int_equal(smtp_command_parse(STR("BDAT 0"), false, &c), OK);
     assert_true(c.chunk_size == 0 && !c.is_last);
     static const struct row rows[] = {
-        { "BDAT", SMTP_BDAT, SYNTAX }, { "BDAT LAST", SMTP_BDAT, SYNTAX }, { "BDAT 18446744073709551616", SMTP_BDAT, SYNTAX },
+        { "BDAT", SMTP_BDAT, SYNTAX }, { "BDAT LAST", SMTP_BDAT, SYNTAX },
+        { "BDAT 18446744073709551616", SMTP_BDAT, SYNTAX },
         { "BDAT 100000000000000000000000000000", SMTP_BDAT, SYNTAX }, { "BDAT -1", SMTP_BDAT, SYNTAX },
         { "BDAT +1", SMTP_BDAT, SYNTAX }, { "BDAT 1x", SMTP_BDAT, SYNTAX }, { "BDAT 1 LASTLY", SMTP_BDAT, SYNTAX },
         { "BDAT 1 LAST x", SMTP_BDAT, SYNTAX }, { "BDAT 0x10", SMTP_BDAT, SYNTAX },

@@ -242,7 +242,8 @@ static void the_encoder_stuffs_dots_and_ends_the_message(void **state) {
 
 static void the_encoder_refuses_a_bare_cr_or_lf_and_writes_neither(void **state) {
     (void)state;
-    static const struct str rows[] = { S("a\nb"), S("\n"), S("a\rb"), S("a\r\r\n"), S("a\r"), S("a\r\n\n"), S("\r\0\n") };
+    static const struct str rows[] = { S("a\nb"), S("\n"), S("a\rb"), S("a\r\r\n"), S("a\r"), S("a\r\n\n"),
+        S("\r\0\n") };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (size_t slice = 1; slice <= rows[i].len; slice++) {
             char out[512];

@@ -58,7 +58,8 @@ static void version_1_names_both_ends(void **state) {
     (void)state;
     check_known(STR("PROXY TCP4 203.0.113.7 192.0.2.25 40000 25\r\n"), "203.0.113.7:40000", "192.0.2.25:25");
     check_known(STR("PROXY TCP6 2001:db8::7 2001:db8::19 40000 25\r\n"), "[2001:db8::7]:40000", "[2001:db8::19]:25");
-    check_known(STR("PROXY TCP6 ::ffff:203.0.113.7 ::ffff:192.0.2.25 0 65535\r\n"), "203.0.113.7:0", "192.0.2.25:65535");
+    check_known(STR("PROXY TCP6 ::ffff:203.0.113.7 ::ffff:192.0.2.25 0 65535\r\n"),
+        "203.0.113.7:0", "192.0.2.25:65535");
 }
 
 static void version_1_unknown_is_local(void **state) {
@@ -70,7 +71,8 @@ static void version_1_unknown_is_local(void **state) {
 static void version_1_outside_its_grammar_is_bad(void **state) {
     (void)state;
     static const char *const rows[] = {
-        "EHLO x\r\n", "P\n", "PROXX", "PROXY \r\n", "PROXY TCP5 a b 1 2\r\n", "PROXY TCP4 2001:db8::7 2001:db8::19 1 2\r\n",
+        "EHLO x\r\n", "P\n", "PROXX", "PROXY \r\n", "PROXY TCP5 a b 1 2\r\n",
+        "PROXY TCP4 2001:db8::7 2001:db8::19 1 2\r\n",
         "PROXY TCP6 203.0.113.7 192.0.2.25 1 2\r\n", "PROXY TCP4 203.0.113.7 192.0.2.25 1 65536\r\n",
         "PROXY TCP4 203.0.113.7 192.0.2.25 -1 2\r\n", "PROXY TCP4 203.0.113.7 192.0.2.25 1\r\n",
         "PROXY TCP4 203.0.113.7 192.0.2.25 1 2 3\r\n", "PROXY TCP4  203.0.113.7 192.0.2.25 1 2\r\n",

@@ -84,7 +84,8 @@ static void an_answer_is_code_enhanced_code_and_text(void **state) {
         { "250 Ok\n", 250, "", "Ok" },
         { "250\r\n", 250, "", "" },
         { "250 \r\n", 250, "", "" },
-        { "550-5.1.1 No such user\r\n550-\r\n550 5.1.1 See elsewhere\r\n", 550, "5.1.1", "No such user; See elsewhere" },
+        { "550-5.1.1 No such user\r\n550-\r\n550 5.1.1 See elsewhere\r\n", 550, "5.1.1",
+        "No such user; See elsewhere" },
         { "550-No\r\n550 5.7.1 Way\r\n", 550, "5.7.1", "No; Way" },
         { "450 5.1.1 Odd\r\n", 450, "", "Odd" },
         { "550 5.1 Short\r\n", 550, "", "5.1 Short" },
@@ -120,7 +121,8 @@ static void only_one_answer_is_taken_at_a_time(void **state) {
 static void an_answer_that_is_none_is_nonsense(void **state) {
     (void)state;
     static const char *const rows[] = {
-        "\r\n", "25\r\n", "2500 x\r\n", "250x\r\n", "150 x\r\n", "600 x\r\n", "2x0 x\r\n", "Hello\r\n", " 250 x\r\n", "-250 x\r\n",
+        "\r\n", "25\r\n", "2500 x\r\n", "250x\r\n", "150 x\r\n", "600 x\r\n", "2x0 x\r\n", "Hello\r\n", " 250 x\r\n",
+        "-250 x\r\n",
         "250-a\r\n251 b\r\n", "250-a\r\nb\r\n", "HTTP/1.1 400 Bad\r\n", "250\tx\r\n",
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -166,7 +168,8 @@ static void on_line(void *arg, unsigned index, struct str text) {
 
 static void ehlo_lines_make_an_offer(void **state) {
     (void)state;
-    struct str text = STR("250-mx.example.com PIPELINING\r\n250-size 52428800\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n"
+    struct str text = STR("250-mx.example.com PIPELINING\r\n250-size 52428800\r\n250-8BITMIME\r\n250-DSN\r\n"
+                          "250-SMTPUTF8\r\n"
                           "250-CHUNKING\r\n250-STARTTLS\r\n250-ENHANCEDSTATUSCODES\r\n250-X-UNKNOWN y\r\n"
                           "250-XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT\r\n250-LIMITS RCPTMAX=100\r\n"
                           "250 XCLIENT NAME ADDR LOGIN\r\n");
@@ -185,7 +188,8 @@ static void a_size_that_names_no_limit_is_none(void **state) {
     static const struct {
         const char *line;
         uint64_t size;
-    } rows[] = { { "SIZE", 0 }, { "SIZE 0", 0 }, { "SIZE x", 0 }, { "SIZE 10", 10 }, { "SIZE 99999999999999999999999", UINT64_MAX } };
+    } rows[] = { { "SIZE", 0 }, { "SIZE 0", 0 }, { "SIZE x", 0 }, { "SIZE 10", 10 },
+        { "SIZE 99999999999999999999999", UINT64_MAX } };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct smtp_offer offer = { .size = 1 };
         smtp_offer_add(&offer, str_of(rows[i].line));
