@@ -12,11 +12,11 @@
 
 static char tls_dir[] = "/tmp/postern-tls-XXXXXX";
 
-/* A path in the folder; four of them may be in use at a time. */
+/* A path in the folder; 32 of them may be in use at a time. */
 static inline const char *tls_path(const char *name) {
-    static char paths[4][128];
+    static char paths[32][128];
     static unsigned next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 32];
     snprintf(path, sizeof paths[0], "%s/%s", tls_dir, name);
     return path;
 }
