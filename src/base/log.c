@@ -472,7 +472,7 @@ int log_open(const char *ident, enum log_target target, enum log_format format, 
         knows_forks = pthread_atfork(NULL, NULL, forget_inherited) == 0;
     tzset(); /* reads the zone while files can still be opened */
     if (gethostname(logger.host, sizeof(logger.host) - 1) < 0)
-        strcpy(logger.host, "localhost");
+        snprintf(logger.host, sizeof(logger.host), "localhost");
     logger.host[strcspn(logger.host, ".")] = '\0';
     logger.format = format;
     logger.level = level;
