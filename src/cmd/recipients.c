@@ -1,15 +1,17 @@
 /*
  * recipients: put a domain's directory there, look into it, and ask it.
  *
- * Works on the files alone, with or without a running gateway: a directory is replaced by rename, and the master notices. The folder and the
- * rules of each domain come from the configuration, or, where there is none yet (a script on the mailbox server, say), from --dir and the defaults.
+ * Works on the files alone, with or without a running gateway: a directory is replaced by rename, and the master
+ * notices. The folder and the rules of each domain come from the configuration, or, where there is none yet (a script
+ * on the mailbox server, say), from --dir and the defaults.
  *
- * An import stands or falls as a whole. Malformed lines are errors and nothing is imported, with --force too: whoever asked for a line to be overlooked
- * would have its recipient refused, and see it nowhere. What --force allows is the one thing that can be meant: a list that
- * is much shorter than the one before. A list without a single address of the domain is an export that failed, and always refused.
+ * An import stands or falls as a whole. Malformed lines are errors and nothing is imported, with --force too: whoever
+ * asked for a line to be overlooked would have its recipient refused, and see it nowhere. What --force allows is the
+ * one thing that can be meant: a list that is much shorter than the one before. A list without a single address of the
+ * domain is an export that failed, and always refused.
  *
- * Exit: 0 done, or known; 1 refused, failed, or unknown; 3 nobody can say (no directory, too old, `directory none`); 64 wrong use;
- * 78 the configuration does not load.
+ * Exit: 0 done, or known; 1 refused, failed, or unknown; 3 nobody can say (no directory, too old, `directory none`); 64
+ * wrong use; 78 the configuration does not load.
  */
 #include "base/clock.h"
 #include "base/hash.h"
@@ -161,7 +163,8 @@ static int choose_format(struct job *job, struct str head) {
     if (name != NULL)
         return import_format_parse(name, &job->options.format);
     job->options.format = import_format_guess(job->path, head);
-    fprintf(stderr, "%s: read as %s (say --format to read it otherwise)\n", job->options.path, import_format_name(job->options.format));
+    fprintf(stderr, "%s: read as %s (say --format to read it otherwise)\n", job->options.path,
+            import_format_name(job->options.format));
     return 0;
 }
 
@@ -199,7 +202,8 @@ static void tell_counts(const struct job *job) {
     if (job->counts.addresses > kept)
         printf("    %llu named more than once\n", (unsigned long long)(job->counts.addresses - kept));
     tell_left_out(&job->counts.others, "of other domains, left out", "");
-    tell_left_out(&job->counts.catch_alls, "catch-all, left out", " (set catch_all in the domain's block of postern.conf)");
+    tell_left_out(&job->counts.catch_alls, "catch-all, left out",
+                  " (set catch_all in the domain's block of postern.conf)");
     tell_left_out(&job->counts.ignored, "not mail addresses, left out", "");
 }
 
@@ -209,10 +213,13 @@ static bool may_shrink(const struct job *job, uint64_t before) {
     const struct conf *conf = job->request->conf;
     uint64_t percent = conf != NULL ? conf->set.limits.directory_shrink_percent : SHRINK_PERCENT;
     uint64_t addresses = conf != NULL ? conf->set.limits.directory_shrink_addresses : SHRINK_ADDRESSES;
-    if (job->request->is_forced || now >= before || before - now <= addresses || (before - now) * 100 <= before * percent)
+    if (job->request->is_forced || now >= before || before - now <= addresses ||
+        (before - now) * 100 <= before * percent)
         return true;
-    fail("%.*s would shrink from %llu addresses to %llu, by more than %llu %% and more than %llu: not imported; --force if that is right",
-         STR_ARG(job->domain), (unsigned long long)before, (unsigned long long)now, (unsigned long long)percent, (unsigned long long)addresses);
+    fail("%.*s would shrink from %llu addresses to %llu, by more than %llu %% and more than %llu: not imported; "
+         "--force if that is right",
+         STR_ARG(job->domain), (unsigned long long)before, (unsigned long long)now, (unsigned long long)percent,
+         (unsigned long long)addresses);
     return false;
 }
 
@@ -224,7 +231,8 @@ static bool may_replace(const struct job *job) {
         return false;
     }
     if (directory_writer_count(job->writer) == 0) {
-        fail("%s: %llu lines and no address of %.*s: nothing imported", job->options.path, (unsigned long long)job->counts.lines, STR_ARG(job->domain));
+        fail("%s: %llu lines and no address of %.*s: nothing imported", job->options.path,
+             (unsigned long long)job->counts.lines, STR_ARG(job->domain));
         tell_counts(job);
         return false;
     }
@@ -242,7 +250,8 @@ static bool may_replace(const struct job *job) {
 static int finish(struct job *job) {
     if (!may_replace(job))
         return EXIT_FAILURE;
-    printf("%.*s: %llu addresses from %s\n", STR_ARG(job->domain), (unsigned long long)directory_writer_count(job->writer), job->options.path);
+    printf("%.*s: %llu addresses from %s\n", STR_ARG(job->domain),
+           (unsigned long long)directory_writer_count(job->writer), job->options.path);
     tell_counts(job);
     int r = directory_writer_commit(job->writer, clock_wall_ms());
     job->writer = NULL;
@@ -339,7 +348,8 @@ static const char *way_text(enum recipient_way way) {
 static int tell_answer(const char *text, enum recipient_answer answer, enum recipient_way way, const char *rewrite) {
     switch (answer) {
     case RECIPIENT_KNOWN:
-        printf("%s: known (%s)%s%s\n", text, way_text(way), rewrite != NULL ? ", goes to " : "", rewrite != NULL ? rewrite : "");
+        printf("%s: known (%s)%s%s\n", text, way_text(way), rewrite != NULL ? ", goes to " : "",
+               rewrite != NULL ? rewrite : "");
         return EXIT_SUCCESS;
     case RECIPIENT_UNKNOWN:
         printf("%s: unknown\n", text);
@@ -357,8 +367,12 @@ static int tell_answer(const char *text, enum recipient_answer answer, enum reci
     return EXIT_NOBODY_KNOWS;
 }
 
-/* The rules of the address's domain, and whose list it is looked up in (empty: none). Returns false when it is not ours. */
-static bool rules_of(const struct request *request, const struct smtp_address *address, struct recipient_lookup *ret_how, struct str *ret_list) {
+/*
+ * The rules of the address's domain, and whose list it is looked up in (empty: none). Returns false when it is not
+ * ours.
+ */
+static bool rules_of(const struct request *request, const struct smtp_address *address,
+                     struct recipient_lookup *ret_how, struct str *ret_list) {
     *ret_list = address->domain;
     if (request->conf == NULL) {
         *ret_how = (struct recipient_lookup){ .delimiter = request->sub_address != NULL ? request->sub_address : "+" };
@@ -373,8 +387,10 @@ static bool rules_of(const struct request *request, const struct smtp_address *a
     if (domain == NULL)
         return false;
     const struct conf_domain_settings *set = &domain->set;
-    *ret_how = (struct recipient_lookup){ .delimiter = set->delimiter, .catch_all = set->catch_all, .postmaster = set->postmaster,
-                                          .is_unchecked = set->directory == CONF_DIRECTORY_NONE, .max_age_ms = conf->set.timeouts.directory_age };
+    *ret_how = (struct recipient_lookup){ .delimiter = set->delimiter, .catch_all = set->catch_all,
+                                          .postmaster = set->postmaster,
+                                          .is_unchecked = set->directory == CONF_DIRECTORY_NONE,
+                                          .max_age_ms = conf->set.timeouts.directory_age };
     *ret_list = str_of(set->directory == CONF_DIRECTORY_OF ? set->directory_of : domain->name);
     return true;
 }
@@ -429,7 +445,8 @@ static void format_size(const char *path, char out[32]) {
         snprintf(out, 32, "%.1f MiB", (double)status.st_size / 1024 / 1024);
 }
 
-static void print_row(const char *domain, const char *count, const char *imported, const char *age, const char *size, const char *source) {
+static void print_row(const char *domain, const char *count, const char *imported, const char *age, const char *size,
+                      const char *source) {
     printf("%-28s %10s  %-24s  %-14s %10s  %s\n", domain, count, imported, age, size, source);
 }
 
@@ -445,7 +462,8 @@ static void print_stats(const char *domain, const char *path, uint64_t max_age_m
     uint64_t now = clock_wall_ms(), age_ms = now > meta->imported_ms ? now - meta->imported_ms : 0;
     bool is_old = max_age_ms > 0 && age_ms > max_age_ms;
     snprintf(count, sizeof(count), "%llu", (unsigned long long)meta->count);
-    snprintf(source, sizeof(source), "%.*s%s", STR_ARG(str_head(meta->source, 900)), is_old ? " (too old: unknown recipients get 450)" : "");
+    snprintf(source, sizeof(source), "%.*s%s", STR_ARG(str_head(meta->source, 900)),
+             is_old ? " (too old: unknown recipients get 450)" : "");
     clock_format_rfc3339(meta->imported_ms, imported);
     format_age(age_ms, age);
     format_size(path, size);
@@ -628,7 +646,8 @@ static int run(int argc, char **argv) {
 
 const struct command command_recipients = {
     .name = "recipients",
-    .synopsis = "[-c CONF | --dir DIR] import DOMAIN FILE [--format list|csv|postfix|ldif] [--column NAME] [--delimiter CHAR] [--force]\n"
+    .synopsis = "[-c CONF | --dir DIR] import DOMAIN FILE [--format list|csv|postfix|ldif] [--column NAME] "
+                "[--delimiter CHAR] [--force]\n"
                 "              | export DOMAIN | check ADDRESS [--sub-address CHARS] | stats",
     .help = "import, export, check and count the known recipients of a domain",
     .run = run,

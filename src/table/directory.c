@@ -1,24 +1,25 @@
 /*
  * directory: is this local part in the list that the mailbox server exported?
  *
- * The model. One constant database (tinycdb) a domain: 256 hash tables behind the records, two reads a lookup, mapped by every worker and
- * shared through the page cache. Keys are canonical local parts, values the address as it was imported, so that `cdb -d` and
- * `export` show what is in there. The record "\0meta" is written last, as lines of text; no local part holds a NUL, so it
- * collides with none.
+ * The model. One constant database (tinycdb) a domain: 256 hash tables behind the records, two reads a lookup, mapped
+ * by every worker and shared through the page cache. Keys are canonical local parts, values the address as it was
+ * imported, so that `cdb -d` and `export` show what is in there. The record "\0meta" is written last, as lines of text;
+ * no local part holds a NUL, so it collides with none.
  *
- * What is trusted. Nothing: whoever can write to the folder may leave a file cut off or overwritten. Opening checks that the 256 tables stand
- * one behind the other, end exactly at the end of the file and have room for exactly the addresses that the meta record
- * counts, which no truncated file survives; tinycdb checks every position it follows against the file's size. What still does not fit is
- * DIRECTORY_BROKEN, which answers like a missing directory and never like an unknown recipient. A file must be replaced by
- * rename, never written in place: a mapping that shrinks is a SIGBUS.
+ * What is trusted. Nothing: whoever can write to the folder may leave a file cut off or overwritten. Opening checks
+ * that the 256 tables stand one behind the other, end exactly at the end of the file and have room for exactly the
+ * addresses that the meta record counts, which no truncated file survives; tinycdb checks every position it follows
+ * against the file's size. What still does not fit is DIRECTORY_BROKEN, which answers like a missing directory and
+ * never like an unknown recipient. A file must be replaced by rename, never written in place: a mapping that shrinks is
+ * a SIGBUS.
  *
- * Counting once. tinycdb can refuse repeated keys itself, but searches a list for each (quadratic: hours for millions). The
- * writer keeps a set of (hash, position) pairs of 8 bytes an address instead, and confirms a hit by reading the record back,
- * from the file or, while tinycdb may still hold it in its buffer, from a mirror of the last bytes written. An LDIF export names
- * most addresses twice, so hits are the ordinary case.
+ * Counting once. tinycdb can refuse repeated keys itself, but searches a list for each (quadratic: hours for millions).
+ * The writer keeps a set of (hash, position) pairs of 8 bytes an address instead, and confirms a hit by reading the
+ * record back, from the file or, while tinycdb may still hold it in its buffer, from a mirror of the last bytes
+ * written. An LDIF export names most addresses twice, so hits are the ordinary case.
  *
- * Rejected: keys by fingerprint (an eighth of the size, but cannot be listed); a checksum over the whole file (every open
- * would read all of it, and disks have their own).
+ * Rejected: keys by fingerprint (an eighth of the size, but cannot be listed); a checksum over the whole file (every
+ * open would read all of it, and disks have their own).
  */
 #include "table/directory.h"
 
@@ -75,7 +76,8 @@ static bool meta_number(struct str *rest, struct str name, uint64_t *ret_value) 
 static bool meta_parse(struct str text, struct directory_meta *ret_meta) {
     struct str version;
     return meta_line(&text, STR("version"), &version) && str_eq(version, STR(META_VERSION)) &&
-           meta_line(&text, STR("domain"), &ret_meta->domain) && meta_number(&text, STR("imported_ms"), &ret_meta->imported_ms) &&
+           meta_line(&text, STR("domain"), &ret_meta->domain) &&
+           meta_number(&text, STR("imported_ms"), &ret_meta->imported_ms) &&
            meta_number(&text, STR("count"), &ret_meta->count) && meta_line(&text, STR("source"), &ret_meta->source);
 }
 
@@ -184,7 +186,8 @@ int directory_each(const struct directory *directory, int (*fn)(void *arg, struc
 
 /* What could not be a file name, or would leave the folder. */
 static bool is_file_name(struct str domain) {
-    return domain.len > 0 && domain.len <= DOMAIN_MAX && domain.at[0] != '.' && memchr(domain.at, '/', domain.len) == NULL &&
+    return domain.len > 0 && domain.len <= DOMAIN_MAX && domain.at[0] != '.' &&
+           memchr(domain.at, '/', domain.len) == NULL &&
            memchr(domain.at, '\0', domain.len) == NULL;
 }
 
@@ -251,6 +254,10 @@ static void sweep(const char *dir, const char *prefix) {
     closedir(folder);
 }
 
+static char *copy(struct str text, size_t max) {
+    return strndup(text.at != NULL ? text.at : "", text.len < max ? text.len : max);
+}
+
 /* The texts a writer keeps. Control characters in a file name would forge lines of the meta record. */
 static int keep_texts(struct directory_writer *writer, const char *dir, struct str domain, struct str source) {
     struct buf path;
@@ -258,8 +265,8 @@ static int keep_texts(struct directory_writer *writer, const char *dir, struct s
     int r = directory_path(dir, domain, &path);
     if (r == 0 && ((writer->path = strndup(path.at, path.len)) == NULL ||
                    asprintf(&writer->new_path, "%s.new.%d", writer->path, (int)getpid()) < 0 ||
-                   (writer->domain = strndup(domain.at, domain.len)) == NULL ||
-                   (writer->source = strndup(source.at != NULL ? source.at : "", source.len < SOURCE_MAX ? source.len : SOURCE_MAX)) == NULL))
+                   (writer->domain = copy(domain, DOMAIN_MAX)) == NULL ||
+                   (writer->source = copy(source, SOURCE_MAX)) == NULL))
         r = -ENOMEM;
     buf_deinit(&path);
     if (r < 0)
@@ -274,7 +281,8 @@ static int keep_texts(struct directory_writer *writer, const char *dir, struct s
 /* Whoever owns the folder can read what is in it, also when root imports for a gateway that is not started as root. */
 static void give_to_owner_of(const char *dir, int fd) {
     struct stat folder;
-    if (stat(dir, &folder) == 0 && fchown(fd, folder.st_uid, folder.st_gid) < 0 && fchown(fd, (uid_t)-1, folder.st_gid) < 0)
+    if (stat(dir, &folder) == 0 && fchown(fd, folder.st_uid, folder.st_gid) < 0 &&
+        fchown(fd, (uid_t)-1, folder.st_gid) < 0)
         return; /* not ours to give: it stays with who runs this */
 }
 
@@ -387,7 +395,8 @@ static int put_record(struct directory_writer *writer, struct str key, struct st
 }
 
 int directory_writer_add(struct directory_writer *writer, struct str canonical_local, struct str address) {
-    if (canonical_local.len == 0 || canonical_local.len > KEY_MAX || canonical_local.at[0] == '\0' || address.len > ADDRESS_MAX)
+    if (canonical_local.len == 0 || canonical_local.len > KEY_MAX || canonical_local.at[0] == '\0' ||
+        address.len > ADDRESS_MAX)
         return -EINVAL;
     if (writer->count * 4 >= writer->n_slots * 3) {
         int r = grow_set(writer);
@@ -416,7 +425,8 @@ uint64_t directory_writer_count(const struct directory_writer *writer) {
 static int put_meta(struct directory_writer *writer, uint64_t imported_ms) {
     struct buf text;
     buf_init(&text, META_MAX);
-    int r = buf_putf(&text, "version %s\ndomain %s\nimported_ms %llu\ncount %llu\nsource %s\n", META_VERSION, writer->domain,
+    int r = buf_putf(&text, "version %s\ndomain %s\nimported_ms %llu\ncount %llu\nsource %s\n", META_VERSION,
+                     writer->domain,
                      (unsigned long long)imported_ms, (unsigned long long)writer->count, writer->source);
     if (r == 0 && cdb_make_add(&writer->make, meta_key, sizeof(meta_key), text.at, text.len) < 0)
         r = -errno;

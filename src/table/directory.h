@@ -1,8 +1,9 @@
 /*
  * directory: the recipients of a domain, as its mailbox server exported them.
  *
- * One tinycdb file a domain, built beside the old one and renamed over it, mapped read-only by every worker. Keys are canonical local parts (smtp_local_canonical()),
- * values the address as imported; one key of its own ("\0meta") holds source, time and count. Immutable once open: a new one is opened beside and swapped whole.
+ * One tinycdb file a domain, built beside the old one and renamed over it, mapped read-only by every worker. Keys are
+ * canonical local parts (smtp_local_canonical()), values the address as imported; one key of its own ("\0meta") holds
+ * source, time and count. Immutable once open: a new one is opened beside and swapped whole.
  */
 #pragma once
 
@@ -20,7 +21,10 @@ struct directory_meta {
     struct str source;     /* the file it came from, as given */
 };
 
-/* Takes an open descriptor, maps it and closes it. Every page is checked to be within the file before use. Returns 0, or -EBADMSG (not a directory file, cut off, of another version), or -errno. */
+/*
+ * Takes an open descriptor, maps it and closes it. Every page is checked to be within the file before use. Returns 0,
+ * or -EBADMSG (not a directory file, cut off, of another version), or -errno.
+ */
 int directory_open_fd(int take_fd, struct directory **ret_directory);
 int directory_open(const char *path, struct directory **ret_directory);
 void directory_free(struct directory *directory);
@@ -39,7 +43,9 @@ enum directory_answer directory_find(const struct directory *directory, struct s
 /* Calls `fn` with each address as imported until it returns non-zero, which is returned. */
 int directory_each(const struct directory *directory, int (*fn)(void *arg, struct str address), void *arg);
 
-/* DIR/DOMAIN.cdb. Returns 0, or -EINVAL when the domain could not be a file name ('/', leading dot, longer than 255). */
+/*
+ * DIR/DOMAIN.cdb. Returns 0, or -EINVAL when the domain could not be a file name ('/', leading dot, longer than 255).
+ */
 int directory_path(const char *dir, struct str domain, struct buf *out);
 
 /* ---- building one */

@@ -1,13 +1,13 @@
 /*
  * import: out of a file of any size, the addresses of one domain.
  *
- * The model: bytes -> lines -> records -> addresses. Lines end at LF, a CR before it belongs to the end; a byte order mark is dropped.
- * A record is one line or several (a folded LDIF value, a quoted CSV cell with a line end, a continued line of a Postfix map): each
- * reader says whether a line goes on with the record before it, and gets the record whole. What it finds comes back
- * through import_take(), the one place that decides what an address of our domain is.
+ * The model: bytes -> lines -> records -> addresses. Lines end at LF, a CR before it belongs to the end; a byte order
+ * mark is dropped. A record is one line or several (a folded LDIF value, a quoted CSV cell with a line end, a continued
+ * line of a Postfix map): each reader says whether a line goes on with the record before it, and gets the record whole.
+ * What it finds comes back through import_take(), the one place that decides what an address of our domain is.
  *
- * Nothing is silently lost. An address is added, or counted and named among those left out, or an error with its line. There is no "skip
- * what does not parse": the line that nobody understood would be a recipient refused tomorrow.
+ * Nothing is silently lost. An address is added, or counted and named among those left out, or an error with its line.
+ * There is no "skip what does not parse": the line that nobody understood would be a recipient refused tomorrow.
  *
  * Only the current line is held, so messages are given a diag_source of one record and the number of lines before it.
  *
@@ -38,7 +38,8 @@ static const struct {
 
 enum { N_FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
-int import_new(const struct import_options *options, struct diag_list *diag, import_add_fn add, void *arg, struct import **ret_import) {
+int import_new(const struct import_options *options, struct diag_list *diag, import_add_fn add, void *arg,
+               struct import **ret_import) {
     struct import *import = calloc(1, sizeof(*import));
     if (import == NULL)
         return -ENOMEM;
@@ -77,7 +78,8 @@ void import_malformed(struct import *import, const char *at, const char *format,
     va_start(args, format);
     vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    struct diag_source source = { .path = import->options.path, .text = import->record, .lines_before = import->record_line - 1 };
+    struct diag_source source = { .path = import->options.path, .text = import->record,
+                                  .lines_before = import->record_line - 1 };
     diag_error(import->diag, &source, at, "%s", message);
 }
 
@@ -122,7 +124,8 @@ int import_take(struct import *import, struct str text, const char *at) {
     }
     char whole[SMTP_PATH_MAX * 2];
     struct smtp_address address;
-    enum smtp_address_result result = smtp_address_parse(with_domain(import, text, whole, sizeof(whole)), true, &address);
+    enum smtp_address_result result = smtp_address_parse(with_domain(import, text, whole, sizeof(whole)), true,
+                                                         &address);
     if (result != SMTP_ADDRESS_OK) {
         refuse(import, at, result);
         return 0;
@@ -146,7 +149,8 @@ int import_take_proxy(struct import *import, struct str text, const char *at) {
     size_t colon = str_find(text, ':');
     bool is_typed = colon < text.len;
     for (size_t i = 0; i < colon && is_typed; i++) /* the type is letters and digits; a quoted local part is not */
-        is_typed = (ascii_lower(text.at[i]) >= 'a' && ascii_lower(text.at[i]) <= 'z') || (text.at[i] >= '0' && text.at[i] <= '9');
+        is_typed = (ascii_lower(text.at[i]) >= 'a' && ascii_lower(text.at[i]) <= 'z') ||
+                   (text.at[i] >= '0' && text.at[i] <= '9');
     if (!is_typed)
         return import_take(import, text, at);
     if (str_eq_nocase(str_head(text, colon), STR("smtp")))
@@ -171,7 +175,8 @@ static int end_record(struct import *import) {
 static void drop_record(struct import *import) {
     import->record = buf_str(&import->joined);
     if (import->reader->may_be_long == NULL || !import->reader->may_be_long(import, import->record))
-        import_malformed(import, import->record.at, "longer than %d bytes with the lines that continue it", IMPORT_LINE_MAX);
+        import_malformed(import, import->record.at, "longer than %d bytes with the lines that continue it",
+                         IMPORT_LINE_MAX);
     buf_clear(&import->joined);
     import->has_record = false;
     import->is_dropping = true;

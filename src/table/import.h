@@ -1,9 +1,10 @@
 /*
  * import: the addresses of one domain, out of what a mailbox server's administrator can export.
  *
- * Four formats: a plain list, CSV, a Postfix map, LDIF. Fed in pieces of any size, so that memory is bounded by one line (IMPORT_LINE_MAX)
- * however large the file; every address of the domain goes to `add` as it comes. What is malformed goes to the diag_list with its line and is
- * counted there; whoever commits the result looks at diag->errors first: a line that nobody understood may have been a recipient.
+ * Four formats: a plain list, CSV, a Postfix map, LDIF. Fed in pieces of any size, so that memory is bounded by one
+ * line (IMPORT_LINE_MAX) however large the file; every address of the domain goes to `add` as it comes. What is
+ * malformed goes to the diag_list with its line and is counted there; whoever commits the result looks at diag->errors
+ * first: a line that nobody understood may have been a recipient.
  */
 #pragma once
 
@@ -42,13 +43,17 @@ struct import_options {
     char delimiter;     /* between CSV cells; 0: found in the header line among , ; and tab */
 };
 
-/* Takes one address of the domain: its canonical local part, and as written (local@domain). Returns 0, or -errno, which ends the import. */
+/*
+ * Takes one address of the domain: its canonical local part, and as written (local@domain). Returns 0, or -errno, which
+ * ends the import.
+ */
 typedef int (*import_add_fn)(void *arg, struct str canonical_local, struct str address);
 
 struct import;
 
 /* Copies nothing of `options` but the struct: its strings live as long as the import. Returns 0 or -ENOMEM. */
-int import_new(const struct import_options *options, struct diag_list *diag, import_add_fn add, void *arg, struct import **ret_import);
+int import_new(const struct import_options *options, struct diag_list *diag, import_add_fn add, void *arg,
+               struct import **ret_import);
 void import_free(struct import *import);
 
 /* The next bytes of the file. Returns 0, -ENOMEM, or what `add` returned. */

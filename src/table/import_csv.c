@@ -1,12 +1,13 @@
 /*
  * import_csv: one column of a file of comma-separated values (RFC 4180), found by its name in the header line.
  *
- * Where practice differs from the RFC, practice wins as long as it cannot be misread: cells may stand between semicolons or tabs (what spreadsheets write
- * in half of Europe), blanks around a quoted cell are dropped, blank lines are skipped, and so is the "#TYPE" line that PowerShell's Export-Csv writes
- * in front of the header. A quote inside a cell that did not begin with one is an error: nobody can tell where that cell ends.
+ * Where practice differs from the RFC, practice wins as long as it cannot be misread: cells may stand between
+ * semicolons or tabs (what spreadsheets write in half of Europe), blanks around a quoted cell are dropped, blank lines
+ * are skipped, and so is the "#TYPE" line that PowerShell's Export-Csv writes in front of the header. A quote inside a
+ * cell that did not begin with one is an error: nobody can tell where that cell ends.
  *
- * A cell may hold several addresses with ';' between them, each with a type in front or not ("SMTP:a@b;smtp:c@d"), which is how Exchange
- * exports proxyAddresses.
+ * A cell may hold several addresses with ';' between them, each with a type in front or not ("SMTP:a@b;smtp:c@d"),
+ * which is how Exchange exports proxyAddresses.
  */
 #include "table/import_reader.h"
 
@@ -26,7 +27,10 @@ static void csv_added(struct import *import, struct str line) {
         import->csv.is_open ^= line.at[i] == '"';
 }
 
-/* The quoted cell whose first quote stands at `*at`; moves `*at` behind the closing one. Returns 0, -EBADMSG (told) or -ENOMEM. */
+/*
+ * The quoted cell whose first quote stands at `*at`; moves `*at` behind the closing one. Returns 0, -EBADMSG (told) or
+ * -ENOMEM.
+ */
 static int quoted_cell(struct import *import, struct str record, size_t *at, struct cell *cell) {
     size_t i = *at + 1;
     cell->at = record.at + i;
@@ -58,8 +62,8 @@ static size_t skip_blanks(struct str record, size_t at, char delimiter) {
 }
 
 /*
- * The next cell. `*at` is where it begins; afterwards where the next one does, or past record.len. Returns 1, 0 at the end,
- * -EBADMSG (told) or -ENOMEM.
+ * The next cell. `*at` is where it begins; afterwards where the next one does, or past record.len. Returns 1, 0 at the
+ * end, -EBADMSG (told) or -ENOMEM.
  */
 static int next_cell(struct import *import, struct str record, size_t *at, struct cell *ret_cell) {
     char delimiter = import->csv.delimiter;
@@ -141,7 +145,9 @@ static int read_header(struct import *import, struct str record) {
     if (r == 0 && import->is_hopeless && import->options.column != NULL)
         import_malformed(import, record.at, "no column is named '%s'", import->options.column);
     else if (r == 0 && import->is_hopeless)
-        import_malformed(import, record.at, "no column is named mail, email, address, proxyaddresses or userprincipalname; say which with --column");
+        import_malformed(import, record.at,
+                         "no column is named mail, email, address, proxyaddresses or userprincipalname; say which with "
+                         "--column");
     return r == -ENOMEM ? r : 0;
 }
 
@@ -175,7 +181,8 @@ static int csv_record(struct import *import, struct str record) {
             return take_cell(import, cell);
     }
     if (r == 0)
-        import_malformed(import, record.at + record.len, "expected a cell %zu, the line has %zu", import->csv.column + 1, column);
+        import_malformed(import, record.at + record.len, "expected a cell %zu, the line has %zu",
+                         import->csv.column + 1, column);
     return r == -ENOMEM ? r : 0;
 }
 

@@ -1,9 +1,10 @@
 /*
  * import_ldif: the addresses in an LDAP export (RFC 2849).
  *
- * Entries do not matter, only lines "attribute: value" whose attribute holds addresses: mail and proxyAddresses, or the one named by
- * --column. A line that begins with one blank goes on with the line before it, comments included; "::" announces base64; options behind the attribute
- * ("mail;lang-de") are passed over. Attributes of no interest may be as long as they like: photographs and certificates are.
+ * Entries do not matter, only lines "attribute: value" whose attribute holds addresses: mail and proxyAddresses, or the
+ * one named by --column. A line that begins with one blank goes on with the line before it, comments included; "::"
+ * announces base64; options behind the attribute ("mail;lang-de") are passed over. Attributes of no interest may be as
+ * long as they like: photographs and certificates are.
  *
  * Files of changes are refused as soon as one says so: in "delete: mail / mail: x" the value is one that is *gone*.
  */
@@ -121,7 +122,8 @@ static int ldif_record(struct import *import, struct str record) {
     if (str_trim(line).len == 0)
         return 0;
     if (record.at[0] == ' ') {
-        import_malformed(import, record.at, "a line that begins with a blank continues another, and there is none before it");
+        import_malformed(import, record.at,
+                         "a line that begins with a blank continues another, and there is none before it");
         return 0;
     }
     if (!attribute(line, &name, &colon)) {

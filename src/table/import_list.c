@@ -3,10 +3,10 @@
  *
  * A plain list has blank lines and lines that begin with "#"; all else is an address, or a local part alone.
  *
- * A Postfix map (relay_recipient_maps, virtual_alias_maps, virtual_mailbox_maps as text, postmap(1)) is read for its keys: what
- * an address maps to does not matter here, but must be there, as postmap demands it. A line that begins with a blank goes on
- * with the one before it. "@domain" is a catch-all and nobody's address; a key without "@" declares a domain or is a table for other uses:
- * left out and named.
+ * A Postfix map (relay_recipient_maps, virtual_alias_maps, virtual_mailbox_maps as text, postmap(1)) is read for its
+ * keys: what an address maps to does not matter here, but must be there, as postmap demands it. A line that begins with
+ * a blank goes on with the one before it. "@domain" is a catch-all and nobody's address; a key without "@" declares a
+ * domain or is a table for other uses: left out and named.
  */
 #include "table/import_reader.h"
 
@@ -24,7 +24,10 @@ static int list_record(struct import *import, struct str record) {
 
 const struct import_reader import_list_reader = { .record = list_record };
 
-/* Blank and comment lines end no record (postmap(1)); inside one they are as good as white space only when they begin with a blank. */
+/*
+ * Blank and comment lines end no record (postmap(1)); inside one they are as good as white space only when they begin
+ * with a blank.
+ */
 static bool postfix_continues(const struct import *import, struct str line) {
     return line.len > 0 && (line.at[0] == ' ' || line.at[0] == '\t') && !is_comment(line);
 }
@@ -54,7 +57,8 @@ static int postfix_record(struct import *import, struct str record) {
     struct str rest = record;
     struct str key = postfix_key(&rest);
     if (record.at[0] == ' ' || record.at[0] == '\t')
-        import_malformed(import, record.at, "a line that begins with a blank continues another, and there is none before it");
+        import_malformed(import, record.at,
+                         "a line that begins with a blank continues another, and there is none before it");
     else if (str_trim(rest).len == 0)
         import_malformed(import, key.at + key.len, "expected a blank and a value behind the address");
     else if (memchr(key.at, '@', key.len) == NULL)

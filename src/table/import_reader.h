@@ -1,9 +1,9 @@
 /*
  * import_reader: what import.c and the four readers share. Private to table/.
  *
- * import.c cuts the file into lines and, asking the reader, joins them to records; a reader gets one whole record as it stands in
- * the file (line ends inside included, so that an error's place is a pointer into it) and calls import_take() for what
- * should be an address.
+ * import.c cuts the file into lines and, asking the reader, joins them to records; a reader gets one whole record as it
+ * stands in the file (line ends inside included, so that an error's place is a pointer into it) and calls import_take()
+ * for what should be an address.
  */
 #pragma once
 
@@ -56,14 +56,18 @@ struct import {
 };
 
 /* `at` points into import->record, or is NULL. */
-void import_malformed(struct import *import, const char *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void import_malformed(struct import *import, const char *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 void import_leave_out(struct import_left_out *left_out, struct str name);
 
 /* `text` should be an address; `at` is where it stands in the record. Returns 0, or what `add` returned. */
 int import_take(struct import *import, struct str text, const char *at);
 
-/* The same for a value of proxyAddresses: "SMTP:a@b", "smtp:a@b", others with a type are left out, without one is an address. */
+/*
+ * The same for a value of proxyAddresses: "SMTP:a@b", "smtp:a@b", others with a type are left out, without one is an
+ * address.
+ */
 int import_take_proxy(struct import *import, struct str text, const char *at);
 
 /* The column or attribute names that hold addresses, best first; NULL at the end. */

@@ -1,21 +1,22 @@
 /*
  * recipients: does this domain know this recipient?
  *
- * The order is from what must hold whatever else is wrong to what is only there for want of better: postmaster and abuse (RFC 5321
- * 4.5.1, RFC 2142 section 2: a domain is reachable there even while its directory is lost), the address itself, the address
- * without its detail, the catch-all.
+ * The order is from what must hold whatever else is wrong to what is only there for want of better: postmaster and
+ * abuse (RFC 5321 4.5.1, RFC 2142 section 2: a domain is reachable there even while its directory is lost), the address
+ * itself, the address without its detail, the catch-all.
  *
- * "Don't know" has three shapes, and none of them is "no": there is no directory or it is broken, it is too old to say no, or
- * nobody keeps one. A catch-all answers yes to everybody; where it passes the address as it is, that is right with any directory and
- * with none. Where it rewrites, a lost or stale directory would send other people's mail to the catch-all's owner, so
- * there the answer is the directory's trouble.
+ * "Don't know" has three shapes, and none of them is "no": there is no directory or it is broken, it is too old to say
+ * no, or nobody keeps one. A catch-all answers yes to everybody; where it passes the address as it is, that is right
+ * with any directory and with none. Where it rewrites, a lost or stale directory would send other people's mail to the
+ * catch-all's owner, so there the answer is the directory's trouble.
  *
  * Rejected: looking up postmaster@ first in the directory (an exported "postmaster" would then escape the configured
  * address, depending on what the export holds); detail on postmaster ("postmaster+x" is an ordinary sub-address).
  */
 #include "table/recipients.h"
 
-static enum recipient_answer known(enum recipient_way way, const char *rewrite, enum recipient_way *ret_way, const char **ret_rewrite) {
+static enum recipient_answer known(enum recipient_way way, const char *rewrite, enum recipient_way *ret_way,
+                                   const char **ret_rewrite) {
     *ret_way = way;
     *ret_rewrite = rewrite;
     return RECIPIENT_KNOWN;
@@ -28,7 +29,8 @@ static bool is_stale(const struct directory *directory, const struct recipient_l
 }
 
 /* The directory alone, with sub-addresses. */
-static enum directory_answer find(const struct directory *directory, const char *delimiter, struct str local, enum recipient_way *ret_way) {
+static enum directory_answer find(const struct directory *directory, const char *delimiter, struct str local,
+                                  enum recipient_way *ret_way) {
     enum directory_answer answer = directory_find(directory, local);
     if (answer == DIRECTORY_KNOWN)
         *ret_way = RECIPIENT_WAY_OWN;
@@ -56,7 +58,9 @@ enum recipient_answer recipient_find(const struct directory *directory_or_null, 
         return RECIPIENT_UNCHECKED;
 
     enum recipient_way way = RECIPIENT_WAY_NONE;
-    enum directory_answer answer = directory_or_null != NULL ? find(directory_or_null, how->delimiter, local, &way) : DIRECTORY_BROKEN;
+    enum directory_answer answer = DIRECTORY_BROKEN;
+    if (directory_or_null != NULL)
+        answer = find(directory_or_null, how->delimiter, local, &way);
     if (answer == DIRECTORY_KNOWN)
         return known(way, NULL, ret_way, ret_rewrite);
     if (how->catch_all != NULL && *how->catch_all == '\0')

@@ -1,8 +1,8 @@
 /*
  * recipients: does this domain know this recipient?
  *
- * The one place where own entries, sub-addresses, catch-all and postmaster come together; session and `postern recipients check`
- * ask the same question. Pure: time and directory are given.
+ * The one place where own entries, sub-addresses, catch-all and postmaster come together; session and `postern
+ * recipients check` ask the same question. Pure: time and directory are given.
  */
 #pragma once
 
@@ -28,19 +28,20 @@ enum recipient_way { /* by which it is known */
 /* The domain's settings, as in struct conf_domain_settings (table stands below conf). */
 struct recipient_lookup {
     const char *delimiter;  /* any of these bytes begins a sub-address; NULL or "": none */
-    const char *catch_all;  /* NULL: none; "": every local part is known; else the address that unknown ones are rewritten to */
+    const char *catch_all;  /* NULL: none; "": every local part is known; else where unknown ones go */
     const char *postmaster; /* where postmaster@ and abuse@ go; NULL: passed as they are */
     bool is_unchecked;      /* `directory none` */
     uint64_t max_age_ms;    /* 0: no limit */
 };
 
 /*
- * `address` belongs to this domain, or is <postmaster> alone. `directory_or_null` is NULL when missing. Sets *ret_way, and *ret_rewrite to the
- * address that takes its place in the envelope (a string of `how`), or NULL: passed as written, sub-addresses too. Well under a microsecond.
+ * `address` belongs to this domain, or is <postmaster> alone. `directory_or_null` is NULL when missing. Sets *ret_way,
+ * and *ret_rewrite to the address that takes its place in the envelope (a string of `how`), or NULL: passed as written,
+ * sub-addresses too. Well under a microsecond.
  *
- * Tried in this order: postmaster and abuse (known whatever the directory says), the address itself, the address without its detail, the
- * catch-all. A catch-all that rewrites needs a directory that is there and fresh: else mail of known recipients would go
- * to it as well.
+ * Tried in this order: postmaster and abuse (known whatever the directory says), the address itself, the address
+ * without its detail, the catch-all. A catch-all that rewrites needs a directory that is there and fresh: else mail of
+ * known recipients would go to it as well.
  */
 enum recipient_answer recipient_find(const struct directory *directory_or_null, const struct recipient_lookup *how,
                                      const struct smtp_address *address, uint64_t wall_ms, enum recipient_way *ret_way,

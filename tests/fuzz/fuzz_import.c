@@ -1,8 +1,9 @@
 /*
- * fuzz_import: the four readers of directory exports. The first byte selects the reader and whether a column is named; the rest is the file.
+ * fuzz_import: the four readers of directory exports. The first byte selects the reader and whether a column is named;
+ * the rest is the file.
  *
- * Beyond memory errors: where the chunks end must not matter. So each file is read whole and in pieces of seven bytes, and what was added, left out and
- * complained about must be the same.
+ * Beyond memory errors: where the chunks end must not matter. So each file is read whole and in pieces of seven bytes,
+ * and what was added, left out and complained about must be the same.
  */
 #include "base/hash.h"
 #include "table/import.h"

@@ -1,8 +1,9 @@
 /*
- * bench_directory: how long 5,000,000 addresses take to import, and one to be looked up. Built on demand (ninja bench_directory).
+ * bench_directory: how long 5,000,000 addresses take to import, and one to be looked up. Built on demand (ninja
+ * bench_directory).
  *
- * Usage: bench_directory DIR [ADDRESSES]. Writes DIR/bench.example.cdb through the reader of plain lists, then asks for every address once in an
- * order that jumps about, known and unknown ones in turn.
+ * Usage: bench_directory DIR [ADDRESSES]. Writes DIR/bench.example.cdb through the reader of plain lists, then asks for
+ * every address once in an order that jumps about, known and unknown ones in turn.
  */
 #include "base/clock.h"
 #include "base/hash.h"
@@ -39,7 +40,8 @@ static void build(const char *dir, unsigned long n) {
     diag_init(&diag);
     struct import_options options = { .format = IMPORT_LIST, .path = "bench", .domain = STR("bench.example") };
     uint64_t start = clock_us();
-    if (directory_writer_new(dir, options.domain, STR("bench"), &writer) < 0 || import_new(&options, &diag, add, writer, &import) < 0)
+    if (directory_writer_new(dir, options.domain, STR("bench"), &writer) < 0 ||
+        import_new(&options, &diag, add, writer, &import) < 0)
         exit(1);
     write_list(import, n);
     if (import_end(import) < 0 || diag.errors > 0 || directory_writer_count(writer) != n)
@@ -49,7 +51,8 @@ static void build(const char *dir, unsigned long n) {
         exit(1);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("import of %lu: %.1f s, %ld MiB resident at most\n", n, (double)(clock_us() - start) / 1e6, usage.ru_maxrss / 1024);
+    printf("import of %lu: %.1f s, %ld MiB resident at most\n", n, (double)(clock_us() - start) / 1e6,
+           usage.ru_maxrss / 1024);
     diag_deinit(&diag);
 }
 
@@ -67,7 +70,8 @@ static void look_up(const struct directory *directory, unsigned long n) {
             exit(1);
         known += recipient_find(directory, &how, &address, 0, &way, &rewrite) == RECIPIENT_KNOWN;
     }
-    printf("lookup: %.0f ns each with printing and parsing the address, %lu of %lu known\n", (double)(clock_us() - start) * 1e3 / (double)n, known, n);
+    printf("lookup: %.0f ns each with printing and parsing the address, %lu of %lu known\n",
+           (double)(clock_us() - start) * 1e3 / (double)n, known, n);
 }
 
 int main(int argc, char **argv) {
@@ -81,7 +85,8 @@ int main(int argc, char **argv) {
     struct buf path;
     buf_init(&path, 4096);
     struct directory *directory;
-    if (directory_path(argv[1], STR("bench.example"), &path) < 0 || buf_putc(&path, '\0') < 0 || directory_open(path.at, &directory) < 0)
+    if (directory_path(argv[1], STR("bench.example"), &path) < 0 || buf_putc(&path, '\0') < 0 ||
+        directory_open(path.at, &directory) < 0)
         return 1;
     look_up(directory, n); /* brings the pages in */
     look_up(directory, n);

@@ -22,7 +22,8 @@ struct outcome {
 
 static int add(void *arg, struct str local, struct str address) {
     struct outcome *outcome = arg;
-    int n = snprintf(outcome->added + outcome->len, sizeof(outcome->added) - outcome->len, "%.*s=%.*s ", STR_ARG(local), STR_ARG(address));
+    int n = snprintf(outcome->added + outcome->len, sizeof(outcome->added) - outcome->len, "%.*s=%.*s ", STR_ARG(local),
+                     STR_ARG(address));
     assert_true(n > 0 && outcome->len + (size_t)n < sizeof(outcome->added));
     outcome->len += (size_t)n;
     return 0;
@@ -116,7 +117,8 @@ static void a_malformed_address_is_an_error_at_its_place(void **state) {
     assert_error(IMPORT_LIST, "a@example.com\n\n  b c@example.com\n", "export:3:3: error: expected an address");
     assert_error(IMPORT_LIST, "\"\"@example.com\n", "export:1:1: error: expected something before the @");
     assert_error(IMPORT_LIST, "b\xe9@example.com\n", "export:1:1: error: address is not valid UTF-8");
-    assert_error_with((struct import_options){ .format = IMPORT_LIST }, STR("a\0b@example.com\n"), "export:1:1: error: expected an address");
+    assert_error_with((struct import_options){ .format = IMPORT_LIST }, STR("a\0b@example.com\n"),
+                      "export:1:1: error: expected an address");
 }
 
 static void a_local_part_may_have_64_bytes_and_not_65(void **state) {
@@ -128,7 +130,8 @@ static void a_local_part_may_have_64_bytes_and_not_65(void **state) {
     assert_int_equal(outcome.counts.addresses, 1);
     diag_deinit(&outcome.diag);
     snprintf(text, sizeof(text), "%065d@example.com\n", 7);
-    assert_error(IMPORT_LIST, text, "export:1:1: error: address too long: at most 64 bytes before the @, 255 behind it, 254 in all");
+    assert_error(IMPORT_LIST, text,
+                 "export:1:1: error: address too long: at most 64 bytes before the @, 255 behind it, 254 in all");
 }
 
 static void a_line_may_have_64_kib_and_not_one_byte_more(void **state) {
@@ -143,7 +146,10 @@ static void a_line_may_have_64_kib_and_not_one_byte_more(void **state) {
 
 static void addresses_of_other_domains_are_counted_and_the_first_five_named(void **state) {
     struct outcome outcome;
-    run(IMPORT_LIST, "a@example.net\nb@example.net\nc@example.net\nx@example.com\nd@example.net\ne@example.net\nf@sub.example.com\n", &outcome);
+    run(IMPORT_LIST,
+        "a@example.net\nb@example.net\nc@example.net\nx@example.com\nd@example.net\ne@example.net\n"
+        "f@sub.example.com\n",
+        &outcome);
     assert_int_equal(outcome.diag.errors, 0);
     assert_string_equal(outcome.added, "x=x@example.com ");
     assert_int_equal(outcome.counts.addresses, 1);
@@ -166,12 +172,14 @@ static void a_long_name_left_out_is_cut(void **state) {
 /* ---- Postfix maps */
 
 static void a_postfix_map_is_read_for_its_keys(void **state) {
-    assert_adds(IMPORT_POSTFIX, "# virtual\na@example.com  one@inner\n  , two@inner\n\"b c\"@example.com x\nd@example.com\n   OK\n",
+    assert_adds(IMPORT_POSTFIX,
+                "# virtual\na@example.com  one@inner\n  , two@inner\n\"b c\"@example.com x\nd@example.com\n   OK\n",
                 "a=a@example.com b c=\"b c\"@example.com d=d@example.com ");
 }
 
 static void blank_and_comment_lines_do_not_end_an_entry_of_a_postfix_map_early(void **state) {
-    assert_adds(IMPORT_POSTFIX, "a@example.com one\n   # not a continuation\n\nb@example.com two\n", "a=a@example.com b=b@example.com ");
+    assert_adds(IMPORT_POSTFIX, "a@example.com one\n   # not a continuation\n\nb@example.com two\n",
+                "a=a@example.com b=b@example.com ");
 }
 
 static void catch_all_lines_and_declared_domains_are_left_out_and_named(void **state) {
@@ -206,19 +214,24 @@ static void the_best_known_column_is_found_in_any_case(void **state) {
 }
 
 static void quoted_cells_hold_commas_quotes_and_line_ends(void **state) {
-    assert_adds(IMPORT_CSV, "name,mail\r\n\"Smith, \"\"Al\"\"\r\nof Example\",\"\"\"a b\"\"@example.com\"\r\nx,b@example.com\r\n",
+    assert_adds(IMPORT_CSV,
+                "name,mail\r\n\"Smith, \"\"Al\"\"\r\nof Example\",\"\"\"a b\"\"@example.com\"\r\nx,b@example.com\r\n",
                 "a b=\"a b\"@example.com b=b@example.com ");
 }
 
 static void semicolons_and_tabs_between_cells_are_found_in_the_header(void **state) {
     assert_adds(IMPORT_CSV, "\"a,b\";mail\nx;a@example.com\n", "a=a@example.com ");
     assert_adds(IMPORT_CSV, "name\tmail\n\ta@example.com\n", "a=a@example.com ");
-    assert_adds_with((struct import_options){ .format = IMPORT_CSV, .delimiter = '|' }, "name,x|mail\nq|a@example.com\n", "a=a@example.com ");
+    assert_adds_with((struct import_options){ .format = IMPORT_CSV, .delimiter = '|' },
+                     "name,x|mail\nq|a@example.com\n", "a=a@example.com ");
 }
 
 static void a_cell_may_hold_several_addresses_with_types(void **state) {
     struct outcome outcome;
-    run(IMPORT_CSV, "#TYPE Selected.User\n\"proxyAddresses\"\n\"SMTP:a@example.com;smtp:b@example.com;X500:/o=x;SIP:a@example.com\"\n", &outcome);
+    run(IMPORT_CSV,
+        "#TYPE Selected.User\n\"proxyAddresses\"\n"
+        "\"SMTP:a@example.com;smtp:b@example.com;X500:/o=x;SIP:a@example.com\"\n",
+        &outcome);
     assert_int_equal(outcome.diag.errors, 0);
     assert_string_equal(outcome.added, "a=a@example.com b=b@example.com ");
     assert_int_equal(outcome.counts.ignored.count, 2);
@@ -232,7 +245,8 @@ static void empty_cells_and_lines_are_nobody(void **state) {
 
 static void a_column_that_is_not_there_is_one_error(void **state) {
     assert_error(IMPORT_CSV, "name,phone\na,1\nb,2\n",
-                 "export:1:1: error: no column is named mail, email, address, proxyaddresses or userprincipalname; say which with --column");
+                 "export:1:1: error: no column is named mail, email, address, proxyaddresses or userprincipalname; say "
+                 "which with --column");
     assert_error_with((struct import_options){ .format = IMPORT_CSV, .column = "smtp" }, STR("mail\na@example.com\n"),
                       "export:1:1: error: no column is named 'smtp'");
 }
@@ -244,8 +258,10 @@ static void a_named_column_is_taken(void **state) {
 
 static void broken_rows_are_errors_at_their_place(void **state) {
     assert_error(IMPORT_CSV, "name,mail\nx\n", "export:2:2: error: expected a cell 2, the line has 1");
-    assert_error(IMPORT_CSV, "name,mail\nx,a\"b\"@example.com\n", "export:2:4: error: a quote inside a cell that does not begin with one");
-    assert_error(IMPORT_CSV, "name,mail\n\"x\"y,a@example.com\n", "export:2:4: error: expected the end of the cell behind its closing quote");
+    assert_error(IMPORT_CSV, "name,mail\nx,a\"b\"@example.com\n",
+                 "export:2:4: error: a quote inside a cell that does not begin with one");
+    assert_error(IMPORT_CSV, "name,mail\n\"x\"y,a@example.com\n",
+                 "export:2:4: error: expected the end of the cell behind its closing quote");
     assert_error(IMPORT_CSV, "name,mail\nz,\"a@example.com\nb,c\n", "export:2:3: error: this quote is never closed");
     assert_error(IMPORT_CSV, "name,mail\n\"two\nlines\",not an address\n", "export:3:8: error: expected an address");
 }
@@ -267,13 +283,16 @@ static void an_open_quote_cannot_take_in_more_than_64_kib(void **state) {
 
 static void mail_and_proxy_addresses_are_read_from_ldif(void **state) {
     assert_adds(IMPORT_LDIF,
-                "version: 1\n\ndn: cn=A,dc=example\nobjectClass: person\nmail: A@example.com\nproxyAddresses: SMTP:A@example.com\n"
+                "version: 1\n\ndn: cn=A,dc=example\nobjectClass: person\nmail: A@example.com\n"
+                "proxyAddresses: SMTP:A@example.com\n"
                 "proxyaddresses: smtp:b@example.com\nmail;lang-de: d@example.com\n\n# search result\nsearch: 2\n",
                 "a=A@example.com a=A@example.com b=b@example.com d=d@example.com ");
 }
 
 static void folded_lines_and_base64_are_resolved(void **state) {
-    assert_adds(IMPORT_LDIF, "# a comment that\n mail: goes@example.com on\nmail: lo\n ng@exam\r\n ple.com\nmail:: YkBleGFtcGxlLmNvbQ==\nma\n il:: YmJA\n ZXhhbXBsZS5jb20=\n",
+    assert_adds(IMPORT_LDIF,
+                "# a comment that\n mail: goes@example.com on\nmail: lo\n ng@exam\r\n ple.com\n"
+                "mail:: YkBleGFtcGxlLmNvbQ==\nma\n il:: YmJA\n ZXhhbXBsZS5jb20=\n",
                 "long=long@example.com b=b@example.com bb=bb@example.com ");
 }
 
@@ -300,7 +319,8 @@ static void broken_ldif_is_an_error_at_its_place(void **state) {
 }
 
 static void a_file_of_changes_is_refused(void **state) {
-    assert_error(IMPORT_LDIF, "dn: x\nchangetype: modify\n", "export:2:1: error: this is a file of changes; expected an export of whole entries");
+    assert_error(IMPORT_LDIF, "dn: x\nchangetype: modify\n",
+                 "export:2:1: error: this is a file of changes; expected an export of whole entries");
 }
 
 static void a_photograph_may_be_longer_than_a_line_and_an_address_may_not(void **state) {
@@ -330,8 +350,10 @@ static void what_add_returns_ends_the_import(void **state) {
     struct diag_list diag;
     diag_init(&diag);
     for (unsigned format = IMPORT_LIST; format <= IMPORT_LDIF; format++) {
-        static const char *const texts[] = { "a@example.com\n", "mail\na@example.com\nb,c\n", "a@example.com x\nb@example.com x\n", "mail: a@example.com\nx: y\n" };
-        struct import_options options = { .format = (enum import_format)format, .path = "x", .domain = STR("example.com") };
+        static const char *const texts[] = { "a@example.com\n", "mail\na@example.com\nb,c\n",
+                                             "a@example.com x\nb@example.com x\n", "mail: a@example.com\nx: y\n" };
+        struct import_options options = { .format = (enum import_format)format, .path = "x",
+                                          .domain = STR("example.com") };
         struct import *import;
         assert_int_equal(import_new(&options, &diag, refuse_to_add, NULL, &import), 0);
         int r = import_feed(import, str_of(texts[format]));

@@ -45,7 +45,8 @@ struct answer {
     const char *rewrite;
 };
 
-static struct answer ask_at(const struct directory *of, struct recipient_lookup how, const char *text, uint64_t wall_ms) {
+static struct answer ask_at(const struct directory *of, struct recipient_lookup how, const char *text,
+                            uint64_t wall_ms) {
     struct str rest = str_of(text);
     struct smtp_address address;
     assert_int_equal(smtp_path_parse(&rest, false, true, true, &address), SMTP_ADDRESS_OK);
@@ -58,7 +59,8 @@ static struct answer ask(const struct directory *of, struct recipient_lookup how
     return ask_at(of, how, text, IMPORTED_MS);
 }
 
-static void assert_answer(struct answer got, enum recipient_answer answer, enum recipient_way way, const char *rewrite) {
+static void assert_answer(struct answer got, enum recipient_answer answer, enum recipient_way way,
+                          const char *rewrite) {
     assert_int_equal(got.answer, answer);
     assert_int_equal(got.way, way);
     if (rewrite != NULL)
@@ -96,16 +98,19 @@ static void the_exact_address_comes_before_the_sub_address(void **state) {
 
 static void postmaster_and_abuse_are_known_whatever_the_directory_says(void **state) {
     struct recipient_lookup how = { .delimiter = "+", .max_age_ms = 1 };
-    static const char *const addresses[] = { "<postmaster@example.com>", "<PostMaster@example.com>", "<ABUSE@example.com>", "<Postmaster>", "<postmaster>" };
+    static const char *const addresses[] = { "<postmaster@example.com>", "<PostMaster@example.com>",
+                                             "<ABUSE@example.com>", "<Postmaster>", "<postmaster>" };
     for (unsigned i = 0; i < 5; i++) {
         how.is_unchecked = false;
-        assert_answer(ask_at(directory, how, addresses[i], UINT64_MAX), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER, NULL);
+        assert_answer(ask_at(directory, how, addresses[i], UINT64_MAX), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER,
+                      NULL);
         assert_answer(ask(NULL, how, addresses[i]), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER, NULL);
         how.is_unchecked = true;
         assert_answer(ask(NULL, how, addresses[i]), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER, NULL);
     }
     how.postmaster = "admin@example.com";
-    assert_answer(ask(NULL, how, "<Abuse@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER, "admin@example.com");
+    assert_answer(ask(NULL, how, "<Abuse@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER,
+                  "admin@example.com");
     assert_answer(ask(NULL, how, "<postmaster>"), RECIPIENT_KNOWN, RECIPIENT_WAY_POSTMASTER, "admin@example.com");
 }
 
@@ -113,7 +118,8 @@ static void a_catch_all_knows_everybody_else(void **state) {
     struct recipient_lookup how = { .delimiter = "+", .catch_all = "all@example.com" };
     assert_answer(ask(directory, how, "<alice@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_OWN, NULL);
     assert_answer(ask(directory, how, "<alice+x@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_SUB_ADDRESS, NULL);
-    assert_answer(ask(directory, how, "<bob@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_CATCH_ALL, "all@example.com");
+    assert_answer(ask(directory, how, "<bob@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_CATCH_ALL,
+                  "all@example.com");
     how.catch_all = "";
     assert_answer(ask(directory, how, "<bob@example.com>"), RECIPIENT_KNOWN, RECIPIENT_WAY_CATCH_ALL, NULL);
 }
@@ -131,14 +137,19 @@ static void without_a_directory_nobody_is_unknown(void **state) {
 
 static void a_directory_past_its_age_says_yes_but_never_no(void **state) {
     struct recipient_lookup how = { .delimiter = "+", .max_age_ms = 500 };
-    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 500), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE, NULL);
-    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_STALE, RECIPIENT_WAY_NONE, NULL);
-    assert_answer(ask_at(directory, how, "<alice@example.com>", IMPORTED_MS + 501), RECIPIENT_KNOWN, RECIPIENT_WAY_OWN, NULL);
+    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 500), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE,
+                  NULL);
+    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_STALE, RECIPIENT_WAY_NONE,
+                  NULL);
+    assert_answer(ask_at(directory, how, "<alice@example.com>", IMPORTED_MS + 501), RECIPIENT_KNOWN, RECIPIENT_WAY_OWN,
+                  NULL);
     assert_answer(ask_at(directory, how, "<bob@example.com>", 0), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE, NULL);
     how.catch_all = "all@example.com";
-    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_STALE, RECIPIENT_WAY_NONE, NULL);
+    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_STALE, RECIPIENT_WAY_NONE,
+                  NULL);
     how.catch_all = "";
-    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_KNOWN, RECIPIENT_WAY_CATCH_ALL, NULL);
+    assert_answer(ask_at(directory, how, "<bob@example.com>", IMPORTED_MS + 501), RECIPIENT_KNOWN,
+                  RECIPIENT_WAY_CATCH_ALL, NULL);
     how = (struct recipient_lookup){ .max_age_ms = 0 };
     assert_answer(ask_at(directory, how, "<bob@example.com>", UINT64_MAX), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE, NULL);
 }

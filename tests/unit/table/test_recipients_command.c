@@ -1,5 +1,6 @@
 /*
- * test_recipients_command: `postern recipients` as an administrator and a script meet it: what is said, what is refused, and the exit code.
+ * test_recipients_command: `postern recipients` as an administrator and a script meet it: what is said, what is
+ * refused, and the exit code.
  *
  * Each call runs in a child of its own, as the program would, with what it prints caught in a file.
  */
@@ -93,7 +94,9 @@ static void assert_runs(const char *line, int status, const char *text) {
 
 static void what_is_imported_is_exported_and_can_be_imported_again(void **state) {
     write_text("users", "Anna@example.com\nbob\n\"#note\"@example.com\n#comment\nanna@example.com\nx@example.net\n");
-    assert_runs("--dir d import example.com users", 0, "example.com: 3 addresses from users\n    1 named more than once\n    1 of other domains, left out: x@example.net\n");
+    assert_runs("--dir d import example.com users", 0,
+                "example.com: 3 addresses from users\n    1 named more than once\n    1 of other domains, left out: "
+                "x@example.net\n");
     assert_runs("--dir d export example.com", 0, "Anna@example.com\nbob@example.com\n\"#note\"@example.com\n");
     write_text("again", said);
     assert_runs("--dir d import Example.COM again", 0, "3 addresses");
@@ -109,7 +112,8 @@ static void a_malformed_line_refuses_the_file_also_with_force(void **state) {
     write_text("users", "a@example.com\n");
     assert_runs("--dir d import example.com users", 0, "1 addresses");
     write_text("bad", "b@example.com\nc d@example.com\n");
-    assert_runs("--dir d --force --format list import example.com bad", 1, "bad:2:1: error: expected an address\n    c d@example.com\n    ^\n");
+    assert_runs("--dir d --force --format list import example.com bad", 1,
+                "bad:2:1: error: expected an address\n    c d@example.com\n    ^\n");
     assert_runs("--dir d export example.com", 0, "a@example.com\n");
     assert_int_equal(access("d/example.com.cdb", F_OK), 0);
 }
@@ -132,7 +136,8 @@ static void shrinking_needs_both_bounds_passed_and_then_force(void **state) {
     write_users("11", 11);
     write_users("1", 1);
     assert_runs("--dir d import example.com 100", 0, "100 addresses");
-    assert_runs("--dir d import example.com 89", 1, "would shrink from 100 addresses to 89, by more than 10 % and more than 10");
+    assert_runs("--dir d import example.com 89", 1,
+                "would shrink from 100 addresses to 89, by more than 10 % and more than 10");
     assert_runs("--dir d import example.com 90", 0, "90 addresses");
     assert_runs("--dir d import example.com 1000", 0, "1000 addresses");
     assert_runs("--dir d import example.com 899", 1, "would shrink");
@@ -142,8 +147,10 @@ static void shrinking_needs_both_bounds_passed_and_then_force(void **state) {
 }
 
 static void the_bounds_of_shrinking_come_from_the_configuration(void **state) {
-    write_text("conf", "hostname mx.example.com\nlisten 127.0.0.1:2525\ndirectory_path d\nservers s {\n    server 127.0.0.1:26\n}\n"
-                       "limits {\n    directory_shrink_percent 50\n    directory_shrink_addresses 2\n}\ndomain example.com {\n    servers s\n}\n");
+    write_text("conf", "hostname mx.example.com\nlisten 127.0.0.1:2525\ndirectory_path d\nservers s {\n"
+                       "    server 127.0.0.1:26\n}\n"
+                       "limits {\n    directory_shrink_percent 50\n    directory_shrink_addresses 2\n}\n"
+                       "domain example.com {\n    servers s\n}\n");
     write_users("10", 10);
     write_users("5", 5);
     write_users("2", 2);
@@ -166,9 +173,11 @@ static void check_says_known_and_how(void **state) {
 }
 
 static void check_follows_the_rules_of_each_domain(void **state) {
-    write_text("conf", "hostname mx.example.com\nlisten 127.0.0.1:2525\ndirectory_path d\nservers s {\n    server 127.0.0.1:26\n}\n"
+    write_text("conf", "hostname mx.example.com\nlisten 127.0.0.1:2525\ndirectory_path d\nservers s {\n"
+                       "    server 127.0.0.1:26\n}\n"
                        "timeouts {\n    directory_age 1d\n}\ndomain_defaults {\n    servers s\n}\n"
-                       "domain example.com { catch_all all@example.com }\ndomain example.org { directory of example.net }\n"
+                       "domain example.com { catch_all all@example.com }\n"
+                       "domain example.org { directory of example.net }\n"
                        "domain example.net { postmaster root@example.net }\ndomain lists.example { directory none }\n");
     write_text("users", "anna\n");
     assert_runs("-c conf import example.net users", 0, "1 addresses");
