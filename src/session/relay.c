@@ -405,7 +405,7 @@ static void begin_use(struct relay_transfer *t) {
 static void on_granted(struct pool_user *user) {
     struct relay_transfer *t = of_user(user);
 
-    t->is_kept = user->conn->ready_ms != loop_now(t->relay->loop);
+    t->is_kept = user->conn->up.mails > 0 || user->conn->ready_ms != loop_now(t->relay->loop);
     begin_use(t);
 }
 
