@@ -1,15 +1,15 @@
 /*
  * channel: packets with descriptors between our own processes.
  *
- * SOCK_SEQPACKET keeps the borders of messages, is reliable and says when the other side is gone, so there is no framing
- * here. Descriptors travel as SCM_RIGHTS and arrive close-on-exec. A message is read into the loop's scratch buffer, which is
- * as large as the largest message: a waiting channel owns no memory.
+ * SOCK_SEQPACKET keeps the borders of messages, is reliable and says when the other side is gone, so there is no
+ * framing here. Descriptors travel as SCM_RIGHTS and arrive close-on-exec. A message is read into the loop's scratch
+ * buffer, which is as large as the largest message: a waiting channel owns no memory.
  *
- * Both ends are ours, but a worker meets the network: what is cut, or carries control data that does not fit, is dropped
- * whole and its descriptors closed; the kernel itself discards those beyond what the control buffer holds.
+ * Both ends are ours, but a worker meets the network: what is cut, or carries control data that does not fit, is
+ * dropped whole and its descriptors closed; the kernel itself discards those beyond what the control buffer holds.
  *
- * Rejected: a stream socket with length prefixes (descriptors would attach to bytes, not to messages); a queue for what does
- * not fit (the caller knows better what to do than to wait).
+ * Rejected: a stream socket with length prefixes (descriptors would attach to bytes, not to messages); a queue for
+ * what does not fit (the caller knows better what to do than to wait).
  */
 #include "net/channel.h"
 

@@ -1,10 +1,10 @@
 /*
  * channel: datagrams with descriptors between our own processes (SOCK_SEQPACKET socket pairs).
  *
- * One message is one packet of 1 to CHANNEL_MESSAGE_MAX bytes with at most CHANNEL_FDS_MAX descriptors. Sending never waits:
- * a full channel is -EAGAIN and the caller decides (a handed-over connection is served where it is). The reader gets the
- * number of bytes and the descriptors; what they mean is the caller's affair. A message that was cut or has too many
- * descriptors is dropped with its descriptors closed.
+ * One message is one packet of 1 to CHANNEL_MESSAGE_MAX bytes with at most CHANNEL_FDS_MAX descriptors. Sending never
+ * waits: a full channel is -EAGAIN and the caller decides (a handed-over connection is served where it is). The
+ * reader gets the number of bytes and the descriptors; what they mean is the caller's affair. A message that was cut
+ * or has too many descriptors is dropped with its descriptors closed.
  */
 #pragma once
 
@@ -21,8 +21,10 @@ int channel_pair(int ret_fds[2]);
 int channel_send(int fd, const void *message, size_t len, const int *fds, size_t n_fds);
 
 struct channel;
-/* The descriptors belong to the callee, the message is valid until it returns. len 0 and n_fds 0: the other side is gone, and
- * the channel has stopped. */
+/*
+ * The descriptors belong to the callee, the message is valid until it returns. len 0 and n_fds 0: the other side is
+ * gone, and the channel has stopped.
+ */
 typedef void channel_fn(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds);
 
 struct channel {

@@ -2,16 +2,17 @@
  * listen: how connections find their worker.
  *
  * The kernel chooses among the sockets of a SO_REUSEPORT group by a classic BPF program over the packet: the client's
- * address, hashed by the function of ip_client_slot(), modulo the number of sockets. The number it returns is the order in
- * which the sockets began to listen, so they are opened here in slot order, before the program is attached.
+ * address, hashed by the function of ip_client_slot(), modulo the number of sockets. The number it returns is the
+ * order in which the sockets began to listen, so they are opened here in slot order, before the program is attached.
  *
- * SO_REUSEPORT also lets another process of the same user bind the port and take a share of the mail, as a second instance
- * started by mistake would. Therefore the address is bound once without it first, and "address in use" is said then.
+ * SO_REUSEPORT also lets another process of the same user bind the port and take a share of the mail, as a second
+ * instance started by mistake would. Therefore the address is bound once without it first, and "address in use" is
+ * said then.
  *
  * Options that accepted sockets inherit (TCP_NODELAY) are set here and cost nothing at accept.
  *
- * Rejected: one accept queue for all workers (caches and limits per client would have to be shared); EPOLLEXCLUSIVE (loads
- * the first worker most); an eBPF program (needs rights and a loader for what ten instructions do).
+ * Rejected: one accept queue for all workers (caches and limits per client would have to be shared); EPOLLEXCLUSIVE
+ * (loads the first worker most); an eBPF program (needs rights and a loader for what ten instructions do).
  */
 #include "net/listen.h"
 
@@ -172,7 +173,10 @@ static bool on_shortage(struct listener *listener, int err) {
     return false;
 }
 
-/* Takes up to `max` connections. What one that was cut while it waited leaves (ECONNABORTED and the like) is passed over. */
+/*
+ * Takes up to `max` connections. What one that was cut while it waited leaves (ECONNABORTED and the like) is passed
+ * over.
+ */
 static void accept_up_to(struct listener *listener, unsigned max) {
     int fd = listener->watch.fd;
     for (unsigned i = 0; i < max && listener->watch.fd == fd; i++) {
@@ -192,8 +196,8 @@ static void on_connections(struct watch *watch, uint32_t events) {
     accept_up_to((struct listener *)((char *)watch - offsetof(struct listener, watch)), ACCEPT_MAX);
 }
 
-int listener_start(struct listener *listener, struct loop *loop, int fd, listener_fn *on_accept, listener_short_fn *on_short,
-                   void *arg) {
+int listener_start(struct listener *listener, struct loop *loop, int fd, listener_fn *on_accept,
+                   listener_short_fn *on_short, void *arg) {
     *listener = (struct listener){ .loop = loop, .on_accept = on_accept, .on_short = on_short, .arg = arg };
     int r = watch_start(loop, &listener->watch, fd, EPOLLIN, on_connections);
     if (r < 0)

@@ -1,19 +1,19 @@
 /*
  * loop: how one process waits for many descriptors, deadlines and its own deferred work.
  *
- * A turn is: wait; read the clock; events; timers that are due; tasks; what is done at every turn's end; free what was
- * given to loop_free_later(). Events come before timers, so that a client whose bytes were there in time is not timed out
- * because we were busy.
+ * A turn is: wait; read the clock; events; timers that are due; tasks; what is done at every turn's end; free what
+ * was given to loop_free_later(). Events come before timers, so that a client whose bytes were there in time is not
+ * timed out because we were busy.
  *
  * Descriptors. epoll is told (serial, fd), never a pointer, and `slots` holds the watch of each descriptor with the
- * serial it was started under. An event whose serial is not the slot's is stale and ignored: the watch was stopped earlier
- * in the same turn, or the number was closed and given out again, or the descriptor lives on in another process (handed
- * over) and the kernel still reports for it. So watch_stop() has nothing to search, memory of a stopped watch may go at
- * once, and watch_close() can leave the removal to close().
+ * serial it was started under. An event whose serial is not the slot's is stale and ignored: the watch was stopped
+ * earlier in the same turn, or the number was closed and given out again, or the descriptor lives on in another
+ * process (handed over) and the kernel still reports for it. So watch_stop() has nothing to search, memory of a
+ * stopped watch may go at once, and watch_close() can leave the removal to close().
  *
- * Timers. A binary heap of pointers. The key in the heap may be earlier than the deadline: moving a deadline away writes
- * one number, and the heap learns of it when the old key comes up. A session that sets its time-out anew at every command
- * costs nothing; the price is at most one idle wake-up per timer and time-out.
+ * Timers. A binary heap of pointers. The key in the heap may be earlier than the deadline: moving a deadline away
+ * writes one number, and the heap learns of it when the old key comes up. A session that sets its time-out anew at
+ * every command costs nothing; the price is at most one idle wake-up per timer and time-out.
  *
  * Rejected: edge-triggered epoll with EPOLLOUT always on (wakes for every ACK; measured dearer); pointers in epoll_data
  * with a scan of the batch at each stop; a timer wheel (better only beyond some 100,000 timers); libevent (dearer by a

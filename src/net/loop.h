@@ -1,13 +1,14 @@
 /*
  * loop: the event loop of a process: descriptors, timers, tasks for later.
  *
- * One a process, one thread. epoll, level-triggered; a heap of timers; one clock read a turn. Watches, timers and tasks are embedded in
- * whatever owns them and must not move while they are started.
+ * One a process, one thread. epoll, level-triggered; a heap of timers; one clock read a turn. Watches, timers and
+ * tasks are embedded in whatever owns them and must not move while they are started.
  *
  * The three laws of asynchrony, kept by everything in net/ and proved by tests/unit/net/test_laws.c:
  *   1. A completion is never called from inside the function that started the operation.
  *   2. It is called exactly once, unless the operation was cancelled, and never after.
- *   3. Nothing is freed while one of its own callbacks is running: what ends itself there is freed at the end of the turn (loop_free_later).
+ *   3. Nothing is freed while one of its own callbacks is running: what ends itself there is freed at the end of the
+ *      turn (loop_free_later).
  */
 #pragma once
 
@@ -22,7 +23,8 @@ struct task;
 
 /* ---- descriptors */
 
-typedef void watch_fn(struct watch *watch, uint32_t events); /* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR */
+/* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR */
+typedef void watch_fn(struct watch *watch, uint32_t events);
 
 struct watch {
     watch_fn *on_event;
@@ -50,8 +52,8 @@ void watch_close(struct loop *loop, struct watch *watch);
 typedef void timer_fn(struct timer *timer);
 
 /*
- * Moving a deadline further away is free (the heap is put right when the old one comes up), so a connection can have one timer
- * that is set anew at every command. All-zero is a valid timer that is not set.
+ * Moving a deadline further away is free (the heap is put right when the old one comes up), so a connection can have
+ * one timer that is set anew at every command. All-zero is a valid timer that is not set.
  */
 struct timer {
     timer_fn *on_time;

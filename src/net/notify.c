@@ -1,9 +1,9 @@
 /*
  * notify: what systemd wants to hear, and the sockets it may have opened for us.
  *
- * The protocol is a datagram to a Unix socket and two environment variables; both are documented as stable interfaces, and
- * their author advises to speak them directly rather than to link a library that brings compression and cryptography into
- * every process.
+ * The protocol is a datagram to a Unix socket and two environment variables; both are documented as stable
+ * interfaces, and their author advises to speak them directly rather than to link a library that brings compression
+ * and cryptography into every process.
  */
 #include "net/notify.h"
 

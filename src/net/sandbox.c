@@ -1,19 +1,21 @@
 /*
  * sandbox: what is left to a worker that someone has taken over.
  *
- * Three walls, each behind the other: an ordinary user without groups; Landlock, by which only the paths named exist for
- * opening; a list of system calls, by which there is no exec, no ptrace, no socket but IP and Unix ones. Descriptors that the
- * master opened before are not touched by any of this, which is how a worker has its sockets, keys, tables and journal.
+ * Three walls, each behind the other: an ordinary user without groups; Landlock, by which only the paths named exist
+ * for opening; a list of system calls, by which there is no exec, no ptrace, no socket but IP and Unix ones.
+ * Descriptors that the master opened before are not touched by any of this, which is how a worker has its sockets,
+ * keys, tables and journal.
  *
- * openat() is in the list because Landlock bounds it: the spool opens its temporary files while it runs. On a kernel without
- * Landlock files are bounded by the user's rights alone, and that is reported as a gap. Calls that libraries try and can live
- * without (exec, fork for a helper, foreign ioctls) get an errno; all else kills the process, so that the master sees it.
- * PROT_EXEC stays allowed: PCRE2 compiles patterns to machine code when a table is loaded.
+ * openat() is in the list because Landlock bounds it: the spool opens its temporary files while it runs. On a kernel
+ * without Landlock files are bounded by the user's rights alone, and that is reported as a gap. Calls that libraries
+ * try and can live without (exec, fork for a helper, foreign ioctls) get an errno; all else kills the process, so
+ * that the master sees it. PROT_EXEC stays allowed: PCRE2 compiles patterns to machine code when a table is loaded.
  *
  * Names of system calls that this machine does not have (open, poll, epoll_wait on arm64) are passed over.
  *
- * Rejected: seccomp's user notification (a broker in the path of every open); chroot (needs a tree to be kept; Landlock says
- * the same thing in the program); dropping openat (spool files would have to come from the master one by one).
+ * Rejected: seccomp's user notification (a broker in the path of every open); chroot (needs a tree to be kept;
+ * Landlock says the same thing in the program); dropping openat (spool files would have to come from the master one
+ * by one).
  */
 #include "net/sandbox.h"
 
@@ -41,15 +43,16 @@ static const uint64_t RIGHTS_OF_FILES = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_
 
 static const char *const allowed[] = {
     /* descriptors */
-    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "close",
-    "close_range", "dup", "dup2", "dup3", "fcntl", "sendfile", "copy_file_range", "pipe", "pipe2", "eventfd2",
+    "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek",
+    "close", "close_range", "dup", "dup2", "dup3", "fcntl", "sendfile", "copy_file_range", "pipe", "pipe2", "eventfd2",
     /* files, bounded by Landlock */
-    "openat", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs", "ftruncate", "fallocate", "fadvise64",
-    "fsync", "fdatasync", "unlink", "unlinkat", "rename", "renameat", "renameat2", "access", "faccessat", "faccessat2",
+    "openat", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs", "ftruncate", "fallocate",
+    "fadvise64", "fsync", "fdatasync", "unlink", "unlinkat", "rename", "renameat", "renameat2", "access",
+    "faccessat", "faccessat2",
     "readlink", "readlinkat", "getdents64", "getcwd", "umask", "fchmod", "memfd_create",
     /* sockets; socket() itself has a rule of its own */
-    "accept", "accept4", "bind", "connect", "listen", "shutdown", "socketpair", "getsockname", "getpeername", "getsockopt",
-    "setsockopt", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg",
+    "accept", "accept4", "bind", "connect", "listen", "shutdown", "socketpair", "getsockname", "getpeername",
+    "getsockopt", "setsockopt", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg",
     /* waiting */
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6",
     "signalfd4", "nanosleep", "clock_nanosleep", "restart_syscall",
@@ -59,8 +62,9 @@ static const char *const allowed[] = {
     "clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "futex", "membarrier", "rseq", "sched_yield",
     "sched_getaffinity", "getcpu", "set_robust_list", "get_robust_list",
     /* ourselves */
-    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getrlimit", "prlimit64", "getrusage",
-    "times", "sysinfo", "uname", "sigaltstack", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending",
+    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getrlimit", "prlimit64",
+    "getrusage", "times", "sysinfo", "uname", "sigaltstack", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
+    "rt_sigpending",
     "rt_sigtimedwait", "exit", "exit_group",
 };
 
@@ -69,7 +73,8 @@ static const struct denied {
     int err;
 } denied[] = {
     { "execve", EPERM }, { "execveat", EPERM }, { "clone", EPERM },   { "clone3", ENOSYS }, { "fork", EPERM },
-    { "vfork", EPERM },  { "open", EACCES },    { "openat2", ENOSYS }, { "creat", EACCES },  { "io_uring_setup", ENOSYS },
+    { "vfork", EPERM },  { "open", EACCES },    { "openat2", ENOSYS }, { "creat", EACCES },
+    { "io_uring_setup", ENOSYS },
 };
 
 /* ---- user */
@@ -136,7 +141,8 @@ static int bound_files(const struct sandbox *sandbox) {
 /* ---- system calls */
 
 /* Adds a rule, unless the machine has no such call. Returns 0 or -errno. */
-static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned n, const struct scmp_arg_cmp *compare) {
+static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned n,
+               const struct scmp_arg_cmp *compare) {
     int number = seccomp_syscall_resolve_name(name);
     return number < 0 ? 0 : seccomp_rule_add_array(filter, action, number, n, compare);
 }

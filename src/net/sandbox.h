@@ -1,9 +1,10 @@
 /*
  * sandbox: what a worker gives up before it meets the network.
  *
- * In this order: groups and user; no_new_privs; Landlock (only the paths named, if the kernel has it); seccomp (a list of
- * allowed calls, the rest kills the process; exec, fork and open answer with an errno). Every step that the kernel lacks is
- * reported, and whether that is fatal is the caller's decision. There is no way back, and no fork after it.
+ * In this order: groups and user; no_new_privs; Landlock (only the paths named, if the kernel has it); seccomp (a
+ * list of allowed calls, the rest kills the process; exec, fork and open answer with an errno). Every step that the
+ * kernel lacks is reported, and whether that is fatal is the caller's decision. There is no way back, and no fork
+ * after it.
  */
 #pragma once
 

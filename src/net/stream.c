@@ -1,22 +1,22 @@
 /*
  * stream: one connection, from its descriptor to the callbacks of its owner and back.
  *
- * Reading. epoll reports, receive() fills the loop's scratch buffer, offer() shows it to the owner and keeps what he did not
- * consume. A plain receive that does not fill the buffer has emptied the kernel's, so there is no second call to hear
- * EAGAIN: in steady state a command costs one recv and its reply one send. While the owner has paused, the first event that
- * comes anyway takes EPOLLIN out (STREAM_HELD); resuming puts it back and reads on.
+ * Reading. epoll reports, receive() fills the loop's scratch buffer, offer() shows it to the owner and keeps what he
+ * did not consume. A plain receive that does not fill the buffer has emptied the kernel's, so there is no second call
+ * to hear EAGAIN: in steady state a command costs one recv and its reply one send. While the owner has paused, the
+ * first event that comes anyway takes EPOLLIN out (STREAM_HELD); resuming puts it back and reads on.
  *
- * Writing. Bytes gather in `out`, a block borrowed from the loop, and leave in one send when the callback that wrote them
- * returns, or by the task at the end of the turn. Only a short send asks for EPOLLOUT.
+ * Writing. Bytes gather in `out`, a block borrowed from the loop, and leave in one send when the callback that wrote
+ * them returns, or by the task at the end of the turn. Only a short send asks for EPOLLOUT.
  *
- * Ends. What goes wrong in a function the owner called (a write, a flush, a connect) is remembered and told by the task, so
- * that law 1 holds; what goes wrong in an event is told there. A failed send reads the rest first: a mailbox server's "421"
- * often stands before its reset. After any callback the stream may be closed, even opened anew: live() compares serials, and
- * every helper that may run a callback returns whether the stream is still the one it was.
+ * Ends. What goes wrong in a function the owner called (a write, a flush, a connect) is remembered and told by the
+ * task, so that law 1 holds; what goes wrong in an event is told there. A failed send reads the rest first: a mailbox
+ * server's "421" often stands before its reset. After any callback the stream may be closed, even opened anew: live()
+ * compares serials, and every helper that may run a callback returns whether the stream is still the one it was.
  *
- * Rejected: a callback for writable (each owner would keep its own output queue); a read buffer for each connection (4 KiB
- * times 10,000 idle ones); reading until EAGAIN (a system call more for each command); unregistering at pause (two calls for
- * every pause, most of which see no event).
+ * Rejected: a callback for writable (each owner would keep its own output queue); a read buffer for each connection
+ * (4 KiB times 10,000 idle ones); reading until EAGAIN (a system call more for each command); unregistering at pause
+ * (two calls for every pause, most of which see no event).
  */
 #include "net/stream.h"
 
@@ -31,7 +31,7 @@
 
 enum {
     READ_ROUNDS_MAX = 16,       /* receives in one event before others get their turn */
-    CLOSE_DISCARD_MAX = 1 << 20 /* unread bytes thrown away at close, since closing over them would reset the connection */
+    CLOSE_DISCARD_MAX = 1 << 20 /* unread bytes thrown away at close: closing over them resets the connection */
 };
 
 static struct stream *stream_of_watch(struct watch *watch) {
@@ -403,8 +403,8 @@ static void on_task(struct task *task) {
 
 /* ---- open */
 
-static int open_as(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, uint32_t in_max, uint32_t out_max,
-                   uint32_t flags) {
+static int open_as(struct stream *s, struct loop *loop, int fd, const struct stream_ops *ops, uint32_t in_max,
+                   uint32_t out_max, uint32_t flags) {
     *s = (struct stream){ .loop = loop, .ops = ops, .task.run = on_task, .serial = loop_serial(loop) };
     buf_init(&s->in, in_max);
     buf_init(&s->out, out_max);

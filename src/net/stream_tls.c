@@ -1,12 +1,13 @@
 /*
  * stream_tls: OpenSSL on the descriptor of a stream.
  *
- * SSL_set_fd() and the non-blocking calls, not memory BIOs: one copy less, and OpenSSL's own idea of when to write. Each call
- * is preceded by ERR_clear_error(), because SSL_get_error() looks at the thread's queue and would find a stranger's error.
+ * SSL_set_fd() and the non-blocking calls, not memory BIOs: one copy less, and OpenSSL's own idea of when to write.
+ * Each call is preceded by ERR_clear_error(), because SSL_get_error() looks at the thread's queue and would find a
+ * stranger's error.
  *
- * A peer that closes the TCP connection without close_notify is common among mail servers and no attack on SMTP, whose
- * commands and messages end by their own marks: OpenSSL 3 calls it SSL_R_UNEXPECTED_EOF_WHILE_READING, we call it an end
- * like any other once the handshake is done. During the handshake it is a failure of TLS.
+ * A peer that closes the TCP connection without close_notify is common among mail servers and no attack on SMTP,
+ * whose commands and messages end by their own marks: OpenSSL 3 calls it SSL_R_UNEXPECTED_EOF_WHILE_READING, we call
+ * it an end like any other once the handshake is done. During the handshake it is a failure of TLS.
  */
 #include "net/stream_tls.h"
 
@@ -19,7 +20,10 @@
 
 enum { ERROR_TEXT_MAX = 256 };
 
-/* A name must match the certificate; an IP address is compared as one, and is no SNI (RFC 6066 3). Returns 0 or -ENOMEM. */
+/*
+ * A name must match the certificate; an IP address is compared as one, and is no SNI (RFC 6066 3). Returns 0 or
+ * -ENOMEM.
+ */
 static int name_the_peer(SSL *ssl, const char *name) {
     struct in6_addr address;
     bool is_ip = inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;

@@ -1,8 +1,9 @@
 /*
  * stream_tls: the TLS side of stream.c. Private to the two files.
  *
- * The same three verbs that the plain side has as system calls. Each returns a count > 0, or 0 (the peer closed), -EAGAIN
- * (wait; the flags say for what), -EPROTO (TLS failed: stream->tls_error, or the verify result), or another -errno.
+ * The same three verbs that the plain side has as system calls. Each returns a count > 0, or 0 (the peer closed),
+ * -EAGAIN (wait; the flags say for what), -EPROTO (TLS failed: stream->tls_error, or the verify result), or another
+ * -errno.
  */
 #pragma once
 

@@ -1,16 +1,18 @@
 /*
  * tls: which certificate a client sees, and whom we believe when we are the client.
  *
- * Certificates whose leaves carry the same set of names share one SSL_CTX, whatever their key kinds: OpenSSL then picks ECDSA
- * or RSA by what the client offers. Each distinct set of names has a context of its own, and the first one, which is what the
- * caller gets, owns them all: its SNI callback moves a connection to the context whose names fit, an exact name before a
- * wildcard. An unknown name is no error (RFC 6066 3 allows it, and senders ask for all sorts of MX names): the first serves.
+ * Certificates whose leaves carry the same set of names share one SSL_CTX, whatever their key kinds: OpenSSL then
+ * picks ECDSA or RSA by what the client offers. Each distinct set of names has a context of its own, and the first
+ * one, which is what the caller gets, owns them all: its SNI callback moves a connection to the context whose names
+ * fit, an exact name before a wildcard. An unknown name is no error (RFC 6066 3 allows it, and senders ask for all
+ * sorts of MX names): the first serves.
  *
- * Server sessions are kept in tickets only, one a handshake; the keys are drawn before the workers are forked, so that any
- * worker resumes what another began. Renegotiation is refused. Encrypted keys are refused too: a daemon has nobody to ask.
+ * Server sessions are kept in tickets only, one a handshake; the keys are drawn before the workers are forked, so
+ * that any worker resumes what another began. Renegotiation is refused. Encrypted keys are refused too: a daemon has
+ * nobody to ask.
  *
- * Rejected: names written in the configuration beside each certificate (they drift apart); choosing by SNI inside one context
- * (SSL_CTX holds one certificate a key kind).
+ * Rejected: names written in the configuration beside each certificate (they drift apart); choosing by SNI inside one
+ * context (SSL_CTX holds one certificate a key kind).
  */
 #include "net/tls.h"
 
@@ -201,7 +203,8 @@ static SSL_CTX *context_new(const SSL_METHOD *method, enum tls_version min_versi
     if (!tls)
         return NULL;
     SSL_CTX_set_min_proto_version(tls, min_version == TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
-    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE);
+    SSL_CTX_set_mode(tls, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(tls, 1);
@@ -272,7 +275,8 @@ static struct name_set *set_for(struct name_sets *sets, struct certificate *c, e
     return set;
 }
 
-static int add_to_set(struct name_set *set, const struct tls_certificate *files, struct certificate *c, struct buf *error) {
+static int add_to_set(struct name_set *set, const struct tls_certificate *files, struct certificate *c,
+                      struct buf *error) {
     if (set->key_kinds & kind_of(c->key)) {
         ERR_clear_error();
         return fail(error, files->certificate_file, "a second certificate of the same kind for the same names");
@@ -301,8 +305,8 @@ static int load_one(struct name_sets *sets, const struct tls_certificate *files,
     return r;
 }
 
-int tls_server_new(const struct tls_certificate *certificates, size_t n, enum tls_version min_version, struct buf *error,
-                   SSL_CTX **ret_tls) {
+int tls_server_new(const struct tls_certificate *certificates, size_t n, enum tls_version min_version,
+                   struct buf *error, SSL_CTX **ret_tls) {
     if (n == 0 || n > CERTIFICATES_MAX) {
         buf_putf(error, n ? "more than %d certificates" : "no certificate", CERTIFICATES_MAX);
         return -EINVAL;

@@ -1,5 +1,6 @@
 /*
- * What the tests of net/ share: a loop, a stream on one end of a socket pair that records what happens to it, and turns.
+ * What the tests of net/ share: a loop, a stream on one end of a socket pair that records what happens to it, and
+ * turns.
  *
  * Nothing sleeps: everything is local, so a few turns that do not wait are enough for bytes to arrive.
  */

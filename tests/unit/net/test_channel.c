@@ -1,6 +1,6 @@
 /*
- * Packets between processes: borders and descriptors survive, bounds hold at the bound and not past it, a full channel does
- * not wait, and the end is told once.
+ * Packets between processes: borders and descriptors survive, bounds hold at the bound and not past it, a full
+ * channel does not wait, and the end is told once.
  */
 #include "net_test.h"
 

@@ -1,6 +1,6 @@
 /*
- * The three laws of loop.h, for everything in net/ that completes later: timers, tasks, streams, connecting, TLS handshakes
- * and channels.
+ * The three laws of loop.h, for everything in net/ that completes later: timers, tasks, streams, connecting, TLS
+ * handshakes and channels.
  *
  *   1. A completion is never called from inside the function that started the operation.
  *   2. It is called exactly once, unless the operation was cancelled, and never after.
@@ -119,7 +119,8 @@ static void a_task_keeps_the_laws(void **state) {
 
 /* ---- channels */
 
-static void on_owner_message(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds) {
+static void on_owner_message(struct channel *channel, const void *message, size_t len, const int *take_fds,
+                             size_t n_fds) {
     struct owner *owner = channel->arg;
     channel_stop(channel);
     on_owner(owner);

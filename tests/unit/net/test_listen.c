@@ -1,6 +1,6 @@
 /*
- * Where connections arrive: the kernel's choice of socket is ip_client_slot()'s, all sockets share a port, accepted sockets
- * carry TCP_NODELAY, and a shortage of descriptors makes the listener rest instead of spin.
+ * Where connections arrive: the kernel's choice of socket is ip_client_slot()'s, all sockets share a port, accepted
+ * sockets carry TCP_NODELAY, and a shortage of descriptors makes the listener rest instead of spin.
  */
 #include "net_test.h"
 

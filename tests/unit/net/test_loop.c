@@ -1,5 +1,6 @@
 /*
- * The loop itself: events, timers in order under a clock that the test sets, tasks, signals, what comes at a turn's end.
+ * The loop itself: events, timers in order under a clock that the test sets, tasks, signals, what comes at a turn's
+ * end.
  */
 #include "net_test.h"
 

@@ -1,5 +1,6 @@
 /*
- * systemd's side is played by the test: a datagram socket that hears what is said, and the variables of an inherited socket.
+ * systemd's side is played by the test: a datagram socket that hears what is said, and the variables of an inherited
+ * socket.
  */
 #include "net_test.h"
 
@@ -15,7 +16,8 @@ static void states_are_sent_to_the_socket_named(void **state) {
     memcpy(at.sun_path, path, strlen(path));
     at.sun_path[0] = 0;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path))), 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
     unsetenv("NOTIFY_SOCKET");
     assert_int_equal(notify_send("READY=1"), 0);
     assert_int_equal(recv(fd, text, sizeof text, MSG_DONTWAIT), -1);

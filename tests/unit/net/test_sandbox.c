@@ -1,6 +1,6 @@
 /*
- * What a sandboxed process can still do, and what it cannot any more. Each case is a child that enters the sandbox and ends
- * with a number; a child that the filter killed ends by SIGSYS.
+ * What a sandboxed process can still do, and what it cannot any more. Each case is a child that enters the sandbox
+ * and ends with a number; a child that the filter killed ends by SIGSYS.
  */
 #include "net_test.h"
 
@@ -20,7 +20,10 @@ enum { DONE = 0, KILLED = 1000, NO_SANDBOX = 99 };
 static char spool[] = "/tmp/postern-sandbox-XXXXXX";
 static int gaps; /* of the last child */
 
-/* Runs `work` in a sandboxed child and returns its exit code, or KILLED. _exit(): no leak check, which would need ptrace. */
+/*
+ * Runs `work` in a sandboxed child and returns its exit code, or KILLED. _exit(): no leak check, which would need
+ * ptrace.
+ */
 static int in_sandbox(int (*work)(void)) {
     pid_t pid = fork();
     int status;

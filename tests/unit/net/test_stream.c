@@ -1,6 +1,6 @@
 /*
- * What a plain stream promises its owner: every byte once and in order, bounds that hold at the bound and break one past it,
- * pausing, ends, and that an idle one owns no memory.
+ * What a plain stream promises its owner: every byte once and in order, bounds that hold at the bound and break one
+ * past it, pausing, ends, and that an idle one owns no memory.
  */
 #include "net_test.h"
 

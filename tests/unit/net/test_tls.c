@@ -1,6 +1,7 @@
 /*
- * TLS on streams: STARTTLS in mid-stream, injected plaintext, large data through small sockets, cut connections; and the
- * contexts: certificates by name and kind, verification by name, and what an administrator reads when a file is wrong.
+ * TLS on streams: STARTTLS in mid-stream, injected plaintext, large data through small sockets, cut connections; and
+ * the contexts: certificates by name and kind, verification by name, and what an administrator reads when a file is
+ * wrong.
  */
 #include "tls_test.h"
 
@@ -164,7 +165,8 @@ static void one_name_may_have_an_ecdsa_and_an_rsa_certificate(void **state) {
         { tls_path("a-ec.pem"), tls_path("a-ec.key") },
         { tls_path("a-rsa.pem"), tls_path("a-rsa.key") },
     };
-    static const char *const algorithms[] = { "ECDSA+SHA256", "RSA-PSS+SHA256" }, *const expected[] = { "a-ec", "a-rsa" };
+    static const char *const algorithms[] = { "ECDSA+SHA256", "RSA-PSS+SHA256" };
+    static const char *const expected[] = { "a-ec", "a-rsa" };
     for (int i = 0; i < 2; i++) {
         struct loop *loop = loop_for_test();
         struct tls_pair pair;
