@@ -552,6 +552,8 @@ static void on_bad_command(struct session *s, const struct smtp_command *c, enum
         break;
     case SMTP_COMMAND_SYNTAX:
         mistake(s, 501, "5.5.4", "Arguments missing or malformed");
+        if (c->verb == SMTP_BDAT && s->phase == PHASE_COMMAND)
+            linger(s); /* the chunk behind it must not be read as commands */
         break;
     case SMTP_COMMAND_BAD_BYTES:
         mistake(s, 500, "5.5.2", "Bare <CR>, bare <LF>, NUL or another control character in a command");

@@ -66,19 +66,15 @@ static inline bool starts_with(struct str s, char c) {
 
 /* ---- how far does it go: each returns the length at the start of `text`, 0 when there is none */
 
-/* Dot-string = Atom *("." Atom) */
+/*
+ * Dot-string = Atom *("." Atom), but dots may stand anywhere: some providers gave out addresses such as a..b@ and a.@,
+ * their mail is wanted, and whether one of ours is such an address the directory knows.
+ */
 static size_t dot_string_len(struct str text) {
     size_t i = 0;
-    for (;;) {
-        size_t start = i;
-        while (i < text.len && is_class(text.at[i], ATEXT))
-            i++;
-        if (i == start)
-            return 0;
-        if (i == text.len || text.at[i] != '.')
-            return i;
+    while (i < text.len && (is_class(text.at[i], ATEXT) || text.at[i] == '.'))
         i++;
-    }
+    return i;
 }
 
 /* Quoted-string = DQUOTE *QcontentSMTP DQUOTE; a quoted pair is a backslash and one of %d32-126 */
