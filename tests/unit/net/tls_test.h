@@ -55,7 +55,6 @@ static inline int tls_files_make(void **state) {
     if (!mkdtemp(tls_dir))
         return -1;
     tls_make("a-ec", false, "DNS:a.example,DNS:mx.a.example,IP:127.0.0.1");
-    tls_make("a-rsa", true, "DNS:mx.a.example,DNS:A.example,IP:127.0.0.1");
     tls_make("b-ec", false, "DNS:b.example,DNS:*.b.example");
     return 0;
 }
