@@ -1,13 +1,13 @@
 /*
  * check: would the gateway start with this configuration, and do its work?
  *
- * Loads what `postern run` would load, in the same way: the file with all it names, the TLS contexts for clients and for
- * each group of servers, the directory of each domain. What keeps the program from starting is an error; what makes it
- * answer 450 to everyone (a directory that was never imported) is a warning, since it is what a new installation looks like
- * until the first import.
+ * Loads what `postern run` would load, in the same way: the file with all it names, the TLS contexts for clients
+ * and for each group of servers, the directory of each domain. What keeps the program from starting is an error;
+ * what makes it answer 450 to everyone (a directory that was never imported) is a warning, since it is what a new
+ * installation looks like until the first import.
  *
- * With --dump the configuration in force goes to standard output instead, and nothing else does, so that the output is a
- * configuration file. Messages go to standard error.
+ * With --dump the configuration in force goes to standard output instead, and nothing else does, so that the output
+ * is a configuration file. Messages go to standard error.
  *
  * Exit: 0 good (warnings included), 1 not, 64 wrong use.
  */
@@ -87,8 +87,8 @@ static void check_directory(struct check *check, const struct conf_domain *domai
         check->recipients += directory_meta(directory)->count;
         directory_free(directory);
     } else if (r == -ENOENT) {
-        diag_warning(&check->diag, &check->source, NULL, "domain %s has no directory yet, so unknown recipients get 450; "
-                     "import one: postern recipients import %s FILE", domain->name, domain->name);
+        diag_warning(&check->diag, &check->source, NULL, "domain %s has no directory yet, so unknown recipients get "
+                     "450; import one: postern recipients import %s FILE", domain->name, domain->name);
     } else {
         diag_error(&check->diag, &check->source, NULL, "the directory of domain %s cannot be used: %s", domain->name,
                    r == -EBADMSG ? "it is damaged; import it again" : strerror(-r));
@@ -99,8 +99,8 @@ static void check_directory(struct check *check, const struct conf_domain *domai
 static void check_user(struct check *check) {
     const char *user = check->conf->set.user;
     if (getpwnam(user) == NULL)
-        diag_warning(&check->diag, &check->source, NULL, "there is no user '%s' here; started by root, the workers need "
-                     "one", user);
+        diag_warning(&check->diag, &check->source, NULL, "there is no user '%s' here; started by root, the workers "
+                     "need one", user);
 }
 
 static void check_surroundings(struct check *check) {

@@ -1,9 +1,10 @@
 /*
  * conf: postern.conf as the program sees it.
  *
- * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All memory
- * belongs to conf->arena. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener, conf_group and
- * conf_domain_settings is one row of the option table in options.c, which gives parser, bounds, default and dump.
+ * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All
+ * memory belongs to conf->arena. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener,
+ * conf_group and conf_domain_settings is one row of the option table in options.c, which gives parser, bounds,
+ * default and dump.
  */
 #pragma once
 
@@ -149,9 +150,9 @@ struct conf {
 };
 
 /*
- * Reads and checks a file and all it names (domain lists; certificates and keys must be there). hash_init() was called.
- * Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or -EINVAL (see
- * diag), -ENOMEM.
+ * Reads and checks a file and all it names (domain lists; certificates and keys must be there). hash_init() was
+ * called. Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or
+ * -EINVAL (see diag), -ENOMEM.
  */
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
 
@@ -165,8 +166,8 @@ void conf_free(struct conf *conf);
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str name);
 
 /*
- * Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads to the
- * same configuration. Domains show only what differs from domain_defaults, which stand whole in front. Returns 0 or a
- * negative result of buf_put().
+ * Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads
+ * to the same configuration. Domains show only what differs from domain_defaults, which stand whole in front.
+ * Returns 0 or a negative result of buf_put().
  */
 int conf_dump(const struct conf *conf, struct buf *out);

@@ -1,15 +1,15 @@
 /*
  * domains: is this domain ours, and with which settings?
  *
- * Asked for every recipient of every session, with up to some 100,000 domains configured, so it is one probe of an open
- * addressing table that is at most half full: 8 bytes an entry, 32 bits of hash and the number of the domain. The
- * name is compared only when all 32 bits agree. SipHash under a key of the process, since the names that are asked come
- * from the network.
+ * Asked for every recipient of every session, with up to some 100,000 domains configured, so it is one probe of an
+ * open addressing table that is at most half full: 8 bytes an entry, 32 bits of hash and the number of the domain.
+ * The name is compared only when all 32 bits agree. SipHash under a key of the process, since the names that are
+ * asked come from the network.
  *
  * Names are kept with ASCII letters in lower case. UTF-8 is kept as written: "bücher.example" and its A-label
- * "xn--bcher-kva.example" are two spellings that senders use for one domain, and a site that takes mail under both writes
- * both. Rejected: converting with an IDNA library, which would put a second opinion of what a name means into the one
- * place where it decides whose mail we take.
+ * "xn--bcher-kva.example" are two spellings that senders use for one domain, and a site that takes mail under both
+ * writes both. Rejected: converting with an IDNA library, which would put a second opinion of what a name means
+ * into the one place where it decides whose mail we take.
  */
 #include "conf/domains.h"
 

@@ -1,10 +1,10 @@
 /*
  * dump: which configuration is in force, every default included?
  *
- * Walks the option table, so that no option can be missing, and writes the syntax of the file, so that the answer to "what
- * would this be without the defaults of your version" is a file that can be kept and loaded. Groups come before what uses
- * them for the reader's sake. Domains show what differs from domain_defaults only: with 100,000 of them the differences
- * are what someone looks for.
+ * Walks the option table, so that no option can be missing, and writes the syntax of the file, so that the answer
+ * to "what would this be without the defaults of your version" is a file that can be kept and loaded. Groups come
+ * before what uses them for the reader's sake. Domains show what differs from domain_defaults only: with 100,000 of
+ * them the differences are what someone looks for.
  */
 #include "conf/options.h"
 #include "conf/values.h"

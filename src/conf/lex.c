@@ -1,17 +1,17 @@
 /*
  * lex: which words stand on a line of postern.conf?
  *
- * A statement ends with its line, so line ends are tokens. `{` and `}` are tokens wherever they stand outside of quotes,
- * which makes `domain example.org { directory none }` on one line the same as on three. `#` begins a comment only where a
- * word could begin: a path or a password with a `#` inside needs no quotes. A word that holds a blank, a brace or a quote,
- * or that is empty, stands in double quotes, where \" and \\ are the only escapes; anything else behind a backslash is an
- * error rather than a guess.
+ * A statement ends with its line, so line ends are tokens. `{` and `}` are tokens wherever they stand outside of
+ * quotes, which makes `domain example.org { directory none }` on one line the same as on three. `#` begins a
+ * comment only where a word could begin: a path or a password with a `#` inside needs no quotes. A word that holds
+ * a blank, a brace or a quote, or that is empty, stands in double quotes, where \" and \\ are the only escapes;
+ * anything else behind a backslash is an error rather than a guess.
  *
- * Bytes are checked once for the whole text, comments included: a file that is not UTF-8 text (a binary, one cut in the
- * middle of a character) is refused before its content could mean anything.
+ * Bytes are checked once for the whole text, comments included: a file that is not UTF-8 text (a binary, one cut in
+ * the middle of a character) is refused before its content could mean anything.
  *
- * Rejected: `;` as the end of a statement (people who know other tools type it, so it gets a message of its own), and lines
- * continued by a backslash (every list may be repeated instead, and each line then has its own error).
+ * Rejected: `;` as the end of a statement (people who know other tools type it, so it gets a message of its own),
+ * and lines continued by a backslash (every list may be repeated instead, and each line then has its own error).
  */
 #include "conf/lex.h"
 
@@ -95,8 +95,8 @@ static void skip_blanks_and_comment(struct lexer *lexer) {
 }
 
 /*
- * Reports what is wrong at `at` and goes to the end of the line, but stops before a `{` that ends it: the block behind a
- * wrong word is still a block, and its `}` must not become a second error.
+ * Reports what is wrong at `at` and goes to the end of the line, but stops before a `{` that ends it: the block
+ * behind a wrong word is still a block, and its `}` must not become a second error.
  */
 static void bad(struct lexer *lexer, const char *at, const char *problem, struct lex_token *ret_token) {
     const char *open = NULL;

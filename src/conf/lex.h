@@ -1,8 +1,8 @@
 /*
  * lex: the words, braces and line ends of a configuration file.
  *
- * Bytes in, tokens out; no file, no message is printed here. Views point into the text, or into the arena where a string
- * had escapes. A token that is wrong has kind LEX_BAD and says why; the lexer then goes on behind that line.
+ * Bytes in, tokens out; no file, no message is printed here. Views point into the text, or into the arena where a
+ * string had escapes. A token that is wrong has kind LEX_BAD and says why; the lexer then goes on behind that line.
  */
 #pragma once
 
@@ -30,8 +30,8 @@ struct lexer {
 };
 
 /*
- * The first byte that no configuration file may hold (NUL, another control byte, a CR that is not before LF, bytes that are
- * not UTF-8), with the reason in *ret_problem; NULL when there is none. Asked once before the first token.
+ * The first byte that no configuration file may hold (NUL, another control byte, a CR that is not before LF, bytes
+ * that are not UTF-8), with the reason in *ret_problem; NULL when there is none. Asked once before the first token.
  */
 const char *lex_find_bad_byte(struct str text, const char **ret_problem);
 

@@ -1,8 +1,8 @@
 /*
  * list: arrays that grow inside an arena without keeping a capacity.
  *
- * An array of n entries has room for the next power of two, so it is full exactly when n is a power of two (or 0). What it
- * outgrew stays in the arena: twice the size at most.
+ * An array of n entries has room for the next power of two, so it is full exactly when n is a power of two (or 0).
+ * What it outgrew stays in the arena: twice the size at most.
  */
 #pragma once
 

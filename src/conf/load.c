@@ -3,16 +3,16 @@
  *
  *     text ─▶ tree of statements (parse.c) ─▶ server groups ─▶ domain_defaults ─▶ everything else, in order ─▶ checks
  *
- * Groups and domain_defaults are read first because the rest refers to them, wherever in the file they stand. Every word is
- * looked up in the option table; what a value may be is values.c's; here is what holds between options: which block they
- * belong in, that a single one stands once, that names exist, that limits fit each other.
+ * Groups and domain_defaults are read first because the rest refers to them, wherever in the file they stand. Every
+ * word is looked up in the option table; what a value may be is values.c's; here is what holds between options:
+ * which block they belong in, that a single one stands once, that names exist, that limits fit each other.
  *
  * An error costs its own statement and reading goes on, so that one run of `postern check` tells all of them; but a
  * configuration with an error is never handed out. The checks that need a whole configuration are made only when no
  * statement was wrong: otherwise one typing error would be told as three.
  *
- * Rejected: `include`. One file, and lists of domains in files of their own, keep an answer to "where does this come from"
- * that needs no tool.
+ * Rejected: `include`. One file, and lists of domains in files of their own, keep an answer to "where does this
+ * come from" that needs no tool.
  */
 #include "conf/conf.h"
 
@@ -368,7 +368,8 @@ static int open_section(struct loader *l, const struct statement *statement, enu
     struct str name = statement->words[0].text;
     char places[256];
     if (!statement->has_block && find_other_blocks(OPTION_IN_MAIN, name, places))
-        ERROR(l, statement->words[0].at, "'%.*s' with a value belongs %s; here it opens a block", STR_ARG(name), places);
+        ERROR(l, statement->words[0].at, "'%.*s' with a value belongs %s; here it opens a block", STR_ARG(name),
+              places);
     else if (!statement->has_block || statement->n_words > 1)
         ERROR(l, statement->words[0].at, "expected '%.*s {'", STR_ARG(name));
     else if (block != OPTION_IN_DOMAIN) /* domain_defaults were loaded before the domains */

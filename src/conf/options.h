@@ -1,9 +1,9 @@
 /*
  * options: the one table of everything that can stand in postern.conf.
  *
- * A row gives the parser its word, type and bounds, the loader its default, `postern check --dump` its line, and a unit
- * test the names that postern.conf(5) must explain. To add an option: a field in conf.h, a row in options.c, a paragraph in
- * man/postern.conf.5.
+ * A row gives the parser its word, type and bounds, the loader its default, `postern check --dump` its line, and a
+ * unit test the names that postern.conf(5) must explain. To add an option: a field in conf.h, a row in options.c, a
+ * paragraph in man/postern.conf.5.
  */
 #pragma once
 

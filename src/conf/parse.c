@@ -68,8 +68,8 @@ static int parse_children(struct parser *p, unsigned depth, struct statement *st
 }
 
 /*
- * One statement; *ret_statement stays NULL when nothing of it can be used. A block behind a broken word is read all the
- * same, so that errors in it are found and its end is no surprise.
+ * One statement; *ret_statement stays NULL when nothing of it can be used. A block behind a broken word is read all
+ * the same, so that errors in it are found and its end is no surprise.
  */
 static int parse_statement(struct parser *p, unsigned depth, struct statement **ret_statement) {
     struct statement *statement = arena_zalloc(p->arena, sizeof(*statement));

@@ -1,8 +1,8 @@
 /*
  * parse: a configuration file as a tree of statements.
  *
- * Only the form is checked here (blocks closed, quotes closed); what the words mean is load.c's. Everything belongs to the
- * arena given; views point into the text.
+ * Only the form is checked here (blocks closed, quotes closed); what the words mean is load.c's. Everything belongs
+ * to the arena given; views point into the text.
  */
 #pragma once
 

@@ -2,11 +2,11 @@
  * values: what do the words behind an option's name mean, and how is its value written again?
  *
  * Each type of the option table is a row of `types` below: parse, dump, compare. So that a dump loads to the same
- * configuration, a number is written in the largest unit that divides it exactly, and a word is quoted exactly when the
- * lexer would not read it back as it is.
+ * configuration, a number is written in the largest unit that divides it exactly, and a word is quoted exactly when
+ * the lexer would not read it back as it is.
  *
- * A relative path begins at the folder of the file it stands in, not at the working directory: a daemon that is started
- * by hand, by an init system or by a test then finds the same files.
+ * A relative path begins at the folder of the file it stands in, not at the working directory: a daemon that is
+ * started by hand, by an init system or by a test then finds the same files.
  */
 #include "conf/values.h"
 
@@ -304,7 +304,7 @@ static int dump_catch_all(const struct option *option, const void *base, struct 
                                                                    : value_put_word(str_of(text), out);
 }
 
-/* Bytes that a local part can hold without quotes (RFC 5322 3.2.3), letters and digits apart: a letter would cut names. */
+/* Bytes that a local part can hold without quotes (RFC 5322 3.2.3) less letters and digits, which would cut names. */
 static bool is_delimiter(char c) {
     return c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~.", c) != NULL;
 }

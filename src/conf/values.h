@@ -1,7 +1,8 @@
 /*
  * values: one option's value, from its words to its field and back.
  *
- * One pair of functions a type of the option table. `base` is the struct that the option's block stands for (options.h).
+ * One pair of functions a type of the option table. `base` is the struct that the option's block stands for
+ * (options.h).
  */
 #pragma once
 
@@ -16,7 +17,7 @@ struct value_reader {
     const char *folder; /* absolute; where relative paths begin */
 };
 
-/* Reads one statement into its field. What is wrong goes to diag and leaves the field as it was. Returns 0 or -ENOMEM. */
+/* Reads one statement into its field; what is wrong goes to diag and leaves it as it was. Returns 0 or -ENOMEM. */
 int value_parse(const struct value_reader *reader, const struct option *option, const struct statement *statement,
                 void *base);
 

@@ -103,8 +103,8 @@ static void test_good(void **state) {
     assert_int_equal(scene->code, 0);
     assert_string_equal(scene->err, "");
     assert_says(scene->out, "/good.conf: ok\n");
-    assert_says(scene->out, "mx.example.com: listeners 1, domains 1, directories 1 with 1 recipients, servers 1 in groups 1, "
-                "certificates 0\n");
+    assert_says(scene->out, "mx.example.com: listeners 1, domains 1, directories 1 with 1 recipients, "
+                "servers 1 in groups 1, certificates 0\n");
 }
 
 static void test_no_directory(void **state) {

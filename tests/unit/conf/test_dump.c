@@ -55,7 +55,8 @@ static void put_value(const struct option *option, struct buf *out) {
         buf_puts(out, str_of(pick(option->words, n_words)));
         break;
     case OPTION_TEXT:
-        buf_puts(out, str_of(PICK("postern", "\"two words\"", "\"#a\"", "a#b", "\"a;\"", "a\\b", "\"a\\\"b\\\\\"", "\"{\"")));
+        buf_puts(out, str_of(PICK("postern", "\"two words\"", "\"#a\"", "a#b", "\"a;\"", "a\\b",
+                                   "\"a\\\"b\\\\\"", "\"{\"")));
         break;
     case OPTION_HOSTNAME:
         buf_puts(out, str_of(PICK("mx.example.com", "MX2.Example.ORG")));
@@ -97,8 +98,9 @@ static void put_value(const struct option *option, struct buf *out) {
 
 /* A random choice of a block's options; what load would refuse together is left out. */
 static void put_options(enum option_block block, struct buf *out) {
-    static const char *const related[] = { "workers", "connections", "connections_client", "server_connections", "command",
-                                           "command_stressed", "data", "data_stressed", "ca_file", "hostname" };
+    static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
+                                           "command", "command_stressed", "data", "data_stressed", "ca_file",
+                                           "hostname" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;

@@ -118,15 +118,20 @@ static void test_everything(void **state) {
 }
 
 static void test_names(void **state) {
-    assert_refused(MINIMAL "hostnam x\n", "/nowhere/postern.conf:6:1: error: unknown option 'hostnam'; did you mean 'hostname'?");
+    assert_refused(MINIMAL "hostnam x\n",
+                   "/nowhere/postern.conf:6:1: error: unknown option 'hostnam'; did you mean 'hostname'?");
     assert_refused(MINIMAL "frobnicate x\n", "unknown option 'frobnicate'");
     assert_refused(MINIMAL "ca_file x\n", ":6:1: error: 'ca_file' belongs in a servers block");
     assert_refused(MINIMAL "tls may\n", ":6:1: error: 'tls' with a value belongs in a servers block");
-    assert_refused(MINIMAL "listen 127.0.0.1:26 {\n tls may\n}\n", ":7:2: error: 'tls' belongs outside of any block or in a servers block");
+    assert_refused(MINIMAL "listen 127.0.0.1:26 {\n tls may\n}\n",
+                   ":7:2: error: 'tls' belongs outside of any block or in a servers block");
     assert_refused(MINIMAL "limits {\n command 3s\n}\n", "'command' belongs in the timeouts block");
-    assert_refused(MINIMAL "hostname b.example\n", ":6:1: error: 'hostname' stands here twice; the first one is in line 1");
-    assert_refused(MINIMAL "limits {\n}\nlimits {\n}\n", ":8:1: error: 'limits' stands here twice; the first one is in line 6");
-    assert_refused(MINIMAL "limits {\n errors 1\n errors 1\n}\n", ":8:2: error: 'errors' stands here twice; the first one is in line 7");
+    assert_refused(MINIMAL "hostname b.example\n",
+                   ":6:1: error: 'hostname' stands here twice; the first one is in line 1");
+    assert_refused(MINIMAL "limits {\n}\nlimits {\n}\n",
+                   ":8:1: error: 'limits' stands here twice; the first one is in line 6");
+    assert_refused(MINIMAL "limits {\n errors 1\n errors 1\n}\n",
+                   ":8:2: error: 'errors' stands here twice; the first one is in line 7");
     assert_refused(MINIMAL "hostname {\n}\n", "'hostname' stands here twice");
     assert_refused(MINIMAL "workers {\n}\n", "'workers' opens no block here");
     assert_refused(MINIMAL "limits 5\n", "expected 'limits {'");
@@ -198,7 +203,8 @@ static void test_bounds(void **state) {
 }
 
 static void test_hostname(void **state) {
-    static const char *const bad[] = { "mx", "192.0.2.1", "mx..example.com", "-.", "\"mx example.com\"", "b\xC3\xBC.example" };
+    static const char *const bad[] = { "mx", "192.0.2.1", "mx..example.com", "-.", "\"mx example.com\"",
+                                      "b\xC3\xBC.example" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char text[256];
         snprintf(text, sizeof(text), "hostname %s\nlisten 127.0.0.1:25\n", bad[i]);
@@ -224,9 +230,11 @@ static void test_groups(void **state) {
     assert_refused(MINIMAL "servers b\n", "expected 'servers NAME {'");
     assert_refused(MINIMAL "servers b { server mail.example.com }\n", "'mail.example.com' is not an address");
     assert_refused(MINIMAL "servers b { server 10.0.0.1:0 }\n", "is not an address");
-    assert_refused(MINIMAL "servers b { server 10.0.0.1 mail.example.com }\n", "expected 'server ADDRESS[:PORT] [name NAME]'");
+    assert_refused(MINIMAL "servers b { server 10.0.0.1 mail.example.com }\n",
+                   "expected 'server ADDRESS[:PORT] [name NAME]'");
     assert_refused(MINIMAL "servers b { server 10.0.0.1\n server 10.0.0.1:25 }\n", "stands in the group already");
-    assert_refused(MINIMAL "servers b { server 10.0.0.1 }\ndomain example.com\n", "domain 'example.com' has no servers");
+    assert_refused(MINIMAL "servers b { server 10.0.0.1 }\ndomain example.com\n",
+                   "domain 'example.com' has no servers");
 }
 
 /* `n` servers besides the one of MINIMAL, at most 50 a group. */
@@ -256,7 +264,8 @@ static void test_many_servers(void **state) {
 }
 
 static void test_domains(void **state) {
-    assert_refused(MINIMAL "domain a.example\ndomain A.example\n", ":7:8: error: domain 'a.example' stands twice; the first one is in /nowhere/postern.conf, line 6");
+    assert_refused(MINIMAL "domain a.example\ndomain A.example\n",
+                   ":7:8: error: domain 'a.example' stands twice; the first one is in /nowhere/postern.conf, line 6");
     assert_refused(MINIMAL "domain a.example.\n", "without the final dot");
     assert_refused(MINIMAL "domain 192.0.2.1\n", "got an address");
     assert_refused(MINIMAL "domain [192.0.2.1]\n", "got an address");
@@ -264,16 +273,20 @@ static void test_domains(void **state) {
     assert_refused(MINIMAL "domain ../x\n", "this is not a domain name");
     assert_refused(MINIMAL "domain \"\"\n", "got nothing");
     assert_refused(MINIMAL "domain\n", "expected 'domain NAME'");
-    assert_refused(MINIMAL "domain a.example { directory of b.example }\n", ":6:33: error: 'b.example', whose directory domain 'a.example' uses, is no domain of ours");
-    assert_refused(MINIMAL "domain a.example { directory of b.example }\ndomain b.example { directory none }\n", "has no directory of its own");
-    assert_refused(MINIMAL "domain_defaults { directory of a.example }\ndomain a.example\n", ":6:32: error: 'a.example', whose directory");
+    assert_refused(MINIMAL "domain a.example { directory of b.example }\n",
+                   ":6:33: error: 'b.example', whose directory domain 'a.example' uses, is no domain of ours");
+    assert_refused(MINIMAL "domain a.example { directory of b.example }\ndomain b.example { directory none }\n",
+                   "has no directory of its own");
+    assert_refused(MINIMAL "domain_defaults { directory of a.example }\ndomain a.example\n",
+                   ":6:32: error: 'a.example', whose directory");
     assert_refused(MINIMAL "domain a.example { directory none of }\n", "expected 'directory own'");
     assert_refused(MINIMAL "domain a.example { catch_all nobody }\n", "'nobody' is not an address");
     assert_refused(MINIMAL "domain a.example { postmaster a@b@c }\n", "'a@b@c' is not an address");
     assert_refused(MINIMAL "domain a.example { delimiter x }\n", "'x' cannot be a delimiter");
     assert_refused(MINIMAL "domain a.example { delimiter @ }\n", "'@' cannot be a delimiter");
     assert_refused(MINIMAL "domain a.example { delimiter +-+-+-+-+ }\n", "expected up to 8");
-    struct loaded l = load_good(MINIMAL "domain B\xC3\x9C.Example\ndomain xn--b-xga.example\ndomain intern { delimiter +-+-+-+- }\n");
+    struct loaded l = load_good(MINIMAL "domain B\xC3\x9C.Example\n"
+                                "domain xn--b-xga.example\ndomain intern { delimiter +-+-+-+- }\n");
     assert_non_null(find(&l, "b\xC3\x9C.EXAMPLE"));
     assert_non_null(find(&l, "XN--b-xga.example"));
     assert_non_null(find(&l, "INTERN"));
@@ -298,12 +311,35 @@ static void test_domain_length(void **state) {
     assert_refused(text, "at most 255 bytes");
 }
 
+static void test_many_domains(void **state) {
+    enum { MANY = 100000 };
+    struct buf text;
+    char name[64];
+    buf_init(&text, SOURCE_MAX);
+    assert_int_equal(buf_puts(&text, str_of(MINIMAL)), 0);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(buf_putf(&text, "domain d%u.example\n", i), 0);
+    struct loaded l = load_bytes(buf_str(&text));
+    assert_int_equal(l.result, 0);
+    assert_int_equal(l.conf->n_domains, MANY);
+    for (unsigned i = 0; i < MANY; i += 7) {
+        snprintf(name, sizeof(name), "D%u.EXAMPLE", i);
+        assert_ptr_equal(find(&l, name), &l.conf->domains[i]);
+    }
+    snprintf(name, sizeof(name), "d%u.example", MANY);
+    assert_null(find(&l, name));
+    buf_deinit(&text);
+    unload(&l);
+}
+
 static void test_limits(void **state) {
-    assert_refused(MINIMAL "limits { connections 10\n connections_client 11 }\n", "connections_client is larger than limits connections");
+    assert_refused(MINIMAL "limits { connections 10\n connections_client 11 }\n",
+                   "connections_client is larger than limits connections");
     assert_refused(MINIMAL "timeouts { command 10s\n command_stressed 11s }\n", "command_stressed is larger");
     assert_refused(MINIMAL "timeouts { data 10s\n data_stressed 11s }\n", "data_stressed is larger");
     assert_refused(MINIMAL "workers 3\nlimits { server_connections 2 }\n", "server_connections is less than workers");
-    assert_refused(MINIMAL "workers 3\nlimits { connections 2\n connections_client 1 }\n", "connections is less than workers");
+    assert_refused(MINIMAL "workers 3\nlimits { connections 2\n connections_client 1 }\n",
+                   "connections is less than workers");
     struct loaded l = load_good(MINIMAL "workers 2\nlimits { server_connections 2\n connections 50 }\n");
     unload(&l);
 }
@@ -494,6 +530,7 @@ int main(void) {
         TEST("64 servers are accepted and 65 are not", test_many_servers),
         TEST("domains are found in any case, and wrong ones are told where they stand", test_domains),
         TEST("a domain has 255 bytes at most", test_domain_length),
+        TEST("a hundred thousand domains load, and each is found", test_many_domains),
         TEST("limits that contradict each other are refused", test_limits),
         TEST("what loads but can hardly be meant is warned of", test_warnings),
         TEST("reading goes on behind an error, and twenty are told", test_many_errors),

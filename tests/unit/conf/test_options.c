@@ -41,7 +41,8 @@ static void default_text(const struct option *option, struct buf *out) {
 static struct str paragraph(struct str manual, const struct option *option) {
     char section[64], item[64];
     static const char *const sections[OPTION_BLOCKS] = {
-        [OPTION_IN_MAIN] = "GENERAL OPTIONS", [OPTION_IN_TLS] = "THE TLS BLOCK", [OPTION_IN_LIMITS] = "THE LIMITS BLOCK",
+        [OPTION_IN_MAIN] = "GENERAL OPTIONS", [OPTION_IN_TLS] = "THE TLS BLOCK",
+        [OPTION_IN_LIMITS] = "THE LIMITS BLOCK",
         [OPTION_IN_TIMEOUTS] = "THE TIMEOUTS BLOCK", [OPTION_IN_LOG] = "THE LOG BLOCK",
         [OPTION_IN_JOURNAL] = "THE JOURNAL BLOCK", [OPTION_IN_LISTEN] = "LISTEN BLOCKS",
         [OPTION_IN_SERVERS] = "SERVERS BLOCKS", [OPTION_IN_DOMAIN] = "DOMAIN BLOCKS",
