@@ -1,9 +1,9 @@
 /*
  * Where is the running master's control socket, and what does it answer?
  *
- * The socket is named by -s, else by the configuration. When that does not load (it is being edited, or its keys are not for our eyes) the one line that matters is still
- * found: the first word of a line is `control_socket`. Rejected: asking only the default path, which would make `reload` fail for the very
- * error it should report.
+ * The socket is named by -s, else by the configuration. When that does not load (it is being edited, or its keys are
+ * not for our eyes) the one line that matters is still found: the first word of a line is `control_socket`. Rejected:
+ * asking only the default path, which would make `reload` fail for the very error it should report.
  */
 #include "cmd/ask.h"
 

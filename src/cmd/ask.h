@@ -1,5 +1,6 @@
 /*
- * ask: what `postern status` and `postern reload` have in common: options, finding the control socket, saying why nobody answers.
+ * ask: what `postern status` and `postern reload` have in common: options, finding the control socket, saying why
+ * nobody answers.
  */
 #pragma once
 
@@ -15,8 +16,9 @@ struct ask_options {
 };
 
 /*
- * The path of the control socket goes to `ret_path` (NUL-terminated). A configuration that does not load is no obstacle: an administrator asks
- * the running master for a reload exactly when the file has just been changed. Returns 0, or -ENOMEM.
+ * The path of the control socket goes to `ret_path` (NUL-terminated). A configuration that does not load is no
+ * obstacle: an administrator asks the running master for a reload exactly when the file has just been changed.
+ * Returns 0, or -ENOMEM.
  */
 int ask_socket_path(const struct ask_options *options, struct buf *ret_path);
 

@@ -1,11 +1,11 @@
 /*
  * What does a client of the control socket want? Bytes in, request out.
  *
- * The grammar is a table: a line is words divided by blanks, and a request is the row whose words are exactly those. There are no
- * arguments, so nothing a client sends is ever stored, copied or shown back: the whole attack surface is the comparison below. Every byte is
- * looked at before the line is complete, so that a client which sends something else than text hears so at once instead of filling
- * the 512 bytes. Rejected: JSON requests (a parser for six fixed words) and a binary header (an administrator should be able to
- * type `status` into socat).
+ * The grammar is a table: a line is words divided by blanks, and a request is the row whose words are exactly those.
+ * There are no arguments, so nothing a client sends is ever stored, copied or shown back: the whole attack surface is
+ * the comparison below. Every byte is looked at before the line is complete, so that a client which sends something
+ * else than text hears so at once instead of filling the 512 bytes. Rejected: JSON requests (a parser for six fixed
+ * words) and a binary header (an administrator should be able to type `status` into socat).
  */
 #include "cmd/control.h"
 

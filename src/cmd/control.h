@@ -1,9 +1,10 @@
 /*
  * control: the socket on which an administrator's commands reach the running master.
  *
- * A Unix stream socket. The client sends one line (at most CONTROL_LINE_MAX bytes with its LF), the server answers with text that
- * begins with a line `ok` or `error REASON` and closes. Three parts that know nothing of each other: the parser (bytes in,
- * request out; control.c), the server on the master's loop (control_server.c), the blocking client of the subcommands (control_client.c).
+ * A Unix stream socket. The client sends one line (at most CONTROL_LINE_MAX bytes with its LF), the server answers
+ * with text that begins with a line `ok` or `error REASON` and closes. Three parts that know nothing of each other:
+ * the parser (bytes in, request out; control.c), the server on the master's loop (control_server.c), the blocking
+ * client of the subcommands (control_client.c).
  */
 #pragma once
 
@@ -36,7 +37,10 @@ enum control_result {
     CONTROL_UNKNOWN,   /* a line, but no request of ours */
 };
 
-/* `bytes`: all that came so far. Returns 0 with *ret_request, or an enum control_result. What stands behind the line is ignored. */
+/*
+ * `bytes`: all that came so far. Returns 0 with *ret_request, or an enum control_result. What stands behind the line
+ * is ignored.
+ */
 int control_parse(struct str bytes, enum control_request *ret_request);
 
 /* What goes behind "error " for a result of control_parse(). */
@@ -53,8 +57,8 @@ struct control;
 typedef void control_fn(void *arg, enum control_request request, uint64_t ticket);
 
 /*
- * Makes the socket (mode 0660) and listens. A socket file that nobody listens on is replaced. Returns 0, -EADDRINUSE when
- * another process answers there, -ENAMETOOLONG, or -errno.
+ * Makes the socket (mode 0660) and listens. A socket file that nobody listens on is replaced. Returns 0, -EADDRINUSE
+ * when another process answers there, -ENAMETOOLONG, or -errno.
  */
 int control_open(struct loop *loop, const char *path, control_fn *on_request, void *arg, struct control **ret_control);
 
@@ -67,7 +71,7 @@ void control_close(struct control *control);
 /* ---- the client */
 
 /*
- * Asks the master and waits. Returns 0 with what stands behind "ok\n" in `answer`, 1 with what stands behind "error " in it, or -errno:
- * -ENOENT and -ECONNREFUSED when no master runs there, -EACCES, -ETIMEDOUT, -EPROTO.
+ * Asks the master and waits. Returns 0 with what stands behind "ok\n" in `answer`, 1 with what stands behind "error "
+ * in it, or -errno: -ENOENT and -ECONNREFUSED when no master runs there, -EACCES, -ETIMEDOUT, -EPROTO.
  */
 int control_ask(const char *path, const char *request, unsigned timeout_ms, struct buf *answer);

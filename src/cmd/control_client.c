@@ -1,8 +1,9 @@
 /*
  * The other side of the control socket: a subcommand that asks and waits.
  *
- * Blocking, with one deadline for the whole answer kept by poll(), since nothing else happens in such a process. The answer ends with the connection; an
- * answer without its first line means that the master went away in between, and is never taken for a success.
+ * Blocking, with one deadline for the whole answer kept by poll(), since nothing else happens in such a process. The
+ * answer ends with the connection; an answer without its first line means that the master went away in between, and
+ * is never taken for a success.
  */
 #include "cmd/control.h"
 

@@ -1,10 +1,11 @@
 /*
  * The master's side of the control socket: a few clients at a time, none of which can hold anything up.
  *
- * A client is a slot of a fixed array: past CONTROL_CLIENTS_MAX a newcomer is closed at once. Each has one timer: CONTROL_TIMEOUT_MS
- * for its line to arrive, then (a reload waits for new workers) CONTROL_ANSWER_LIMIT_MS for the answer to exist, then
- * CONTROL_TIMEOUT_MS for the answer to be read. Answers may come later, after the client has gone and its slot has another one: they are
- * addressed by a ticket, slot and a number that is never used twice, not by a pointer.
+ * A client is a slot of a fixed array: past CONTROL_CLIENTS_MAX a newcomer is closed at once. Each has one timer:
+ * CONTROL_TIMEOUT_MS for its line to arrive, then (a reload waits for new workers) CONTROL_ANSWER_LIMIT_MS for the
+ * answer to exist, then CONTROL_TIMEOUT_MS for the answer to be read. Answers may come later, after the client has
+ * gone and its slot has another one: they are addressed by a ticket, slot and a number that is never used twice, not
+ * by a pointer.
  */
 #include "cmd/control.h"
 
@@ -98,7 +99,10 @@ static size_t on_client_data(struct stream *stream, const char *at, size_t len) 
 
 static void on_client_end(struct stream *stream, enum stream_end end, int err) {
     struct client *client = client_of_stream(stream);
-    /* Half a close after the line is how some tools (printf | socat) say that no more comes: the answer is still wanted. */
+    /*
+     * Half a close after the line is how some tools (printf | socat) say that no more comes: the answer is still
+     * wanted.
+     */
     if (end == STREAM_EOF && (client->state == CLIENT_WAITING || client->state == CLIENT_ANSWERED))
         return;
     client_end(client);
@@ -130,7 +134,8 @@ static void on_connection(struct watch *watch, uint32_t events) {
         return;
     struct client *client = free_client(control);
     if (client == NULL ||
-        stream_open(&client->stream, control->loop, fd, &client_ops, CONTROL_LINE_MAX, CONTROL_ANSWER_MAX + 1024) != 0) {
+        stream_open(&client->stream, control->loop, fd, &client_ops, CONTROL_LINE_MAX, CONTROL_ANSWER_MAX + 1024) !=
+            0) {
         close(fd);
         return;
     }

@@ -1,10 +1,11 @@
 /*
  * Is the directory of a domain another file than the one we hold?
  *
- * A directory is never changed in place but renamed over, so device, inode, size and time of the file tell. The master opens and validates
- * it once and passes the descriptor to the workers, which may open nothing themselves. A file that does not validate is told once and remembered, so that
- * it is not told again at each look; the old directory stays in service. A worker whose channel is full gets the rest later: what is
- * due is one index, from which all directories are sent again, because a list of what was missed could grow without bound.
+ * A directory is never changed in place but renamed over, so device, inode, size and time of the file tell. The
+ * master opens and validates it once and passes the descriptor to the workers, which may open nothing themselves. A
+ * file that does not validate is told once and remembered, so that it is not told again at each look; the old
+ * directory stays in service. A worker whose channel is full gets the rest later: what is due is one index, from
+ * which all directories are sent again, because a list of what was missed could grow without bound.
  */
 #include "cmd/generation.h"
 
@@ -14,8 +15,8 @@
 #include <unistd.h>
 
 static bool is_same_file(const struct stat *a, const struct stat *b) {
-    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+        a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 /* Opens the file of a domain. Returns the descriptor (-1: there is none) or another -errno than -ENOENT. */
@@ -91,7 +92,8 @@ static void send_due(struct generation *generation, struct worker *worker) {
     for (; worker->directories_due < n; worker->directories_due++) {
         size_t domain = worker->directories_due;
         int fd;
-        if (generation->conf->domains[domain].set.directory != CONF_DIRECTORY_OWN || open_file(generation, domain, &fd) != 0)
+        if (generation->conf->domains[domain].set.directory != CONF_DIRECTORY_OWN ||
+            open_file(generation, domain, &fd) != 0)
             continue;
         struct stat now = { 0 };
         const struct generation_directory *entry = &generation->directories[domain];

@@ -1,14 +1,16 @@
 /*
  * How does a worker come into being, and what does it own?
  *
- * Everything a worker needs is made by the master before fork(): it then owns exactly its sockets, its channel, its side of the mesh
- * and its journal file. The child closes every descriptor that is not in that list (close_range over the gaps) instead of naming those to close: a
- * listening socket of another slot that stayed open in a child would take connections that nobody accepts, and a list of what to close is
- * wrong the day somebody adds a descriptor to the master. It must not "stop" any watch of the master's loop, since the epoll set is shared with the
- * parent until the descriptor is closed. The log is opened anew for the same reason.
+ * Everything a worker needs is made by the master before fork(): it then owns exactly its sockets, its channel, its
+ * side of the mesh and its journal file. The child closes every descriptor that is not in that list (close_range over
+ * the gaps) instead of naming those to close: a listening socket of another slot that stayed open in a child would
+ * take connections that nobody accepts, and a list of what to close is wrong the day somebody adds a descriptor to
+ * the master. It must not "stop" any watch of the master's loop, since the epoll set is shared with the parent until
+ * the descriptor is closed. The log is opened anew for the same reason.
  *
- * When the master dies, workers see their channel close and drain; PR_SET_PDEATHSIG was rejected because it would cut deliveries that a mailbox server is just
- * answering. SIGINT and SIGHUP are ignored in workers: a terminal sends them to the whole group, and the master decides what they mean.
+ * When the master dies, workers see their channel close and drain; PR_SET_PDEATHSIG was rejected because it would cut
+ * deliveries that a mailbox server is just answering. SIGINT and SIGHUP are ignored in workers: a terminal sends them
+ * to the whole group, and the master decides what they mean.
  */
 #include "cmd/generation.h"
 
@@ -26,7 +28,8 @@
 static int make_tls(struct generation *generation, struct buf *error) {
     const struct conf *conf = generation->conf;
     if (conf->set.tls.n_certificates > 0) {
-        int r = tls_server_new(conf->set.tls.certificates, conf->set.tls.n_certificates, conf->set.tls.min_version, error, &generation->tls);
+        int r = tls_server_new(conf->set.tls.certificates, conf->set.tls.n_certificates, conf->set.tls.min_version,
+            error, &generation->tls);
         if (r != 0)
             return r;
     }
@@ -57,9 +60,11 @@ static int make_parts(struct generation *generation, struct buf *error) {
     generation->mesh = calloc(n, sizeof(*generation->mesh));
     generation->group_tls = calloc(conf->n_groups + 1, sizeof(*generation->group_tls));
     generation->directories = calloc(conf->n_domains + 1, sizeof(*generation->directories));
-    void *counters = mmap(NULL, n * sizeof(struct worker_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *counters =
+        mmap(NULL, n * sizeof(struct worker_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     generation->counters = counters == MAP_FAILED ? NULL : counters;
-    if (!generation->workers || !generation->mesh || !generation->group_tls || !generation->directories || !generation->counters)
+    if (!generation->workers || !generation->mesh || !generation->group_tls || !generation->directories ||
+        !generation->counters)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
         generation->mesh[i][0] = generation->mesh[i][1] = -1;
@@ -150,7 +155,8 @@ static void inheritance_deinit(struct inheritance *in) {
     free(in->kept);
 }
 
-static void gather_listeners(struct inheritance *in, const struct generation *generation, unsigned index, const struct sockets *sockets) {
+static void gather_listeners(
+    struct inheritance *in, const struct generation *generation, unsigned index, const struct sockets *sockets) {
     size_t n = 0;
     for (size_t i = 0; i < generation->conf->n_listeners; i++) {
         const struct listening *listening = sockets_find(sockets, &generation->conf->listeners[i].at);
@@ -183,7 +189,8 @@ static void gather_kept(struct inheritance *in, const struct generation *generat
     keep(in, in->setup.journal_fd);
 }
 
-static int gather(struct inheritance *in, const struct generation *generation, unsigned index, const struct sockets *sockets) {
+static int gather(
+    struct inheritance *in, const struct generation *generation, unsigned index, const struct sockets *sockets) {
     const struct conf *conf = generation->conf;
     size_t n = conf->n_listeners * generation->n_slots + 1;
     in->listen_fds = calloc(n, sizeof(*in->listen_fds));
@@ -296,8 +303,8 @@ static int fork_worker(struct worker *worker, struct inheritance *in, const stru
     return 0;
 }
 
-int generation_start_worker(struct generation *generation, unsigned index, unsigned process, const struct sockets *sockets,
-                            int (*run_worker)(const struct worker_setup *)) {
+int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
+    const struct sockets *sockets, int (*run_worker)(const struct worker_setup *)) {
     struct worker *worker = &generation->workers[index];
     struct inheritance in = { 0 };
     int ends[2], r = channel_pair(ends);
@@ -305,7 +312,8 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
         return r;
     fill_setup(&in.setup, generation, index, process);
     in.setup.master_fd = ends[1];
-    in.setup.journal_fd = generation->conf->set.journal.path == NULL ? -1 : worker_open_journal(worker, process, &worker->journal_path);
+    in.setup.journal_fd =
+        generation->conf->set.journal.path == NULL ? -1 : worker_open_journal(worker, process, &worker->journal_path);
     bool has_journal = in.setup.journal_fd >= 0 || generation->conf->set.journal.path == NULL;
     r = has_journal ? fork_worker(worker, &in, sockets, run_worker) : in.setup.journal_fd;
     close(ends[1]);

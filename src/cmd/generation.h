@@ -1,8 +1,9 @@
 /*
  * generation: one loaded configuration and the workers that serve by it.
  *
- * A reload makes a second generation beside the first; when all its workers are ready it serves, and the first one ends. A generation owns its configuration,
- * TLS contexts, directories, the channels between its workers, and the shared memory of their counters. The master owns the generations.
+ * A reload makes a second generation beside the first; when all its workers are ready it serves, and the first one
+ * ends. A generation owns its configuration, TLS contexts, directories, the channels between its workers, and the
+ * shared memory of their counters. The master owns the generations.
  */
 #pragma once
 
@@ -61,7 +62,8 @@ struct generation {
 };
 
 /*
- * Makes everything but processes. On failure `error` says why in one line, and `take_conf` is freed. Returns 0 or -errno.
+ * Makes everything but processes. On failure `error` says why in one line, and `take_conf` is freed. Returns 0 or
+ * -errno.
  */
 int generation_new(struct loop *loop, struct conf *take_conf, unsigned n_workers, unsigned n_slots, struct buf *error,
                    struct generation **ret_generation);
@@ -69,10 +71,13 @@ int generation_new(struct loop *loop, struct conf *take_conf, unsigned n_workers
 void generation_free(struct generation *take_generation);
 
 /* Forks worker `index` into the given sockets. Returns 0 or -errno. */
-int generation_start_worker(struct generation *generation, unsigned index, unsigned process, const struct sockets *sockets,
-                            int (*run_worker)(const struct worker_setup *));
+int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
+    const struct sockets *sockets, int (*run_worker)(const struct worker_setup *));
 
-/* Opens a journal file; its NUL-terminated path goes to `ret_path`. Only where the configuration has a journal. Returns the descriptor or -errno. */
+/*
+ * Opens a journal file; its NUL-terminated path goes to `ret_path`. Only where the configuration has a journal.
+ * Returns the descriptor or -errno.
+ */
 int worker_open_journal(const struct worker *worker, unsigned process, struct buf *ret_path);
 
 /* The process of `worker` has ended and was waited for. */
@@ -93,8 +98,8 @@ uint64_t worker_age_ms(const struct worker *worker);
 enum directory_change { DIRECTORY_SAME, DIRECTORY_TAKEN, DIRECTORY_GONE };
 
 /*
- * Looks whether the file of a domain is another one than before; if so opens it and hands it to all workers. A broken file is
- * -EBADMSG once, and the old directory stays. Returns an enum directory_change or -errno.
+ * Looks whether the file of a domain is another one than before; if so opens it and hands it to all workers. A broken
+ * file is -EBADMSG once, and the old directory stays. Returns an enum directory_change or -errno.
  */
 int generation_look_at_directory(struct generation *generation, size_t domain);
 

@@ -1,8 +1,9 @@
 /*
  * What must be there before the master serves, and can be made: folders and descriptors.
  *
- * Only folders that are ours alone are made, and what exists is never changed: an administrator's modes and owners win. The spool belongs to the user that
- * workers run as, since they write there; journal and recipients belong to the master, which opens files for the workers.
+ * Only folders that are ours alone are made, and what exists is never changed: an administrator's modes and owners
+ * win. The spool belongs to the user that workers run as, since they write there; journal and recipients belong to
+ * the master, which opens files for the workers.
  */
 #include "cmd/host.h"
 

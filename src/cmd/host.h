@@ -8,8 +8,9 @@
 #include <sys/types.h>
 
 /*
- * Makes a folder and those above it where they are missing (mode, and the owner's uid and gid where `owner` is not NULL, for the last one alone). A folder that exists
- * is left as it is. Returns 0 or -errno (-ENOENT for an unknown owner included).
+ * Makes a folder and those above it where they are missing (mode, and the owner's uid and gid where `owner` is not
+ * NULL, for the last one alone). A folder that exists is left as it is. Returns 0 or -errno (-ENOENT for an unknown
+ * owner included).
  */
 int host_make_folder(const char *path, mode_t mode, const char *owner);
 

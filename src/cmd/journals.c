@@ -1,9 +1,10 @@
 /*
  * When does a worker get a new journal file, and who compresses the old one?
  *
- * The master opens, the worker writes, a child compresses. A worker goes on writing to its old file until it has read the message, so a rotated file
- * counts as in use for JOURNAL_GRACE_MS more; the files of dead workers count no longer. The child runs at nice 19 and keeps no descriptor: a listening
- * socket held open by a compressor would survive the master and take clients. One child at a time; what becomes due meanwhile waits.
+ * The master opens, the worker writes, a child compresses. A worker goes on writing to its old file until it has read
+ * the message, so a rotated file counts as in use for JOURNAL_GRACE_MS more; the files of dead workers count no
+ * longer. The child runs at nice 19 and keeps no descriptor: a listening socket held open by a compressor would
+ * survive the master and take clients. One child at a time; what becomes due meanwhile waits.
  */
 #include "cmd/journals.h"
 

@@ -13,7 +13,10 @@ struct journals {
     uint64_t tidied_ms;
 };
 
-/* Hands new files to workers whose file is large or of yesterday; starts to tidy when it is time. Call every few seconds. */
+/*
+ * Hands new files to workers whose file is large or of yesterday; starts to tidy when it is time. Call every few
+ * seconds.
+ */
 void journals_round(struct journals *journals, struct generation *generations, uint64_t now_ms);
 
 /* A child of the master has ended. True when it was ours. */

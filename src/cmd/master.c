@@ -3,18 +3,21 @@
  *
  *   master_new ─▶ first generation starts ─▶ all READY: it serves (READY=1) ─┐
  *        ┌───────────────────────────────────────────────────────────────────┘
- *        ├ a worker dies      a new one into the same slot, with the same sockets; a growing pause if it dies again within a second
- *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains; else it is killed and forgotten
+ *        ├ a worker dies      a new one into the same slot, with the same sockets; after a growing pause if it
+ *        │                    dies again within a second
+ *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains; else it
+ *        │                    is killed and forgotten
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
  *        └ SIGTERM, SIGINT    all drain; a second signal, or the end of drain_limit, ends them
  *
- * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not become ready: then nothing of the new
- * configuration stays, and who asked for the reload hears why. It is freed when its last process was waited for. The first generation has nothing to
- * fall back on: if it fails, the service ends with an error, and what supervises us decides.
+ * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not
+ * become ready: then nothing of the new configuration stays, and who asked for the reload hears why. It is freed when
+ * its last process was waited for. The first generation has nothing to fall back on: if it fails, the service ends
+ * with an error, and what supervises us decides.
  *
- * Rejected: changing the configuration of running workers (each option would need a way to change in the middle of a session), and starting the new
- * workers only after the old have ended (clients would wait for drain_limit).
+ * Rejected: changing the configuration of running workers (each option would need a way to change in the middle of a
+ * session), and starting the new workers only after the old have ended (clients would wait for drain_limit).
  */
 #include "cmd/master.h"
 
@@ -58,8 +61,9 @@ static void look_at_directory(struct generation *generation, size_t domain) {
     else if (r == DIRECTORY_GONE)
         log_warning("directory of %s is gone: unknown recipients are deferred", name);
     else if (r < 0)
-        log_warning("directory of %s cannot be read: %s; %s", name, r == -EBADMSG ? "damaged, or no directory file" : strerror(-r),
-                    directory != NULL ? "the old one stays" : "unknown recipients are deferred");
+        log_warning("directory of %s cannot be read: %s; %s", name,
+            r == -EBADMSG ? "damaged, or no directory file" : strerror(-r),
+            directory != NULL ? "the old one stays" : "unknown recipients are deferred");
 }
 
 static void look_at_all_directories(struct generation *generation) {
@@ -142,7 +146,8 @@ static void finish_if_empty(struct master *master) {
 static void on_ending_limit(struct timer *timer) {
     struct generation *generation = (struct generation *)((char *)timer - offsetof(struct generation, limit));
     int signo = generation->n_signals++ == 0 ? SIGTERM : SIGKILL;
-    log_warning("%u workers did not end in time: sending %s", generation_running(generation), signo == SIGTERM ? "SIGTERM" : "SIGKILL");
+    log_warning("%u workers did not end in time: sending %s", generation_running(generation),
+        signo == SIGTERM ? "SIGTERM" : "SIGKILL");
     generation_signal(generation, signo);
     timer_set(generation->loop, &generation->limit, loop_now(generation->loop) + KILL_AFTER_MS, on_ending_limit);
 }
@@ -238,7 +243,9 @@ static int start_worker(struct master *master, struct worker *worker) {
 static void raise_limits(const struct conf *conf) {
     unsigned long needed, had = host_raise_files(conf, &needed);
     if (had != 0)
-        log_warning("only %lu open files a process are allowed, %lu may be needed: raise LimitNOFILE or lower limits.connections", had, needed);
+        log_warning(
+            "only %lu open files a process are allowed, %lu may be needed: raise LimitNOFILE, or lower connections",
+            had, needed);
 }
 
 static void on_ready(void *arg, struct worker *worker);
@@ -255,7 +262,10 @@ static int start_all(struct master *master, struct generation *generation, struc
     return timer_set(master->loop, &generation->limit, loop_now(master->loop) + START_LIMIT_MS, on_starting_limit);
 }
 
-/* Makes a generation of `take_conf` and starts its workers. On failure `error` says why, and what was started will end. Returns 0 or -errno. */
+/*
+ * Makes a generation of `take_conf` and starts its workers. On failure `error` says why, and what was started will
+ * end. Returns 0 or -errno.
+ */
 static int begin(struct master *master, struct conf *take_conf, struct buf *error) {
     unsigned n_workers = host_workers(take_conf);
     unsigned n_slots = n_workers > master->sockets.n_slots ? n_workers : master->sockets.n_slots;
@@ -316,7 +326,8 @@ static void promote(struct master *master) {
     timer_cancel(master->loop, &now->limit);
     int r = sockets_commit(&master->sockets, now->conf, now->n_slots);
     if (r != 0)
-        log_warning("clients cannot be steered to workers by address: %s; connections are handed over instead", strerror(-r));
+        log_warning(
+            "clients cannot be steered to workers by address: %s; connections are handed over instead", strerror(-r));
     if (old != NULL) {
         if (strcmp(old->conf->set.control_socket, now->conf->set.control_socket) != 0)
             log_warning("control_socket is changed by a restart only; it stays %s", old->conf->set.control_socket);
@@ -332,7 +343,8 @@ static void promote(struct master *master) {
     notify_send("READY=1");
     if (old != NULL) {
         char text[128];
-        int len = snprintf(text, sizeof(text), "the new configuration is in use by %u workers; older ones end with their sessions\n", now->n_workers);
+        int len = snprintf(text, sizeof(text),
+            "the new configuration is in use by %u workers; older ones end with their sessions\n", now->n_workers);
         tell_reload(master, NULL, (struct str){ text, (size_t)len });
     }
 }
@@ -382,7 +394,8 @@ static void replace(struct master *master, struct worker *worker, uint64_t lived
 static void log_end(const struct worker *worker, int status) {
     int pid = (int)worker->pid;
     if (WIFSIGNALED(status))
-        log_warning("worker %u died: pid=%d signal=%d (%s)", worker->index, pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+        log_warning(
+            "worker %u died: pid=%d signal=%d (%s)", worker->index, pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0 || worker->generation->state != GENERATION_ENDING)
         log_warning("worker %u died: pid=%d exit=%d", worker->index, pid, WEXITSTATUS(status));
     else
@@ -442,7 +455,8 @@ static void load_and_begin(struct master *master) {
     int r = conf_load(master->options.conf_path, &diag, &conf);
     if (r != 0) {
         char reason[128];
-        snprintf(reason, sizeof(reason), r == -EINVAL ? "%u errors in the configuration" : "it cannot be loaded", diag.errors);
+        snprintf(reason, sizeof(reason), r == -EINVAL ? "errors in the configuration: %u" : "it cannot be loaded",
+            diag.errors);
         refuse_reload(master, reason, buf_str(&diag.text));
     } else {
         struct buf error;

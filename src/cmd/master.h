@@ -19,8 +19,9 @@ struct master_options {
 };
 
 /*
- * Opens everything and starts the first workers; they are not ready yet. What fails was logged. The strings of `options` live as long as the master;
- * `take_conf` is freed on failure too. Returns 0 or -errno (-EADDRINUSE: a listener's address, or another instance on the control socket).
+ * Opens everything and starts the first workers; they are not ready yet. What fails was logged. The strings of
+ * `options` live as long as the master; `take_conf` is freed on failure too. Returns 0 or -errno (-EADDRINUSE: a
+ * listener's address, or another instance on the control socket).
  */
 int master_new(const struct master_options *options, struct conf *take_conf, struct master **ret_master);
 

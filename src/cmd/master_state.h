@@ -1,5 +1,6 @@
 /*
- * master_state: what the master knows, shared by the files that tell its story (master.c) and describe its state (summary.c). For no others.
+ * master_state: what the master knows, shared by the files that tell its story (master.c) and describe its state
+ * (summary.c). For no others.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * postern: one program, a table of subcommands.
  *
- * `postern NAME …` runs the row of that name with what stands behind it; each is a file of this folder. Options come behind the subcommand, so that
- * no two commands can disagree about a global one.
+ * `postern NAME …` runs the row of that name with what stands behind it; each is a file of this folder. Options
+ * come behind the subcommand, so that no two commands can disagree about a global one.
  */
 #include "base/diag.h"
 #include "cmd/cmd.h"
@@ -19,8 +19,8 @@ enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 static void print_help(FILE *out) {
     fprintf(out, "Postern %s, a mail firewall for MX hosts.\n\nusage: postern COMMAND [OPTIONS]\n\n", POSTERN_VERSION);
     for (unsigned i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-12s%s\n              postern %s %s\n", commands[i]->name, commands[i]->help, commands[i]->name,
-                commands[i]->synopsis);
+        fprintf(out, "  %-12s%s\n              postern %s %s\n", commands[i]->name, commands[i]->help,
+            commands[i]->name, commands[i]->synopsis);
     fprintf(out, "\n  --help      this text\n  --version   the version\n\nManuals: postern(8), postern.conf(5).\n");
 }
 

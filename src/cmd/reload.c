@@ -1,8 +1,9 @@
 /*
  * postern reload: take the changed configuration, certificates and domain lists.
  *
- * Waits until the new workers serve, or until it is certain that they will not, and says so: a script that installs a certificate must hear of a failure from the command
- * it ran. What the master would not load is printed with the lines that are wrong.
+ * Waits until the new workers serve, or until it is certain that they will not, and says so: a script that installs a
+ * certificate must hear of a failure from the command it ran. What the master would not load is printed with the
+ * lines that are wrong.
  */
 #include "cmd/ask.h"
 #include "cmd/cmd.h"

@@ -1,9 +1,9 @@
 /*
  * How is the service doing? In words, in JSON, and as one line for monitoring.
  *
- * Monitoring wakes people, so the two levels are kept apart by what mail feels: critical when a sender is deferred now (no worker, a server group with
- * every server down), warning when somebody should look before that happens. The master judges, not the subcommand, so that all who
- * ask over the control socket get the same judgement.
+ * Monitoring wakes people, so the two levels are kept apart by what mail feels: critical when a sender is deferred
+ * now (no worker, a server group with every server down), warning when somebody should look before that happens. The
+ * master judges, not the subcommand, so that all who ask over the control socket get the same judgement.
  */
 #include "cmd/report.h"
 
@@ -21,24 +21,37 @@ enum { N_TOTALS = 13 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
-        { "sessions_now", t->sessions_now }, { "sessions", t->sessions }, { "messages", t->messages },
-        { "recipients_passed", t->recipients_passed }, { "refused", t->refused }, { "deferred", t->deferred },
-        { "unknown", t->unknown }, { "relay_denied", t->relay_denied }, { "evicted", t->evicted }, { "too_many", t->too_many },
-        { "handed_over", t->handed_over }, { "early_talkers", t->early_talkers }, { "journal_lost", t->journal_lost },
+        {"sessions_now", t->sessions_now},
+        {"sessions", t->sessions},
+        {"messages", t->messages},
+        {"recipients_passed", t->recipients_passed},
+        {"refused", t->refused},
+        {"deferred", t->deferred},
+        {"unknown", t->unknown},
+        {"relay_denied", t->relay_denied},
+        {"evicted", t->evicted},
+        {"too_many", t->too_many},
+        {"handed_over", t->handed_over},
+        {"early_talkers", t->early_talkers},
+        {"journal_lost", t->journal_lost},
     };
     memcpy(out, list, sizeof(list));
 }
 
 /* "3d 4h", "5m 12s", "8s": the two largest units are all a reader wants. */
 static char *format_age(uint64_t ms, char out[32]) {
-    static const struct { unsigned seconds; char name; } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+    static const struct {
+        unsigned seconds;
+        char name;
+    } units[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
     uint64_t s = ms / 1000;
     unsigned i = 0;
     while (i < 3 && s < units[i].seconds)
         i++;
     int n = snprintf(out, 32, "%" PRIu64 "%c", s / units[i].seconds, units[i].name);
     if (i < 3)
-        snprintf(out + n, 32 - (size_t)n, " %" PRIu64 "%c", s % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
+        snprintf(
+            out + n, 32 - (size_t)n, " %" PRIu64 "%c", s % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
     return out;
 }
 
@@ -60,12 +73,14 @@ static const char *directory_state_name(enum report_directory_state state) {
 
 static int text_head(const struct report *report, struct buf *out) {
     char when[CLOCK_RFC3339_MAX], age[32];
-    int r = buf_putf(out, "postern %s, up %s%s\n", report->version, format_age(report->now_ms - report->started_ms, age),
-                     report->is_stopping ? ", draining" : "");
+    int r = buf_putf(out, "postern %s, up %s%s\n", report->version,
+        format_age(report->now_ms - report->started_ms, age), report->is_stopping ? ", draining" : "");
     if (r == 0)
-        r = buf_putf(out, "configuration %s, loaded %s\n", report->conf_path, clock_format_rfc3339(report->loaded_ms, when));
+        r = buf_putf(
+            out, "configuration %s, loaded %s\n", report->conf_path, clock_format_rfc3339(report->loaded_ms, when));
     if (r == 0 && report->last_reload != NULL)
-        r = buf_putf(out, "last reload %s: %s\n", clock_format_rfc3339(report->last_reload_ms, when), report->last_reload);
+        r = buf_putf(
+            out, "last reload %s: %s\n", clock_format_rfc3339(report->last_reload_ms, when), report->last_reload);
     if (r == 0 && report->death_age_ms > 0)
         r = buf_putf(out, "workers that died %" PRIu64 ", the last one %s ago\n", report->worker_deaths,
                      format_age(report->death_age_ms, age));
@@ -77,8 +92,8 @@ static int text_workers(const struct report *report, struct buf *out) {
     for (size_t i = 0; i < report->n_workers && r == 0; i++) {
         const struct report_worker *w = &report->workers[i];
         char age[32];
-        r = buf_putf(out, "%-6u %-8d %-8u %-9s %-12s %" PRIu64 "\n", w->slot, w->pid, w->process, w->state, format_age(w->age_ms, age),
-                     w->sessions);
+        r = buf_putf(out, "%-6u %-8d %-8u %-9s %-12s %" PRIu64 "\n", w->slot, w->pid, w->process, w->state,
+            format_age(w->age_ms, age), w->sessions);
     }
     return r;
 }
@@ -87,8 +102,8 @@ static int text_servers(const struct report *report, struct buf *out) {
     int r = buf_putf(out, "\n%-16s %-28s %-6s %-12s %s\n", "servers", "address", "state", "connections", "waiting");
     for (size_t i = 0; i < report->n_servers && r == 0; i++) {
         const struct report_server *s = &report->servers[i];
-        r = buf_putf(out, "%-16s %-28s %-6s %-12" PRIu64 " %" PRIu64 "\n", s->group, s->address, s->is_down ? "down" : "up", s->connections,
-                     s->waiting);
+        r = buf_putf(out, "%-16s %-28s %-6s %-12" PRIu64 " %" PRIu64 "\n", s->group, s->address,
+            s->is_down ? "down" : "up", s->connections, s->waiting);
     }
     return r;
 }
@@ -164,17 +179,22 @@ static int json_head(const struct report *report, struct buf *out) {
     r = r == 0 ? put_time(out, "started", report->started_ms) : r;
     r = r == 0 ? put_time(out, "loaded", report->loaded_ms) : r;
     r = r == 0 ? put_member(out, "last_reload", report->last_reload) : r;
-    return r == 0 ? buf_putf(out, "\"last_reload_failed\":%s,\"draining\":%s,\"uptime_ms\":%" PRIu64 ",\"worker_deaths\":%" PRIu64 ",",
-                             yes_no(report->last_reload_failed), yes_no(report->is_stopping), report->now_ms - report->started_ms,
-                             report->worker_deaths) : r;
+    return r == 0
+        ? buf_putf(out,
+              "\"last_reload_failed\":%s,\"draining\":%s,\"uptime_ms\":%" PRIu64 ",\"worker_deaths\":%" PRIu64 ",",
+              yes_no(report->last_reload_failed), yes_no(report->is_stopping), report->now_ms - report->started_ms,
+              report->worker_deaths)
+        : r;
 }
 
 static int json_workers(const struct report *report, struct buf *out) {
     int r = buf_puts(out, STR("\"workers\":["));
     for (size_t i = 0; i < report->n_workers && r == 0; i++) {
         const struct report_worker *w = &report->workers[i];
-        r = buf_putf(out, "%s{\"slot\":%u,\"pid\":%d,\"process\":%u,\"state\":\"%s\",\"uptime_ms\":%" PRIu64 ",\"sessions\":%" PRIu64 "}",
-                     i > 0 ? "," : "", w->slot, w->pid, w->process, w->state, w->age_ms, w->sessions);
+        r = buf_putf(out,
+            "%s{\"slot\":%u,\"pid\":%d,\"process\":%u,\"state\":\"%s\",\"uptime_ms\":%" PRIu64 ",\"sessions\":%" PRIu64
+            "}",
+            i > 0 ? "," : "", w->slot, w->pid, w->process, w->state, w->age_ms, w->sessions);
     }
     return r == 0 ? buf_puts(out, STR("],")) : r;
 }
@@ -186,8 +206,9 @@ static int json_servers(const struct report *report, struct buf *out) {
         r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
         r = r == 0 ? put_member(out, "group", s->group) : r;
         r = r == 0 ? put_member(out, "address", s->address) : r;
-        r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"waiting\":%" PRIu64 "}", yes_no(s->is_down), s->connections,
-                              s->waiting) : r;
+        r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"waiting\":%" PRIu64 "}",
+                         yes_no(s->is_down), s->connections, s->waiting)
+                   : r;
     }
     return r == 0 ? buf_puts(out, STR("],")) : r;
 }
@@ -199,8 +220,9 @@ static int json_directories(const struct report *report, struct buf *out) {
         r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
         r = r == 0 ? put_member(out, "domain", d->domain) : r;
         r = r == 0 ? put_member(out, "state", directory_state_name(d->state)) : r;
-        r = r == 0 ? buf_putf(out, "\"broken\":%s,\"addresses\":%" PRIu64 ",\"age_ms\":%" PRIu64 "}", yes_no(d->is_broken), d->count,
-                              d->age_ms) : r;
+        r = r == 0 ? buf_putf(out, "\"broken\":%s,\"addresses\":%" PRIu64 ",\"age_ms\":%" PRIu64 "}",
+                         yes_no(d->is_broken), d->count, d->age_ms)
+                   : r;
     }
     return r == 0 ? buf_puts(out, STR("],")) : r;
 }
@@ -265,7 +287,8 @@ static void find_dead_groups(const struct report *report, struct finding *findin
 }
 
 /* Many of one kind are one remark with the first one's name: the line is read on a telephone. */
-static void find_directories(const struct report *report, struct finding *finding, enum report_directory_state state, const char *what) {
+static void find_directories(
+    const struct report *report, struct finding *finding, enum report_directory_state state, const char *what) {
     const char *first = NULL;
     unsigned n = 0;
     for (size_t i = 0; i < report->n_directories; i++)
@@ -300,8 +323,8 @@ int report_check(const struct report *report, struct buf *out, enum report_healt
     finding.level = REPORT_WARNING;
     find_warnings(report, &finding);
     if (finding.worst == REPORT_OK)
-        finding.r = buf_putf(out, "%u workers, %" PRIu64 " sessions, %zu servers, %zu directories", ready, report->totals.sessions_now,
-                             report->n_servers, report->n_directories);
+        finding.r = buf_putf(out, "%u workers, %" PRIu64 " sessions, %zu servers, %zu directories", ready,
+            report->totals.sessions_now, report->n_servers, report->n_directories);
     *ret_health = finding.worst;
     return finding.r;
 }

@@ -7,7 +7,12 @@
 
 #include "base/buf.h"
 
-enum report_health { REPORT_OK, REPORT_WARNING, REPORT_CRITICAL, REPORT_UNKNOWN }; /* exit codes of monitoring plugins */
+enum report_health {
+    REPORT_OK,
+    REPORT_WARNING,
+    REPORT_CRITICAL,
+    REPORT_UNKNOWN
+}; /* exit codes of monitoring plugins */
 
 struct report_worker {
     unsigned slot, process;
@@ -23,7 +28,12 @@ struct report_server {
     bool is_down;
 };
 
-enum report_directory_state { REPORT_DIRECTORY_FINE, REPORT_DIRECTORY_MISSING, REPORT_DIRECTORY_OLD, REPORT_DIRECTORY_NONE };
+enum report_directory_state {
+    REPORT_DIRECTORY_FINE,
+    REPORT_DIRECTORY_MISSING,
+    REPORT_DIRECTORY_OLD,
+    REPORT_DIRECTORY_NONE
+};
 
 struct report_directory {
     const char *domain;

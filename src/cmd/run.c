@@ -1,8 +1,9 @@
 /*
  * postern run: the service, in the foreground.
  *
- * Loads, says what is wrong with the configuration as a compiler would, and becomes the master. It never puts itself into the background: systemd, a
- * container or `make run` watch it, and a process that forks away from who started it is harder to watch.
+ * Loads, says what is wrong with the configuration as a compiler would, and becomes the master. It never puts itself
+ * into the background: systemd, a container or `make run` watch it, and a process that forks away from who started it
+ * is harder to watch.
  */
 #include "base/hash.h"
 #include "cmd/ask.h"

@@ -1,14 +1,16 @@
 /*
  * Which sockets does the service listen on, and which client goes to which of them?
  *
- * Sockets belong to the master for its life. A slot whose worker is being replaced, or whose generation is being changed, keeps its
- * sockets, and connections wait in the kernel. When `workers` grows, sockets are added to a live SO_REUSEPORT group: the kernel would send
- * clients there the moment they listen, while nobody accepts yet and the new configuration may still fail. So before that the group is given a
- * steering program for the old number of slots, and only sockets_commit() gives it the new one (or takes it away again on a PROXY listener, where
- * the client's address is not the balancer's and the kernel should spread). Prepared sockets are closed from the end, because the
+ * Sockets belong to the master for its life. A slot whose worker is being replaced, or whose generation is being
+ * changed, keeps its sockets, and connections wait in the kernel. When `workers` grows, sockets are added to a live
+ * SO_REUSEPORT group: the kernel would send clients there the moment they listen, while nobody accepts yet and the
+ * new configuration may still fail. So before that the group is given a steering program for the old number of slots,
+ * and only sockets_commit() gives it the new one (or takes it away again on a PROXY listener, where the client's
+ * address is not the balancer's and the kernel should spread). Prepared sockets are closed from the end, because the
  * kernel fills a hole in the group with its last member.
  *
- * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be reset.
+ * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be
+ * reset.
  */
 #include "cmd/sockets.h"
 
@@ -66,7 +68,8 @@ static bool is_listening_tcp(int fd, struct endpoint *ret_at) {
         return false;
     struct sockaddr_storage name;
     len = sizeof(name);
-    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 || (name.ss_family != AF_INET && name.ss_family != AF_INET6))
+    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0 ||
+        (name.ss_family != AF_INET && name.ss_family != AF_INET6))
         return false;
     *ret_at = endpoint_from_sockaddr(&name);
     return true;
@@ -143,7 +146,8 @@ void sockets_rollback(struct sockets *sockets) {
 /* Without a program the kernel spreads by a hash of both addresses and ports. */
 static int unsteer(int fd) {
     int none = 0;
-    if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none)) == 0 || errno == ENOENT || errno == EINVAL)
+    if (setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none)) == 0 || errno == ENOENT ||
+        errno == EINVAL)
         return 0;
     return -errno;
 }

@@ -1,9 +1,10 @@
 /*
  * sockets: the listening sockets of the whole service, which outlive workers and configurations.
  *
- * For each listener one SO_REUSEPORT socket a slot, or one inherited socket for all slots. Changing them is two steps, so that a
- * configuration that fails changes nothing: sockets_prepare() opens what is missing without sending a client there, then sockets_commit() steers clients
- * to it and closes what the new configuration does not name, or sockets_rollback() closes what was opened.
+ * For each listener one SO_REUSEPORT socket a slot, or one inherited socket for all slots. Changing them is two
+ * steps, so that a configuration that fails changes nothing: sockets_prepare() opens what is missing without sending
+ * a client there, then sockets_commit() steers clients to it and closes what the new configuration does not name, or
+ * sockets_rollback() closes what was opened.
  */
 #pragma once
 
@@ -24,14 +25,23 @@ struct sockets {
     unsigned n_slots; /* committed; never shrinks */
 };
 
-/* Takes the `n` sockets of LISTEN_FDS (descriptors from `first`). Those that are not listening TCP sockets are closed. Returns how many were taken, or -ENOMEM. */
+/*
+ * Takes the `n` sockets of LISTEN_FDS (descriptors from `first`). Those that are not listening TCP sockets are
+ * closed. Returns how many were taken, or -ENOMEM.
+ */
 int sockets_inherit(struct sockets *sockets, int first, int n);
 
-/* Opens what `conf` needs for `n_slots` slots. On failure *ret_at names the listener, and nothing has changed. Returns 0 or -errno. */
+/*
+ * Opens what `conf` needs for `n_slots` slots. On failure *ret_at names the listener, and nothing has changed.
+ * Returns 0 or -errno.
+ */
 int sockets_prepare(struct sockets *sockets, const struct conf *conf, unsigned n_slots, struct endpoint *ret_at);
 void sockets_rollback(struct sockets *sockets);
 
-/* From now on clients are spread over `n_slots` slots of the listeners of `conf`. Returns 0 or the first -errno of steering (the kernel then spreads as it likes, which costs only handovers). */
+/*
+ * From now on clients are spread over `n_slots` slots of the listeners of `conf`. Returns 0 or the first -errno of
+ * steering (the kernel then spreads as it likes, which costs only handovers).
+ */
 int sockets_commit(struct sockets *sockets, const struct conf *conf, unsigned n_slots);
 
 const struct listening *sockets_find(const struct sockets *sockets, const struct endpoint *at);

@@ -1,8 +1,9 @@
 /*
  * postern status: how is the service doing?
  *
- * Text for people, --json for programs, --check as a plugin of a monitoring system (one line, exit code 0 ok, 1 warning, 2 critical, 3 unknown). The
- * master judges and writes; this only carries. For monitoring a master that does not answer is critical, not unknown: no mail comes in.
+ * Text for people, --json for programs, --check as a plugin of a monitoring system (one line, exit code 0 ok, 1
+ * warning, 2 critical, 3 unknown). The master judges and writes; this only carries. For monitoring a master that does
+ * not answer is critical, not unknown: no mail comes in.
  */
 #include "cmd/ask.h"
 #include "cmd/cmd.h"
@@ -23,8 +24,11 @@ static int usage(void) {
 
 static int parse(int argc, char **argv, struct ask_options *options) {
     static const struct option known[] = {
-        { "check", no_argument, NULL, 'k' }, { "json", no_argument, NULL, 'j' }, { "socket", required_argument, NULL, 's' },
-        { "config", required_argument, NULL, 'c' }, { 0 },
+        {"check", no_argument, NULL, 'k'},
+        {"json", no_argument, NULL, 'j'},
+        {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {0},
     };
     for (int c; (c = getopt_long(argc, argv, "c:s:", known, NULL)) != -1;) {
         switch (c) {

@@ -1,9 +1,9 @@
 /*
- * What is the state of the service? Gathered from the master's own books and from the counters that workers write into shared memory, so that asking
- * costs no worker anything.
+ * What is the state of the service? Gathered from the master's own books and from the counters that workers write
+ * into shared memory, so that asking costs no worker anything.
  *
- * A mailbox server counts as down when some worker has stopped trying it and none has a connection to it: workers with little traffic notice late, and an open
- * connection anywhere is proof of life.
+ * A mailbox server counts as down when some worker has stopped trying it and none has a connection to it: workers
+ * with little traffic notice late, and an open connection anywhere is proof of life.
  */
 #include "cmd/master_state.h"
 
@@ -104,7 +104,7 @@ static int list_servers(const struct generation *generation, struct arena *arena
 static struct report_directory describe_directory(const struct generation *generation, size_t i, uint64_t now_ms) {
     const struct conf_domain *domain = &generation->conf->domains[i];
     const struct generation_directory *entry = &generation->directories[i];
-    struct report_directory d = { .domain = domain->name, .state = REPORT_DIRECTORY_NONE, .is_broken = entry->is_broken };
+    struct report_directory d = {.domain = domain->name, .state = REPORT_DIRECTORY_NONE, .is_broken = entry->is_broken};
     if (domain->set.directory != CONF_DIRECTORY_OWN)
         return d;
     d.state = REPORT_DIRECTORY_MISSING;

@@ -1,6 +1,7 @@
 /*
- * The control socket's parser, fed as the server feeds it: the same bytes again with more behind them. What is decided must not depend on how the bytes
- * were cut: the first answer that is not "more" must be the answer to the whole.
+ * The control socket's parser, fed as the server feeds it: the same bytes again with more behind them. What is
+ * decided must not depend on how the bytes were cut: the first answer that is not "more" must be the answer to the
+ * whole.
  */
 #include "cmd/control.h"
 

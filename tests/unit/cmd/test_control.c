@@ -24,9 +24,14 @@ static int parse(const char *text, enum control_request *ret) {
 }
 
 static void requests_are_known_by_their_words(void **state) {
-    static const struct { const char *line; enum control_request request; } cases[] = {
-        { "status\n", CONTROL_STATUS }, { "status json\n", CONTROL_STATUS_JSON }, { "status\tcheck\r\n", CONTROL_STATUS_CHECK },
-        { "  reload  \n", CONTROL_RELOAD }, { "version\nreload\n", CONTROL_VERSION }, { "help\r\n", CONTROL_HELP },
+    static const struct { const char *line; enum control_request request;
+    } cases[] = {
+        {"status\n", CONTROL_STATUS},
+        {"status json\n", CONTROL_STATUS_JSON},
+        {"status\tcheck\r\n", CONTROL_STATUS_CHECK},
+        {"  reload  \n", CONTROL_RELOAD},
+        {"version\nreload\n", CONTROL_VERSION},
+        {"help\r\n", CONTROL_HELP},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum control_request request = CONTROL_HELP;
@@ -36,7 +41,8 @@ static void requests_are_known_by_their_words(void **state) {
 }
 
 static void other_lines_are_unknown(void **state) {
-    static const char *const lines[] = { "\n", "\r\n", "statu\n", "statuss\n", "STATUS\n", "status json check\n", "reload now\n" };
+    static const char *const lines[] = {
+        "\n", "\r\n", "statu\n", "statuss\n", "STATUS\n", "status json check\n", "reload now\n"};
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         enum control_request request;
         assert_int_equal(parse(lines[i], &request), CONTROL_UNKNOWN);

@@ -1,9 +1,10 @@
 /*
  * The real master, with a toy worker: start, death, reload, directories, journal, drain.
  *
- * The toy serves each client by one line, "SLOT PROCESS HOSTNAME", and notes in its shared counters what the master told it: `messages` counts
- * directories taken, `refused` those that went, `deferred` new journal files. A host name that begins with "dies" makes it exit before it is ready, one
- * with "mute" never says that it is. Nothing here waits by time: the loop turns until something is so, and gives up after many turns.
+ * The toy serves each client by one line, "SLOT PROCESS HOSTNAME", and notes in its shared counters what the master
+ * told it: `messages` counts directories taken, `refused` those that went, `deferred` new journal files. A host name
+ * that begins with "dies" makes it exit before it is ready, one with "mute" never says that it is. Nothing here waits
+ * by time: the loop turns until something is so, and gives up after many turns.
  */
 #include "cmd/master.h"
 #include "cmd/master_state.h"
@@ -109,9 +110,12 @@ static uint16_t free_port(void) {
 static void write_conf(const struct fixture *f, const char *hostname, unsigned workers, const char *more) {
     FILE *file = fopen(f->conf, "w");
     assert_non_null(file);
-    fprintf(file, "hostname %s\nuser nobody\nlisten 127.0.0.1:%u\nworkers %u\nspool_path spool\ndirectory_path recipients\ncontrol_socket control\n"
-                  "servers mailbox {\n    server 127.0.0.1:1\n    tls none\n}\ndomain example.com\n"
-                  "limits {\n    connections 100\n}\n%s\n", hostname, f->port, workers, more);
+    fprintf(file,
+        "hostname %s\nuser nobody\nlisten 127.0.0.1:%u\nworkers %u\n"
+        "spool_path spool\ndirectory_path recipients\ncontrol_socket control\n"
+        "servers mailbox {\n    server 127.0.0.1:1\n    tls none\n}\ndomain example.com\n"
+        "limits {\n    connections 100\n}\n%s\n",
+        hostname, f->port, workers, more);
     fclose(file);
 }
 
@@ -151,12 +155,12 @@ static int tear_down(void **state) {
     return 0;
 }
 
-#define turn_until(f, condition)                                                                                        \
-    do {                                                                                                                \
-        int turns = 0;                                                                                                  \
-        while (!(condition) && turns++ < TURNS_MAX)                                                                     \
-            assert_int_equal(loop_turn(master_loop((f)->master), TURN_MS), 0);                                          \
-        assert_true(condition);                                                                                         \
+#define turn_until(f, condition) \
+    do { \
+        int turns = 0; \
+        while (!(condition) && turns++ < TURNS_MAX) \
+            assert_int_equal(loop_turn(master_loop((f)->master), TURN_MS), 0); \
+        assert_true(condition); \
     } while (0)
 
 static struct worker *worker_of(const struct fixture *f, unsigned i) {
@@ -170,9 +174,11 @@ static void start(struct fixture *f, unsigned workers) {
 }
 
 /* Connects from 127.0.0.HOST; the line that the worker says. */
-static void meet(const struct fixture *f, unsigned host, unsigned *ret_slot, unsigned *ret_process, char ret_name[256]) {
+static void meet(
+    const struct fixture *f, unsigned host, unsigned *ret_slot, unsigned *ret_process, char ret_name[256]) {
     struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000 + host) };
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(f->port) };
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(f->port)};
     struct timeval limit = { .tv_sec = 10 };
     char line[300] = "";
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -351,7 +357,7 @@ static void a_broken_configuration_is_refused_with_its_errors(void **state) {
     pid_t pid = worker_of(f, 0)->pid;
     write_conf(f, "two.example.com", 1, "hostnam x\n");
     ask(f, "reload", answer, sizeof(answer));
-    contains(answer, "error refused, the old configuration stays: 1 errors in the configuration\n");
+    contains(answer, "error refused, the old configuration stays: errors in the configuration: 1\n");
     contains(answer, "hostnam");
     assert_int_equal(worker_of(f, 0)->pid, pid);
     ask(f, "status", answer, sizeof(answer));
@@ -396,7 +402,8 @@ static void a_reload_while_one_is_under_way_is_refused_or_comes_later(void **sta
 
 static void an_inherited_socket_is_shared_by_all_workers(void **state) {
     struct fixture *f = *state;
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(f->port) };
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(f->port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(fd, 16), 0);

@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-static struct report_worker workers[] = { { .slot = 0, .pid = 11, .process = 4, .age_ms = 90061000, .sessions = 7, .state = "ready" } };
+static struct report_worker workers[] = {
+    {.slot = 0, .pid = 11, .process = 4, .age_ms = 90061000, .sessions = 7, .state = "ready"}};
 static struct report_server servers[] = {
     { .group = "mailbox", .address = "10.0.0.1:25", .connections = 2 },
     { .group = "mailbox", .address = "10.0.0.2:25" },
@@ -26,8 +27,16 @@ static struct report healthy(void) {
     directories[0].state = REPORT_DIRECTORY_FINE;
     directories[1].state = REPORT_DIRECTORY_NONE;
     workers[0].state = "ready";
-    return (struct report){ .version = "1.2.3", .conf_path = "/etc/\"x\"\n.conf", .now_ms = 100000, .started_ms = 60000,
-        .workers = workers, .n_workers = 1, .servers = servers, .n_servers = 2, .directories = directories, .n_directories = 2 };
+    return (struct report){.version = "1.2.3",
+        .conf_path = "/etc/\"x\"\n.conf",
+        .now_ms = 100000,
+        .started_ms = 60000,
+        .workers = workers,
+        .n_workers = 1,
+        .servers = servers,
+        .n_servers = 2,
+        .directories = directories,
+        .n_directories = 2};
 }
 
 static void assert_check(const struct report *report, enum report_health health, const char *line) {
@@ -59,7 +68,8 @@ static void one_server_down_is_a_warning_and_all_of_a_group_critical(void **stat
     servers[1].is_down = true;
     assert_check(&report, REPORT_WARNING, "server 10.0.0.2:25 is down");
     servers[0].is_down = true;
-    assert_check(&report, REPORT_CRITICAL, "all servers of mailbox are down; server 10.0.0.1:25 is down; server 10.0.0.2:25 is down");
+    assert_check(&report, REPORT_CRITICAL,
+        "all servers of mailbox are down; server 10.0.0.1:25 is down; server 10.0.0.2:25 is down");
 }
 
 static void a_worker_that_died_warns_for_five_minutes(void **state) {
@@ -79,14 +89,19 @@ static void directories_and_journal_warn(void **state) {
     directories[0].state = directories[1].state = REPORT_DIRECTORY_MISSING;
     report.totals.journal_lost = 0;
     report.last_reload_failed = true;
-    assert_check(&report, REPORT_WARNING, "the directories of example.com and 1 more are missing; the last reload failed");
+    assert_check(
+        &report, REPORT_WARNING, "the directories of example.com and 1 more are missing; the last reload failed");
 }
 
 static void the_text_names_what_an_administrator_looks_for(void **state) {
     static const char *const wanted[] = {
-        "postern 1.2.3, up 40s\n", "0      11       4        ready     1d 1h        7\n",
-        "10.0.0.1:25                  up     2            0\n", "example.com                      ok       1234       1m 1s\n",
-        "example.org                      none     0          -\n", "journal_lost       0\n", "last reload 1970-01-01T00:00:09.000Z: refused",
+        "postern 1.2.3, up 40s\n",
+        "0      11       4        ready     1d 1h        7\n",
+        "10.0.0.1:25                  up     2            0\n",
+        "example.com                      ok       1234       1m 1s\n",
+        "example.org                      none     0          -\n",
+        "journal_lost       0\n",
+        "last reload 1970-01-01T00:00:09.000Z: refused",
     };
     struct report report = healthy();
     report.last_reload = "refused";
@@ -107,9 +122,13 @@ static void json_quotes_what_needs_it(void **state) {
     buf_init(&out, 65536);
     assert_int_equal(report_json(&report, &out), 0);
     assert_int_equal(buf_putc(&out, '\0'), 0);
-    assert_non_null(strstr(out.at, "{\"version\":\"1.2.3\",\"configuration\":\"/etc/\\\"x\\\"\\u000a.conf\",\"started\":\"1970-01-01T00:01:00.000Z\","));
-    assert_non_null(strstr(out.at, "\"last_reload\":null,\"last_reload_failed\":false,\"draining\":false,\"uptime_ms\":40000,"));
-    assert_non_null(strstr(out.at, "{\"group\":\"mailbox\",\"address\":\"10.0.0.2:25\",\"down\":false,\"connections\":0,\"waiting\":0}],"));
+    assert_non_null(strstr(out.at,
+        "{\"version\":\"1.2.3\",\"configuration\":\"/etc/\\\"x\\\"\\u000a.conf\","
+        "\"started\":\"1970-01-01T00:01:00.000Z\","));
+    assert_non_null(
+        strstr(out.at, "\"last_reload\":null,\"last_reload_failed\":false,\"draining\":false,\"uptime_ms\":40000,"));
+    assert_non_null(strstr(out.at,
+        "{\"group\":\"mailbox\",\"address\":\"10.0.0.2:25\",\"down\":false,\"connections\":0,\"waiting\":0}],"));
     assert_non_null(strstr(out.at, "\"journal_lost\":0}}\n"));
     buf_deinit(&out);
 }
