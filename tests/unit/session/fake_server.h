@@ -9,7 +9,7 @@
 #include "net/listen.h"
 #include "net/stream.h"
 
-enum { FAKE_CONNS_MAX = 32 };
+enum { FAKE_CONNS_MAX = 1024 };
 
 struct fake_server;
 

@@ -1127,6 +1127,89 @@ static void mode_may_goes_on_in_the_clear_on_a_new_connection_when_tls_fails(voi
     world_close(&w);
 }
 
+/* ---- all together */
+
+static unsigned draw(uint32_t *seed, unsigned n) {
+    *seed = *seed * 1664525u + 1013904223u;
+    return (*seed >> 16) % n;
+}
+
+static void misbehave(struct world *w, uint32_t *seed) {
+    static const char *const rcpt[] = { "250 ok\r\n", "250 ok\r\n", "550 no\r\n", "!", NULL, "421 bye\r\n", "what\r\n" };
+    static const char *const dot[] = { "250 kept\r\n", "250 kept\r\n", "554 no\r\n", "!", NULL, "!250 kept\r\n" };
+    static const char *const greeting[] = { "220 hi\r\n", "220 hi\r\n", "220 hi\r\n", "554 no\r\n", "!" };
+    static const char *const ehlo[] = { "250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n", "250-hi\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
+                                        "250-hi\r\n250-CHUNKING\r\n250 LIMITS MAILMAX=2\r\n" };
+    struct fake_server *server = draw(seed, 2) ? &w->first : &w->second;
+
+    server->rcpt = rcpt[draw(seed, 7)];
+    server->dot = dot[draw(seed, 6)];
+    server->greeting = greeting[draw(seed, 5)];
+    server->ehlo = ehlo[draw(seed, 4)];
+    server->data = draw(seed, 6) ? "354 go\r\n" : draw(seed, 2) ? "452 no\r\n" : "!";
+    if (draw(seed, 4) == 0)
+        fake_server_drop_all(server);
+}
+
+/* One step of one client. An operation that is still out stays out, or the client leaves in its middle. */
+static void step(struct client *c, struct world *w, uint32_t *seed, unsigned *started) {
+    bool is_pending = *started != c->n_done;
+
+    if (!c->transfer || draw(seed, is_pending ? 8 : 16) == 0) {
+        client_close(c);
+        client_open(c, w);
+        *started = 0;
+        return;
+    }
+    if (is_pending)
+        return;
+    if (c->outcome == RELAY_ANSWERED && c->code == 250 && *started > 0 && draw(seed, 2)) {
+        c->message.deadline_ms = 0;
+        start_deliver(c);
+        *started = 100; /* deliveries are the last operation */
+        c->n_done = *started - 1;
+    } else if (*started < 100) {
+        start_rcpt(c, "b@near.example");
+        ++*started;
+    }
+}
+
+static void every_operation_ends_once_whatever_servers_and_clients_do(void **state) {
+    enum { CLIENTS = 6, RUNS = 12, STEPS = 60 };
+
+    for (uint32_t run = 0; run < RUNS; run++) {
+        struct world w;
+        struct client clients[CLIENTS];
+        unsigned started[CLIENTS] = { 0 };
+        uint32_t seed = run * 7919;
+
+        world_init(&w);
+        w.group.n_servers = 2;
+        w.conf.set.limits.server_connections = 2;
+        world_open(&w);
+        for (int i = 0; i < CLIENTS; i++)
+            client_open(&clients[i], &w);
+        for (int n = 0; n < STEPS; n++) {
+            if (draw(&seed, 3) == 0)
+                misbehave(&w, &seed);
+            for (int i = 0; i < CLIENTS; i++)
+                step(&clients[i], &w, &seed, &started[i]);
+            for (unsigned i = draw(&seed, 6); i > 0; i--)
+                assert_int_equal(loop_turn(w.loop, 0), 0);
+            if (draw(&seed, 4) == 0)
+                pass_time(&w, draw(&seed, 4000));
+        }
+        for (int i = 0; i < 10; i++) /* every pending one comes to its end by its own time-out */
+            pass_time(&w, 60 * SECOND);
+        for (int i = 0; i < CLIENTS; i++) {
+            assert_int_equal(clients[i].n_done, started[i]);
+            client_close(&clients[i]);
+        }
+        assert_int_equal(relay_orphans(w.relay), 0);
+        world_close(&w);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_out_on_the_connection_that_answered_its_recipient),
@@ -1168,6 +1251,7 @@ int main(void) {
         cmocka_unit_test(xclient_is_followed_by_a_new_hello),
         cmocka_unit_test(a_server_without_the_tls_that_is_required_is_no_server),
         cmocka_unit_test(mode_may_goes_on_in_the_clear_on_a_new_connection_when_tls_fails),
+        cmocka_unit_test(every_operation_ends_once_whatever_servers_and_clients_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
