@@ -1,8 +1,8 @@
 /*
  * cmd: the subcommands of the one program `postern`.
  *
- * Each subcommand is one file that exports one `struct command`; postern.c holds the table. A subcommand gets what stands behind its
- * name, its own name as argv[0], and returns the exit code of the process.
+ * Each subcommand is one file that exports one `struct command`; postern.c holds the table. A subcommand gets what
+ * stands behind its name, its own name as argv[0], and returns the exit code of the process.
  */
 #pragma once
 

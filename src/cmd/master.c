@@ -461,6 +461,8 @@ static void load_and_begin(struct master *master) {
     } else {
         struct buf error;
         buf_init(&error, 4096);
+        if (diag.warnings > 0)
+            log_warning("warnings in the configuration: %u; postern check shows them", diag.warnings);
         r = begin(master, conf, &error);
         if (r != 0 && buf_putc(&error, '\0') == 0)
             refuse_reload(master, error.at, STR(""));

@@ -99,7 +99,8 @@ static void a_rollback_closes_what_was_prepared_and_nothing_else(void **state) {
 
 static void an_address_in_use_is_named_and_changes_nothing(void **state) {
     struct conf_listener listeners[2] = { { .at = loopback() }, { .at = loopback() } };
-    struct conf taken = { .listeners = listeners + 1, .n_listeners = 1 }, both = { .listeners = listeners, .n_listeners = 2 };
+    struct conf taken = { .listeners = listeners + 1, .n_listeners = 1 };
+    struct conf both = { .listeners = listeners, .n_listeners = 2 };
     struct sockets other = { 0 }, sockets = { 0 };
     struct endpoint at;
     assert_int_equal(sockets_prepare(&other, &taken, 1, &at), 0);
