@@ -1,18 +1,21 @@
 /*
  * pool: which connection to a mailbox server does a transfer get, and when?
  *
- * A connection is in one of four lists of its server: OPENING ─▶ IDLE ⇄ BUSY ⇄ LENT. Nobody waits for one particular connection: who needs
- * one stands in the server's line, and serve() gives out whatever comes free: an idle connection, else a new one, else the loan
- * that was lent longest. Deliveries go before recipients, because behind a delivery a client's whole message waits; in each line it is
- * first come, first served. Recipients leave the line after server_wait, so deliveries starve nobody for long.
+ * A connection is in one of four lists of its server: OPENING ─▶ IDLE ⇄ BUSY ⇄ LENT. Nobody waits for one particular
+ * connection: who needs one stands in the server's line, and serve() gives out whatever comes free: an idle connection,
+ * else a new one, else the loan that was lent longest. Deliveries go before recipients, because behind a delivery a
+ * client's whole message waits; in each line it is first come, first served. Recipients leave the line after
+ * server_wait, so deliveries starve nobody for long.
  *
- * Servers are tried in the order of the configuration. A failed attempt to open a connection opens the breaker: nothing is opened before
- * retry_ms, a pause that doubles from 1 s to 60 s. With other connections alive the server is only LIMITED and the line goes on with these;
- * with none it is DOWN: its line moves on to the next server, and no client is sent to it until a trial connection of our own, made at the
- * end of each pause, has become ready. So no client ever waits for a server that is known to be dead.
+ * Servers are tried in the order of the configuration. A failed attempt to open a connection opens the breaker: nothing
+ * is opened before retry_ms, a pause that doubles from 1 s to 60 s. With other connections alive the server is only
+ * LIMITED and the line goes on with these; with none it is DOWN: its line moves on to the next server, and no client is
+ * sent to it until a trial connection of our own, made at the end of each pause, has become ready. So no client ever
+ * waits for a server that is known to be dead.
  *
- * Rejected: spilling to the second server when the first is busy (fail-over order would become load balancing behind the administrator's
- * back); a trial by the next client (one client in each pause would wait for a dead server's time-out).
+ * Rejected: spilling to the second server when the first is busy (fail-over order would become load balancing behind
+ * the administrator's back); a trial by the next client (one client in each pause would wait for a dead server's
+ * time-out).
  */
 #include "session/pool.h"
 
@@ -56,15 +59,21 @@ static void conn_move(struct pool_conn *conn, enum pool_conn_state state) {
 
 /* ---- health */
 
+static void tell(struct pool_server *server, struct str what) {
+    server->pool->ops->on_server(server->pool->arg, server->pool->group, server->conf, what);
+}
+
 static void say_health(struct pool_server *server, enum pool_health health, struct str why) {
     char what[UPSTREAM_WHY_MAX + 64];
-    static const char *const names[] = { [POOL_UP] = "up again", [POOL_LIMITED] = "takes no more connections", [POOL_DOWN] = "down" };
+    static const char *const names[] = {
+        [POOL_UP] = "up again", [POOL_LIMITED] = "takes no more connections", [POOL_DOWN] = "down",
+    };
 
     if (server->health == health)
         return;
     server->health = health;
     int len = snprintf(what, sizeof(what), "%s%s%.*s", names[health], why.len ? ": " : "", STR_ARG(why));
-    server->pool->ops->on_server(server->pool->arg, server->pool->group, server->conf, (struct str){ what, (size_t)len });
+    tell(server, (struct str){ what, (size_t)len });
 }
 
 /* Those who wait go to the next server, or hear that there is none. */
@@ -204,7 +213,8 @@ static void take_back(struct pool_conn *conn) {
     make_idle(conn);
 }
 
-/* Gives out what can be given. Granting may give back at once, so this does not call itself: the loop goes on instead. */
+/* Gives out what can be given. Granting may give back at once, so this does not call itself: the loop goes on
+ * instead. */
 static void serve(struct pool_server *server) {
     struct pool_user *user;
     struct pool_conn *conn;
@@ -285,7 +295,7 @@ static void opening_failed(struct pool_server *server, enum upstream_end end, st
         int len = snprintf(what, sizeof(what), "goes on without TLS: %.*s", STR_ARG(why));
 
         server->plain_until_ms = loop_now(server->pool->loop) + PLAIN_MS;
-        server->pool->ops->on_server(server->pool->arg, server->pool->group, server->conf, (struct str){ what, (size_t)len });
+        tell(server, (struct str){ what, (size_t)len });
         if (server->health == POOL_DOWN)
             (void)open_conn(server); /* it was the trial */
         else
@@ -431,7 +441,8 @@ void pool_drop_idle(struct pool_server *server) {
 
 /* ---- life */
 
-static void server_init(struct pool *pool, struct pool_server *server, const struct conf_server *conf, SSL_CTX *context) {
+static void server_init(struct pool *pool, struct pool_server *server, const struct conf_server *conf,
+                        SSL_CTX *context) {
     server->pool = pool;
     server->conf = conf;
     server->setup = (struct upstream_setup){
@@ -445,8 +456,8 @@ static void server_init(struct pool *pool, struct pool_server *server, const str
     (void)endpoint_format(&conf->at, server->text);
 }
 
-int pool_init(struct pool *pool, struct loop *loop, const struct conf *conf, const struct conf_group *group, SSL_CTX *context,
-              unsigned max, const struct pool_ops *ops, void *arg) {
+int pool_init(struct pool *pool, struct loop *loop, const struct conf *conf, const struct conf_group *group,
+              SSL_CTX *context, unsigned max, const struct pool_ops *ops, void *arg) {
     assert(context || group->tls == CONF_TLS_NONE);
     *pool = (struct pool){ .loop = loop, .conf = conf, .group = group, .ops = ops, .arg = arg, .max = max ? max : 1 };
     pool->servers = calloc(group->n_servers, sizeof(*pool->servers));

@@ -1,9 +1,10 @@
 /*
  * pool: the connections of one worker to the servers of one group: kept, lent, waited for; and which server is well.
  *
- * Who needs a connection embeds a struct pool_user and calls pool_want(); on_granted (or on_nobody) answers, perhaps at once: the user's own
- * completions must therefore not be called from these two. A granted connection is BUSY until the user gives it back by one of
- * pool_lend() (keeps it while nobody needs it), pool_release() (good for the next) or pool_drop() (closed).
+ * Who needs a connection embeds a struct pool_user and calls pool_want(); on_granted (or on_nobody) answers, perhaps at
+ * once: the user's own completions must therefore not be called from these two. A granted connection is BUSY until the
+ * user gives it back by one of pool_lend() (keeps it while nobody needs it), pool_release() (good for the next) or
+ * pool_drop() (closed).
  */
 #pragma once
 
@@ -99,8 +100,8 @@ struct pool { /* one a group */
 };
 
 /* Returns 0 or -ENOMEM. */
-int pool_init(struct pool *pool, struct loop *loop, const struct conf *conf, const struct conf_group *group, SSL_CTX *context,
-              unsigned max, const struct pool_ops *ops, void *arg);
+int pool_init(struct pool *pool, struct loop *loop, const struct conf *conf, const struct conf_group *group,
+              SSL_CTX *context, unsigned max, const struct pool_ops *ops, void *arg);
 void pool_deinit(struct pool *pool);
 
 /* Opens a connection to the first server, to learn what it offers. */
@@ -120,14 +121,16 @@ bool pool_is_opening_for(const struct pool_user *user);
 /* The server's bit in `tried`. */
 uint64_t pool_server_bit(const struct pool_server *server);
 
-/* Keeps the connection for at most relay_hold while nobody waits for one. user->conn is NULL afterwards if somebody did. */
+/* Keeps the connection for at most relay_hold while nobody waits for one. user->conn is NULL afterwards if somebody
+ * did. */
 void pool_lend(struct pool_user *user);
 /* The lent connection is in use again. */
 void pool_use(struct pool_user *user);
 void pool_release(struct pool_user *user);
 void pool_drop(struct pool_user *user);
 
-/* The server refuses us in a way that another may not (XFORWARD, XCLIENT): counts as a failure; the connection is closed. */
+/* The server refuses us in a way that another may not (XFORWARD, XCLIENT): counts as a failure; the connection is
+ * closed. */
 void pool_refused(struct pool_user *user, struct str why);
 
 /* The server took a MAIL: its earlier failures are forgotten. */

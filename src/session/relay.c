@@ -1,26 +1,28 @@
 /*
  * relay: how does a transaction get to a mailbox server without owning a connection to it?
  *
- * A transfer does one operation at a time: pass a recipient (RCPT) or hand on the message (DELIVER). Either needs a connection, which the
- * pool grants, at once or later. On a connection two positions move along the same steps,
+ * A transfer does one operation at a time: pass a recipient (RCPT) or hand on the message (DELIVER). Either needs a
+ * connection, which the pool grants, at once or later. On a connection two positions move along the same steps,
  *
  *     FORWARD ─▶ MAIL ─▶ RCPT … RCPT ─▶ DATA ─▶ BODY
  *
- * `writing` is the step to be written next, `reading` the one whose answer comes next. Where the server offers PIPELINING writing runs ahead of
- * reading; else they move in lock step. pump() writes what may be written, on_answer() reads one answer and pumps again. A replay is nothing but
- * DELIVER from the first step; a recipient on a connection that is still lent begins at RCPT, a delivery on one at DATA.
+ * `writing` is the step to be written next, `reading` the one whose answer comes next. Where the server offers
+ * PIPELINING writing runs ahead of reading; else they move in lock step. pump() writes what may be written, on_answer()
+ * reads one answer and pumps again. A replay is nothing but DELIVER from the first step; a recipient on a connection
+ * that is still lent begins at RCPT, a delivery on one at DATA.
  *
- * What cannot be taken back waits: MAIL for the first XFORWARD's answer on a connection (a server that refuses it is left for the next
- * one), BDAT for all answers before it. DATA need not: without its final dot nothing is delivered.
+ * What cannot be taken back waits: MAIL for the first XFORWARD's answer on a connection (a server that refuses it is
+ * left for the next one), BDAT for all answers before it. DATA need not: without its final dot nothing is delivered.
  *
- * A connection that was kept (idle or lent) and dies before it has answered anything was dead already: the operation starts again on
- * another, and nobody notices. Any other death after MAIL ends the operation.
+ * A connection that was kept (idle or lent) and dies before it has answered anything was dead already: the operation
+ * starts again on another, and nobody notices. Any other death after MAIL ends the operation.
  *
- * Law 1: nothing that relay_rcpt() and relay_deliver() call ends an operation at once. pump(), on_granted() and on_nobody() end by
- * end_later(); on_answer(), on_lost() and timers may end at once, as the last thing they do, since the session may free the transfer.
+ * Law 1: nothing that relay_rcpt() and relay_deliver() call ends an operation at once. pump(), on_granted() and
+ * on_nobody() end by end_later(); on_answer(), on_lost() and timers may end at once, as the last thing they do, since
+ * the session may free the transfer.
  *
- * Rejected: waiting for XFORWARD's answer each time (a round trip for each message); trying the second server after a lost MAIL (it may have
- * been a recipient's own refusal, and two servers of a group may share a queue).
+ * Rejected: waiting for XFORWARD's answer each time (a round trip for each message); trying the second server after a
+ * lost MAIL (it may have been a recipient's own refusal, and two servers of a group may share a queue).
  */
 #include "session/relay.h"
 
@@ -171,7 +173,8 @@ static void finish(struct relay_transfer *t, enum relay_outcome outcome, const s
 /* What becomes of the connection when an operation has its answer. */
 enum afterwards { LEND, RELEASE, DROP };
 
-static void finish_answer(struct relay_transfer *t, enum relay_outcome outcome, const struct smtp_answer *answer, enum afterwards afterwards) {
+static void finish_answer(struct relay_transfer *t, enum relay_outcome outcome, const struct smtp_answer *answer,
+                          enum afterwards afterwards) {
     struct smtp_answer clean = *answer; /* the connection's own may be gone when it is read */
 
     clean_answer(t, &clean, up_of(t)->server_name);
@@ -220,7 +223,8 @@ static void write_forward(struct relay_transfer *t) {
 
     if (forward != CONF_FORWARD_OFF && !is_offered && !t->user.conn->is_noted) {
         t->user.conn->is_noted = true;
-        note(t, "server does not take the client's address: no %s", forward == CONF_FORWARD_XCLIENT ? "XCLIENT" : "XFORWARD");
+        note(t, "the server is not told the client's address: no %s",
+             forward == CONF_FORWARD_XCLIENT ? "XCLIENT" : "XFORWARD");
     }
     if (forward == CONF_FORWARD_XFORWARD && is_offered)
         r = relay_write_xforward(upstream_out(up), t->envelope, up->offer.xforward, &n);
@@ -278,7 +282,8 @@ static void write_mail(struct relay_transfer *t) {
 static void note_dsn(struct relay_transfer *t) {
     uint32_t asked = t->envelope->parameters | t->write_at->set.parameters;
 
-    if (t->dsn_noted || offers(t, SMTP_EXT_DSN) || !(asked & (SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_NOTIFY | SMTP_HAS_ORCPT)))
+    if (t->dsn_noted || offers(t, SMTP_EXT_DSN) ||
+        !(asked & (SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_NOTIFY | SMTP_HAS_ORCPT)))
         return;
     t->dsn_noted = true;
     note(t, "DSN parameters dropped: the server does not offer DSN");
@@ -346,7 +351,8 @@ static void pump(struct relay_transfer *t) {
         if (t->writing == STEP_FORWARD) {
             write_forward(t);
         } else if (t->writing == STEP_MAIL) {
-            bool is_proven = t->user.conn->is_forward_proven && t->user.pool->group->forward_client == CONF_FORWARD_XFORWARD;
+            bool is_proven = t->user.conn->is_forward_proven &&
+                t->user.pool->group->forward_client == CONF_FORWARD_XFORWARD;
             if (t->reading == STEP_FORWARD && !is_proven)
                 return;
             write_mail(t);
@@ -426,7 +432,8 @@ static void on_nobody(struct pool_user *user) {
     end_later(of_user(user), RELAY_NO_SERVER);
 }
 
-/* On the connection that is still lent: from `step` if the transaction open there is the right one, else from the first. */
+/* On the connection that is still lent: from `step` if the transaction open there is the right one, else from the
+ * first. */
 static void use_loan(struct relay_transfer *t, enum step step, bool is_right) {
     struct upstream *up = up_of(t);
 
@@ -501,7 +508,8 @@ static void on_forward_answer(struct relay_transfer *t, const struct smtp_answer
         pump(t);
 }
 
-/* The replay is refused: no recipient may be left out in silence. With DATA under way only closing makes sure that nothing is sent. */
+/* The replay is refused: no recipient may be left out in silence. With DATA under way only closing makes sure that
+ * nothing is sent. */
 static void on_replay_refused(struct relay_transfer *t, const struct smtp_answer *answer) {
     finish_answer(t, RELAY_LOST, answer, t->writing > STEP_DATA ? DROP : RELEASE);
 }
@@ -598,7 +606,9 @@ static void on_answer(struct pool_user *user, const struct smtp_answer *answer) 
     }
     t->has_answer = true;
     if (kind_of(answer) == NONSENSE || (kind_of(answer) == INTERMEDIATE && t->reading != STEP_DATA)) {
-        finish_answer(t, t->operation == DELIVER && t->body->is_final_dot_sent ? RELAY_UNKNOWN : RELAY_LOST, answer, DROP);
+        bool is_sent = t->operation == DELIVER && t->body->is_final_dot_sent;
+
+        finish_answer(t, is_sent ? RELAY_UNKNOWN : RELAY_LOST, answer, DROP);
         return;
     }
     switch ((enum step)t->reading) {
@@ -647,7 +657,8 @@ static void on_server(void *arg, const struct conf_group *group, const struct co
 }
 
 static const struct pool_ops pool_ops = {
-    .on_granted = on_granted, .on_nobody = on_nobody, .on_ready = on_ready, .on_answer = on_answer, .on_drained = on_ready,
+    .on_granted = on_granted, .on_nobody = on_nobody, .on_ready = on_ready, .on_answer = on_answer,
+        .on_drained = on_ready,
     .on_lost = on_lost, .on_shutdown = on_shutdown, .on_server = on_server,
 };
 
@@ -681,7 +692,8 @@ static void on_time(struct timer *timer) {
 
 /* ---- the transfer */
 
-struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group *group, const struct relay_envelope *envelope) {
+struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group *group,
+                                   const struct relay_envelope *envelope) {
     struct relay_transfer *t = calloc(1, sizeof(*t));
 
     if (!t)
@@ -763,7 +775,8 @@ int relay_deliver(struct relay_transfer *transfer, const struct relay_message *m
     t->write_at = t->accepted;
     if (t->user.conn) {
         bool is_declared = !is_8bit(t) || t->is_8bit_mail || !offers(t, SMTP_EXT_8BITMIME);
-        bool is_better_elsewhere = is_8bit(t) && !offers(t, SMTP_EXT_8BITMIME) && pool_has_better(&t->user, SMTP_EXT_8BITMIME);
+        bool is_better_elsewhere =
+            is_8bit(t) && !offers(t, SMTP_EXT_8BITMIME) && pool_has_better(&t->user, SMTP_EXT_8BITMIME);
 
         use_loan(t, STEP_DATA, t->n_given == t->n_accepted && is_declared && !is_better_elsewhere);
     } else {
@@ -797,8 +810,8 @@ void relay_end(struct relay_transfer *take_transfer) {
 
 /* ---- the relay */
 
-int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_tls, unsigned n_workers, const struct relay_events *events,
-              struct relay **ret_relay) {
+int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_tls, unsigned n_workers,
+              const struct relay_events *events, struct relay **ret_relay) {
     struct relay *relay = calloc(1, sizeof(*relay));
     uint64_t max = conf->set.limits.server_connections / (n_workers ? n_workers : 1);
 
@@ -813,7 +826,8 @@ int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_
         return -ENOMEM;
     }
     for (size_t i = 0; i < conf->n_groups; i++) {
-        int r = pool_init(&relay->pools[i], loop, conf, &conf->groups[i], group_tls ? group_tls[i] : NULL, (unsigned)max, &pool_ops, relay);
+        int r = pool_init(&relay->pools[i], loop, conf, &conf->groups[i], group_tls ? group_tls[i] : NULL,
+            (unsigned)max, &pool_ops, relay);
 
         if (r < 0) {
             relay_free(relay);

@@ -1,22 +1,22 @@
 /*
  * relay: handing a transaction to a mailbox server while its client is still on the line.
  *
- * One a worker: for each server group of the configuration a pool of connections to each of its servers (at most server_connections /
- * workers, at least 1), with health and breaker. A session that has a recipient for a group begins a *transfer*; the transfer borrows
- * connections, never owns one:
+ * One a worker: for each server group of the configuration a pool of connections to each of its servers (at most
+ * server_connections / workers, at least 1), with health and breaker. A session that has a recipient for a group begins
+ * a *transfer*; the transfer borrows connections, never owns one:
  *
  *   relay_begin ─▶ relay_rcpt ─▶ … relay_rcpt ─▶ relay_deliver ─▶ relay_end
  *
- * relay_rcpt: MAIL (once a borrow) and RCPT go to the server; its answer comes back. The connection stays lent for at most relay_hold and
- *   only while nobody waits; taken back means RSET, then the next in line or the pool.
- * relay_deliver: on the borrowed connection if it is still lent and every accepted RCPT was given on it, else MAIL and the accepted RCPTs
- *   again, pipelined; then the data, by BDAT where the server offers CHUNKING, else DATA. The same replay repairs a connection that the
- *   server dropped in between.
+ * relay_rcpt: MAIL (once a borrow) and RCPT go to the server; its answer comes back. The connection stays lent for at
+ *   most relay_hold and only while nobody waits; taken back means RSET, then the next in line or the pool.
+ * relay_deliver: on the borrowed connection if it is still lent and every accepted RCPT was given on it, else MAIL and the
+ *   accepted RCPTs again, pipelined; then the data, by BDAT where the server offers CHUNKING, else DATA. The same replay
+ *   repairs a connection that the server dropped in between.
  * Another server of the group is tried only before MAIL, never after it.
  *
- * Every completion obeys the laws of net/loop.h. A transfer has at most one operation pending. relay_end() may be called at any time,
- * inside a completion too: pending completions do not come any more; a delivery whose final dot has gone out goes on without the session
- * and its end is reported through relay_events.on_orphan.
+ * Every completion obeys the laws of net/loop.h. A transfer has at most one operation pending. relay_end() may be
+ * called at any time, inside a completion too: pending completions do not come any more; a delivery whose final dot has
+ * gone out goes on without the session and its end is reported through relay_events.on_orphan.
  */
 #pragma once
 
@@ -31,30 +31,31 @@ struct relay;
 struct relay_transfer;
 
 enum relay_outcome {
-    RELAY_ANSWERED,       /* the server's own answer to MAIL, RCPT or the data: `answer` (a 421 has become 451 4.3.0) */
+    RELAY_ANSWERED,       /* the server's own answer to MAIL, RCPT or the data (a 421 has become 451 4.3.0) */
     RELAY_NO_SERVER,      /* none could be reached, or none spoke SMTP or TLS as asked: 451 4.4.1 */
     RELAY_BUSY,           /* no connection came free in server_wait: 451 4.3.2 */
-    RELAY_LOST,           /* the server went away or talked nonsense after MAIL, before our final dot, or refused in the replay what it
-                             had accepted (`answer`): 451 4.3.0. Nothing was delivered */
+    RELAY_LOST,           /* 451 4.3.0: the server went away or talked nonsense after MAIL, before our final dot, or
+                             refused in the replay what it had accepted (`answer`). Nothing was delivered */
     RELAY_NEEDS_SMTPUTF8, /* 550 5.6.7 */
     RELAY_TOO_LARGE,      /* larger than the server's SIZE: 552 5.3.4 */
-    RELAY_TIMED_OUT,      /* 451 4.4.2: final_reply_limit, or the client was gone before our final dot. Our final dot was not sent, or its
-                             answer did not come in time */
-    RELAY_UNKNOWN,        /* the connection broke between our final dot and its answer: 451 4.4.2, logged as "outcome unknown" */
+    RELAY_TIMED_OUT,      /* 451 4.4.2: final_reply_limit, or the client was gone before our final dot. That was not
+                             sent, or its answer did not come in time */
+    RELAY_UNKNOWN,        /* 451 4.4.2: the connection broke between our final dot and its answer; "outcome unknown" */
     RELAY_LOCAL,          /* no memory, spool unreadable: 451 4.3.0 */
 };
 
 struct relay_result {
     enum relay_outcome outcome;
-    bool is_final_dot_sent;           /* RELAY_TIMED_OUT: true means that the outcome is unknown */
-    const struct smtp_answer *answer; /* for RELAY_ANSWERED, and where there is one otherwise (else NULL); valid during the callback.
-                                         Inner names are gone from its text */
-    struct str server;                /* "10.0.0.5:25", for log and journal; never for the client; empty if none was reached */
+    bool is_final_dot_sent; /* RELAY_TIMED_OUT: true means that the outcome is unknown */
+    /* For RELAY_ANSWERED, and where there is one otherwise, else NULL. Valid during the callback; inner names are gone. */
+    const struct smtp_answer *answer;
+    struct str server;      /* "10.0.0.5:25", for log and journal, never for the client; empty: none was reached */
 };
 
 typedef void relay_fn(void *arg, const struct relay_result *result);
 
-/* Who sends, for XFORWARD and XCLIENT, and the sender of the transaction. The views must live as long as the transfer. */
+/* Who sends, for XFORWARD and XCLIENT, and the sender of the transaction. The views must live as long as the
+ * transfer. */
 struct relay_envelope {
     struct ip client;
     uint16_t client_port;
@@ -83,7 +84,8 @@ struct relay_message {
     bool has_8bit;
     uint64_t deadline_ms;  /* on the loop's clock: from the client's final dot, final_reply_limit */
     uint64_t reserve_ms;   /* of that must be left when our final dot goes out: RELAY_RESERVE_MS */
-    bool (*client_is_there)(void *arg); /* asked right before the final dot (or the last chunk) goes out, with relay_deliver's arg */
+    /* asked right before the final dot (or the last chunk) goes out, with relay_deliver's arg */
+    bool (*client_is_there)(void *arg);
 };
 
 struct relay_stats { /* for status */
@@ -95,9 +97,11 @@ struct relay_stats { /* for status */
 struct relay_events { /* what is logged by the owner (the session's log lines and journal) */
     /* a delivery whose session had left has ended */
     void (*on_orphan)(void *arg, struct str id, const struct relay_result *result);
-    /* a server changed: "down: Connection refused", "takes no more connections: …", "goes on without TLS: …", "up again" */
+    /* a server changed: "down: Connection refused", "takes no more connections: …", "goes on without TLS: …",
+     * "up again" */
     void (*on_server)(void *arg, const struct conf_group *group, const struct conf_server *server, struct str what);
-    /* something about a transfer that an administrator wants to see: DSN dropped, 8-bit sent unchanged, connection repaired */
+    /* something about a transfer that an administrator wants to see: DSN dropped, 8-bit sent unchanged, connection
+     * repaired */
     void (*on_note)(void *arg, struct str id, struct str what);
     void *arg;
 };
@@ -105,9 +109,10 @@ struct relay_events { /* what is logged by the owner (the session's log lines an
 /*
  * `conf`, group_tls (one a group, NULL where the mode is none) and `events` are borrowed. Returns 0 or -ENOMEM.
  */
-int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_tls, unsigned n_workers, const struct relay_events *events,
-              struct relay **ret_relay);
-/* Drops all connections (QUIT where idle). All transfers must have ended; deliveries without a session end as RELAY_UNKNOWN. */
+int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_tls, unsigned n_workers,
+              const struct relay_events *events, struct relay **ret_relay);
+/* Drops all connections (QUIT where idle). All transfers must have ended; deliveries without a session end as
+ * RELAY_UNKNOWN. */
 void relay_free(struct relay *relay);
 
 /* Asks each first server of each group for its EHLO, so that the offer is known early. */
@@ -121,15 +126,18 @@ unsigned relay_orphans(const struct relay *relay);
 
 void relay_server_stats(const struct relay *relay, unsigned group, unsigned server, struct relay_stats *ret_stats);
 
-/* Begins a transfer to `group`. Copies the envelope's struct, not what its views show. Returns NULL when memory ran out. */
-struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group *group, const struct relay_envelope *envelope);
+/* Begins a transfer to `group`. Copies the envelope's struct, not what its views show. Returns NULL when memory ran
+ * out. */
+struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group *group,
+                                   const struct relay_envelope *envelope);
 
-/* Passes one recipient. An accepted one (2xx) is kept (copied) for the replay. Returns 0 (done will be called) or -ENOMEM. */
+/* Passes one recipient. An accepted one (2xx) is kept (copied) for the replay. Returns 0 (done will be called) or
+ * -ENOMEM. */
 int relay_rcpt(struct relay_transfer *transfer, const struct relay_recipient *recipient, relay_fn *done, void *arg);
 
 /*
- * Hands the message to all accepted recipients (at least one). The message's struct is copied; its spool and head are borrowed until done
- * is called, or, once the final dot is out, not needed any more. Returns 0 or -ENOMEM.
+ * Hands the message to all accepted recipients (at least one). The message's struct is copied; its spool and head are
+ * borrowed until done is called, or, once the final dot is out, not needed any more. Returns 0 or -ENOMEM.
  */
 int relay_deliver(struct relay_transfer *transfer, const struct relay_message *message, relay_fn *done, void *arg);
 

@@ -1,16 +1,16 @@
 /*
  * relay_body: how does a message get to the mailbox server without being copied whole, and when may it not end?
  *
- * Pieces of at most 64 KiB are written until 256 KiB wait in the stream; then the kernel must have taken all of it before more is written.
- * With BDAT the pieces are the message itself, in chunks of 256 KiB; with DATA their dots are stuffed on the way, and the encoder
- * refuses what is not canonical.
+ * Pieces of at most 64 KiB are written until 256 KiB wait in the stream; then the kernel must have taken all of it
+ * before more is written. With BDAT the pieces are the message itself, in chunks of 256 KiB; with DATA their dots are
+ * stuffed on the way, and the encoder refuses what is not canonical.
  *
- * The end (the final dot, or the last chunk) makes the message the server's. It is written only while the client is there and with the reserve of
- * time left. In front of it a large message first waits until the kernel has all before it, so that the question is asked at the last
- * moment; a small one leaves whole, in one packet burst, end included.
+ * The end (the final dot, or the last chunk) makes the message the server's. It is written only while the client is
+ * there and with the reserve of time left. In front of it a large message first waits until the kernel has all before
+ * it, so that the question is asked at the last moment; a small one leaves whole, in one packet burst, end included.
  *
- * Rejected: one BDAT for the whole message (a client that leaves in the middle could then no longer stop it cleanly, and the server
- * could not refuse early); asking only at the start.
+ * Rejected: one BDAT for the whole message (a client that leaves in the middle could then no longer stop it cleanly,
+ * and the server could not refuse early); asking only at the start.
  */
 #include "session/relay_body.h"
 

@@ -1,5 +1,6 @@
 /*
- * relay_body: one message on its way to a mailbox server, from behind 354 (or the last RCPT answer) to the final dot (or the last chunk).
+ * relay_body: one message on its way to a mailbox server, from behind 354 (or the last RCPT answer) to the final dot
+ * (or the last chunk).
  */
 #pragma once
 
@@ -24,7 +25,8 @@ enum relay_body_result {
     RELAY_BODY_SENT,  /* all of it */
     RELAY_BODY_WAIT,  /* upstream's on_drained will come */
     RELAY_BODY_YIELD, /* others must have their turn: call again in the next one */
-    RELAY_BODY_STOP,  /* the client is gone, or too little time is left: close the connection, then nothing is delivered */
+    /* the client is gone, or too little time is left: close the connection, then nothing is delivered */
+    RELAY_BODY_STOP,
     RELAY_BODY_LOCAL, /* the spool cannot be read or is not canonical, no memory: likewise */
 };
 

@@ -1,10 +1,12 @@
 /*
  * relay_write: what do we say to a mailbox server, and what of its answers may a client read?
  *
- * XFORWARD (and XCLIENT, which has the same attributes) follow Postfix's README files of these names: values in xtext, "[UNAVAILABLE]" for what
- * is not known, IPv6 addresses with "IPV6:" in front, and only attributes that the server's EHLO named.
+ * XFORWARD (and XCLIENT, which has the same attributes) follow Postfix's README files of these names: values in xtext,
+ * "[UNAVAILABLE]" for what is not known, IPv6 addresses with "IPV6:" in front, and only attributes that the server's
+ * EHLO named.
  *
- * Parameters of MAIL and RCPT stand only where the server offers their extension. Those of DSN are passed as the client wrote them.
+ * Parameters of MAIL and RCPT stand only where the server offers their extension. Those of DSN are passed as the client
+ * wrote them.
  */
 #include "session/relay_write.h"
 
@@ -57,7 +59,8 @@ enum {
     ABOUT_SESSION = SMTP_FORWARD_PROTO | SMTP_FORWARD_HELO | SMTP_FORWARD_IDENT | SMTP_FORWARD_SOURCE,
 };
 
-int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes, uint32_t *ret_commands) {
+int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes,
+                         uint32_t *ret_commands) {
     int r = 0;
 
     *ret_commands = !!(attributes & ABOUT_CLIENT) + !!(attributes & ABOUT_SESSION);
@@ -76,7 +79,8 @@ int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope,
     return r;
 }
 
-int relay_write_xclient(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes, uint32_t *ret_commands) {
+int relay_write_xclient(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes,
+                        uint32_t *ret_commands) {
     attributes &= ABOUT_CLIENT | SMTP_FORWARD_PROTO | SMTP_FORWARD_HELO;
     *ret_commands = attributes != 0;
     if (!attributes)

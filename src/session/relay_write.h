@@ -6,13 +6,15 @@
 #include "session/relay.h"
 
 /*
- * XFORWARD with those attributes that the server named, in at most two commands (their values may be long). *ret_commands is how many
- * answers will come. Returns 0, -ENOBUFS or -ENOMEM, as all here.
+ * XFORWARD with those attributes that the server named, in at most two commands (their values may be long).
+ * *ret_commands is how many answers will come. Returns 0, -ENOBUFS or -ENOMEM, as all here.
  */
-int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes, uint32_t *ret_commands);
+int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes,
+                         uint32_t *ret_commands);
 
 /* XCLIENT likewise, always one command or none: the session begins anew behind it. */
-int relay_write_xclient(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes, uint32_t *ret_commands);
+int relay_write_xclient(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes,
+                        uint32_t *ret_commands);
 
 struct relay_mail {
     uint32_t extensions; /* that the server offers */
@@ -25,6 +27,7 @@ int relay_write_mail(struct buf *out, const struct relay_envelope *envelope, con
 int relay_write_rcpt(struct buf *out, const struct relay_recipient *recipient, uint32_t extensions);
 
 /*
- * Replaces each of the `n` inner names in the answer's text (whole words, any case, not behind an @: there it is a mail domain) by `name`.
+ * Replaces each of the `n` inner names in the answer's text (whole words, any case, not behind an @: there it is a mail
+ * domain) by `name`.
  */
 void relay_hide_names(struct smtp_answer *answer, const struct str *inner, size_t n, struct str name);

@@ -1,15 +1,16 @@
 /*
  * spool: where does a message stay between the client's data and the mailbox server?
  *
- * In one growing buffer while it is small, as nearly all are: no system call, and the relay sends straight out of it. Once it holds more
- * than memory_max bytes it is emptied into an unlinked temporary file, and filled again; so the file holds the front of the message
- * and the buffer its end, and at most memory_max plus one piece of a message is ever in memory.
+ * In one growing buffer while it is small, as nearly all are: no system call, and the relay sends straight out of it.
+ * Once it holds more than memory_max bytes it is emptied into an unlinked temporary file, and filled again; so the file
+ * holds the front of the message and the buffer its end, and at most memory_max plus one piece of a message is ever in
+ * memory.
  *
- * The file is made with O_TMPFILE, so it never has a name; where the file system does not know that, it gets a name that is taken
- * away at once. It is not synced: a message that is only here is still its sender's.
+ * The file is made with O_TMPFILE, so it never has a name; where the file system does not know that, it gets a name
+ * that is taken away at once. It is not synced: a message that is only here is still its sender's.
  *
- * Rejected: mapping the file (a full disk becomes SIGBUS instead of ENOSPC); one shared file for all messages (needs a free list, and
- * a crash of that code mixes mail).
+ * Rejected: mapping the file (a full disk becomes SIGBUS instead of ENOSPC); one shared file for all messages (needs a
+ * free list, and a crash of that code mixes mail).
  */
 #include "session/spool.h"
 

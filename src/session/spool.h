@@ -1,8 +1,8 @@
 /*
  * spool: one message between client and mailbox server: memory first, an unlinked temporary file past `memory_max`.
  *
- * Holds canonical text (smtp/data.h). Nothing survives a crash, and nothing should: until the mailbox server has said 250 the
- * message is its sender's.
+ * Holds canonical text (smtp/data.h). Nothing survives a crash, and nothing should: until the mailbox server has said
+ * 250 the message is its sender's.
  */
 #pragma once
 
@@ -26,13 +26,14 @@ void spool_deinit(struct spool *spool);
 
 /* Room for at least `len` (<= SPOOL_ROOM_MAX) bytes to write into; NULL: no memory. Follow with spool_wrote(). */
 char *spool_room(struct spool *spool, size_t len);
-/* `len` bytes were written into the room. Returns 0, or -errno of the file (-ENOSPC …): the message is lost to us, not to its sender. */
+/* `len` bytes were written into the room. Returns 0, or -errno of the file (-ENOSPC …): the message is lost to us,
+ * not to its sender. */
 int spool_wrote(struct spool *spool, size_t len);
 
 uint64_t spool_size(const struct spool *spool);
 
 /*
- * Reads at `offset` without copying when it can: *ret points into memory (then more than scratch_len bytes may come) or into `scratch`.
- * Returns bytes (0: end, *ret untouched) or -errno.
+ * Reads at `offset` without copying when it can: *ret points into memory (then more than scratch_len bytes may come) or
+ * into `scratch`. Returns bytes (0: end, *ret untouched) or -errno.
  */
 long spool_read(struct spool *spool, uint64_t offset, char *scratch, size_t scratch_len, const char **ret);

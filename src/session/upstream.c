@@ -1,17 +1,19 @@
 /*
  * upstream: how does a connection to a mailbox server become ready, and which answer belongs to which command?
  *
- * A state for each answer of the hello: GREETING, EHLO (HELO where EHLO is not known), STARTTLS, then EHLO again under TLS. From READY on
- * answers are only counted: those in `swallow` belong to somebody who left, the next `due` ones to the user, and one more than that means
- * that the server talks out of turn, which ends the connection (an idle server says 421 that way before it closes).
+ * A state for each answer of the hello: GREETING, EHLO (HELO where EHLO is not known), STARTTLS, then EHLO again under
+ * TLS. From READY on answers are only counted: those in `swallow` belong to somebody who left, the next `due` ones to
+ * the user, and one more than that means that the server talks out of turn, which ends the connection (an idle server
+ * says 421 that way before it closes).
  *
- * Counting, instead of a queue of commands, is enough because SMTP answers strictly in order and the user knows its own order. It
- * lets a connection be taken from a user in the middle of a pipelined group without losing step.
+ * Counting, instead of a queue of commands, is enough because SMTP answers strictly in order and the user knows its own
+ * order. It lets a connection be taken from a user in the middle of a pipelined group without losing step.
  *
- * One timer. It is never cancelled when an answer comes, only moved by the next command: `due_ms` says whether it still means something.
+ * One timer. It is never cancelled when an answer comes, only moved by the next command: `due_ms` says whether it still
+ * means something.
  *
- * Rejected: closing a connection whose user left with answers due (a client could make us reconnect as often as it likes); trusting
- * bytes that came with the 220 of STARTTLS (CVE-2011-0411 in the other direction).
+ * Rejected: closing a connection whose user left with answers due (a client could make us reconnect as often as it
+ * likes); trusting bytes that came with the 220 of STARTTLS (CVE-2011-0411 in the other direction).
  */
 #include "session/upstream.h"
 
@@ -23,7 +25,8 @@
 
 enum {
     IN_MAX = 2 * SMTP_ANSWER_LINE_MAX, /* one line of an answer and a part of the next */
-    OUT_MAX = 2 * 1024 * 1024,         /* the relay writes 256 KiB ahead and one piece more; dot stuffing may double a piece */
+    /* the relay writes 256 KiB ahead and one piece more; dot stuffing may double a piece */
+    OUT_MAX = 2 * 1024 * 1024,
 };
 
 static struct upstream *of_stream(struct stream *stream) {
@@ -123,7 +126,8 @@ static bool is_positive(const struct smtp_answer *answer) {
     return answer->code >= 200 && answer->code < 300;
 }
 
-/* The first word of the greeting is the server's name (RFC 5321 4.2). It is kept so that it can be kept from clients. */
+/* The first word of the greeting is the server's name (RFC 5321 4.2). It is kept so that it can be kept from clients.
+ * */
 static void keep_name(struct upstream *up) {
     struct str text = { up->answer.text, up->answer.text_len };
     struct str word = str_word(&text);
@@ -331,7 +335,8 @@ static const struct stream_ops stream_ops = {
 
 /* ---- what the owner calls */
 
-int upstream_connect(struct upstream *up, const struct upstream_setup *setup, const struct upstream_ops *ops, bool is_plain) {
+int upstream_connect(struct upstream *up, const struct upstream_setup *setup, const struct upstream_ops *ops,
+                     bool is_plain) {
     *up = (struct upstream){ .ops = ops, .setup = setup, .is_plain = is_plain, .state = UPSTREAM_CONNECTING };
     int r = stream_connect(&up->stream, setup->loop, &setup->to, &stream_ops, IN_MAX, OUT_MAX);
     if (r < 0) {

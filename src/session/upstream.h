@@ -1,11 +1,13 @@
 /*
  * upstream: one connection to one mailbox server, from connect() to QUIT.
  *
- * Says hello by itself (greeting, EHLO or HELO, STARTTLS, EHLO again), then is READY: its user writes commands into upstream_out(), says with
- * upstream_sent() how many answers they will bring, and gets these one by one. When a user leaves, upstream_reset() makes the connection
- * good for the next: answers still due to the old user are swallowed, and RSET goes out.
+ * Says hello by itself (greeting, EHLO or HELO, STARTTLS, EHLO again), then is READY: its user writes commands into
+ * upstream_out(), says with upstream_sent() how many answers they will bring, and gets these one by one. When a user
+ * leaves, upstream_reset() makes the connection good for the next: answers still due to the old user are swallowed, and
+ * RSET goes out.
  *
- * Embedded in what owns it (session/pool.h). No callback comes from inside a function below. After on_end the connection is closed already.
+ * Embedded in what owns it (session/pool.h). No callback comes from inside a function below. After on_end the
+ * connection is closed already.
  */
 #pragma once
 
@@ -16,7 +18,8 @@
 struct upstream;
 
 enum upstream_end {
-    UPSTREAM_REFUSED, /* never became ready: no connection, a greeting, EHLO or STARTTLS that said no, nonsense, a time-out */
+    /* never became ready: no connection, a greeting, EHLO or STARTTLS that said no, nonsense, a time-out */
+    UPSTREAM_REFUSED,
     UPSTREAM_TLS_BAD, /* never became ready: the TLS handshake failed */
     UPSTREAM_LOST,    /* was ready, and is gone */
 };
@@ -42,7 +45,8 @@ struct upstream_setup {
 };
 
 enum upstream_state {
-    UPSTREAM_CLOSED, UPSTREAM_CONNECTING, UPSTREAM_GREETING, UPSTREAM_EHLO, UPSTREAM_HELO, UPSTREAM_STARTTLS, UPSTREAM_HANDSHAKE, UPSTREAM_READY,
+    UPSTREAM_CLOSED, UPSTREAM_CONNECTING, UPSTREAM_GREETING, UPSTREAM_EHLO, UPSTREAM_HELO, UPSTREAM_STARTTLS,
+        UPSTREAM_HANDSHAKE, UPSTREAM_READY,
 };
 
 enum { UPSTREAM_NAME_MAX = 64, UPSTREAM_WHY_MAX = 200 };
@@ -59,7 +63,8 @@ struct upstream {
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */
     bool is_broken;      /* a write failed: on_end comes with the timer */
     uint32_t due;        /* answers that the user waits for */
-    uint32_t swallow;    /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
+    /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
+    uint32_t swallow;
     uint64_t due_ms;     /* when the next answer must have come; 0: the user minds the time itself */
     uint32_t mails, mail_max; /* MAIL commands sent; most allowed on one connection (RFC 9422 MAILMAX), 0: no limit */
     struct smtp_offer offer;
@@ -68,7 +73,8 @@ struct upstream {
 };
 
 /* Connects. `setup` is borrowed for the life of the connection. Returns 0 or -errno (then nothing is open). */
-int upstream_connect(struct upstream *up, const struct upstream_setup *setup, const struct upstream_ops *ops, bool is_plain);
+int upstream_connect(struct upstream *up, const struct upstream_setup *setup, const struct upstream_ops *ops,
+                     bool is_plain);
 
 /* True when commands may be written now: ready, and with nothing unanswered unless the server offers PIPELINING. */
 bool upstream_may_write(const struct upstream *up);
@@ -82,7 +88,8 @@ void upstream_sent(struct upstream *up, uint32_t n, uint64_t limit_ms);
 /* What should have been written was not: the connection ends in the next turn. */
 void upstream_broken(struct upstream *up);
 
-/* Nobody waits for answers any more; RSET if a transaction is open. The connection must not be between 354 (or BDAT) and the end of data. */
+/* Nobody waits for answers any more; RSET if a transaction is open. The connection must not be between 354 (or BDAT)
+ * and the end of data. */
 void upstream_reset(struct upstream *up);
 
 /* Says EHLO again (after XCLIENT's 220); on_ready or on_end follows. */

@@ -1,8 +1,9 @@
 /*
  * fake_server: the mailbox server of test_relay, scripted by one string a command.
  *
- * It knows just enough SMTP to find commands, the final dot and the end of a chunk; everything else is what the test put into its fields, so that
- * a test shows beside its assertions what the server did. Rejected: a thread or a process of its own (then a test would have to wait).
+ * It knows just enough SMTP to find commands, the final dot and the end of a chunk; everything else is what the test
+ * put into its fields, so that a test shows beside its assertions what the server did. Rejected: a thread or a process
+ * of its own (then a test would have to wait).
  */
 #include "fake_server.h"
 
@@ -154,9 +155,12 @@ void fake_server_start(struct fake_server *server, struct loop *loop) {
     socklen_t len = sizeof(bound);
 
     *server = (struct fake_server){
-        .loop = loop, .fd = -1, .greeting = "220 inner.example ESMTP\r\n", .ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 SIZE 1000000\r\n",
-        .helo = "250 inner.example\r\n", .mail = "250 2.1.0 ok\r\n", .rcpt = "250 2.1.5 ok\r\n", .data = "354 go\r\n", .dot = "250 2.0.0 kept as 1\r\n",
-        .rset = "250 2.0.0 ok\r\n", .bdat = "250 2.0.0 chunk\r\n", .xforward = "250 2.0.0 ok\r\n", .xclient = "220 inner.example\r\n",
+        .loop = loop, .fd = -1, .greeting = "220 inner.example ESMTP\r\n",
+            .ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 SIZE 1000000\r\n",
+        .helo = "250 inner.example\r\n", .mail = "250 2.1.0 ok\r\n", .rcpt = "250 2.1.5 ok\r\n",
+            .data = "354 go\r\n", .dot = "250 2.0.0 kept as 1\r\n",
+        .rset = "250 2.0.0 ok\r\n", .bdat = "250 2.0.0 chunk\r\n", .xforward = "250 2.0.0 ok\r\n",
+            .xclient = "220 inner.example\r\n",
         .starttls = "220 2.0.0 go\r\n",
     };
     buf_init(&server->heard, 16 * 1024 * 1024);

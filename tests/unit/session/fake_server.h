@@ -1,8 +1,9 @@
 /*
- * fake_server: a mailbox server on loopback that says what a test tells it to, on the same loop as the relay under test.
+ * fake_server: a mailbox server on loopback that says what a test tells it to, on the same loop as the relay under
+ * test.
  *
- * Answers are strings of whole lines. NULL: silence. A '!' in front: close after it (alone: close at once). What it was told is kept as one
- * text, "|" between connections, message data included.
+ * Answers are strings of whole lines. NULL: silence. A '!' in front: close after it (alone: close at once). What it was
+ * told is kept as one text, "|" between connections, message data included.
  */
 #pragma once
 

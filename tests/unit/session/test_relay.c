@@ -1,7 +1,8 @@
 /*
  * What a client hears and a mailbox server gets, whatever either does: one test a promise of design.md section 7.
  *
- * The mailbox servers are fakes on the same loop (fake_server.h) and the loop's clock is set by hand, so nothing here waits.
+ * The mailbox servers are fakes on the same loop (fake_server.h) and the loop's clock is set by hand, so nothing here
+ * waits.
  */
 #include "session/relay.h"
 
@@ -98,7 +99,8 @@ static void world_init(struct world *w) {
     w->group = (struct conf_group){ .name = "g", .servers = w->servers, .n_servers = 1 };
     w->conf = (struct conf){ .groups = &w->group, .n_groups = 1, .set = {
         .hostname = "mx.example", .limits.server_connections = 4,
-        .timeouts = { .tls_handshake = 30 * SECOND, .relay_hold = 3 * SECOND, .server_connect = 10 * SECOND, .server_greeting = 30 * SECOND,
+        .timeouts = { .tls_handshake = 30 * SECOND, .relay_hold = 3 * SECOND, .server_connect = 10 * SECOND,
+            .server_greeting = 30 * SECOND,
                       .server_command = 60 * SECOND, .server_idle = 60 * SECOND, .server_wait = 5 * SECOND } } };
     w->events = (struct relay_events){ on_orphan, on_server, on_note, w };
 }
@@ -137,7 +139,8 @@ static bool client_is_there(void *arg) {
 }
 
 static void client_init(struct client *c, struct world *w) {
-    *c = (struct client){ .world = w, .envelope = { .sender = STR("a@far.example"), .helo = STR("far.example"), .id = STR("session1"), .is_esmtp = true } };
+    *c = (struct client){ .world = w, .envelope = { .sender = STR("a@far.example"), .helo = STR("far.example"),
+        .id = STR("session1"), .is_esmtp = true } };
     c->envelope.client.family = IP_V4;
     memcpy(c->envelope.client.bytes, (uint8_t[]){ 192, 0, 2, 7 }, 4);
     c->envelope.client_port = 4711;
@@ -263,7 +266,9 @@ static void chunking_needs_no_dots(void **state) {
 
 static void fill(struct client *c, size_t lines) {
     for (size_t i = 0; i < lines; i++) {
-        memcpy(spool_room(&c->spool, 100), ".123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1234567\r\n", 100);
+        memcpy(spool_room(&c->spool, 100),
+            ".123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1234567\r\n",
+                100);
         assert_int_equal(spool_wrote(&c->spool, 100), 0);
     }
 }
@@ -274,7 +279,8 @@ static void a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuf
         struct client c;
 
         world_init(&w);
-        w.first.ehlo = is_chunked ? "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n" : "250-inner.example\r\n250 PIPELINING\r\n";
+        w.first.ehlo = is_chunked
+            ? "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n" : "250-inner.example\r\n250 PIPELINING\r\n";
         world_open(&w);
         client_open(&c, &w);
         fill(&c, 30000); /* 3 MB: more than one turn may write, and more than the kernel takes */
@@ -286,7 +292,8 @@ static void a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuf
             turns(&w);
         assert_int_equal(c.code, 250);
         if (is_chunked) /* 12 chunks: 11 of 262,144 bytes, one of 116,422 */
-            assert_int_equal(w.first.heard.len, 3000006 + 11 * strlen("BDAT 262144\r\n") + strlen("BDAT 116422 LAST\r\n"));
+            assert_int_equal(w.first.heard.len,
+                3000006 + 11 * strlen("BDAT 262144\r\n") + strlen("BDAT 116422 LAST\r\n"));
         else
             assert_int_equal(w.first.heard.len, 3000006 + 30000 + strlen("DATA\r\n.\r\n"));
         client_close(&c);
@@ -962,7 +969,8 @@ static void what_a_server_does_not_offer_is_left_out_noted_or_refused(void **sta
 static void what_a_server_offers_is_used(void **state) {
     struct world w;
     struct client c;
-    struct relay_recipient recipient = { .address = STR("b@near.example"), .parameters = SMTP_HAS_NOTIFY | SMTP_HAS_ORCPT,
+    struct relay_recipient recipient = { .address = STR("b@near.example"),
+        .parameters = SMTP_HAS_NOTIFY | SMTP_HAS_ORCPT,
                                          .notify = STR("NEVER"), .orcpt = STR("rfc822;b@near.example") };
 
     world_init(&w);
@@ -978,7 +986,8 @@ static void what_a_server_offers_is_used(void **state) {
     turns(&w);
     assert_string_equal(fake_server_heard(&w.first), HELLO "MAIL FROM:<a@far.example> SMTPUTF8 RET=FULL ENVID=e1\r\n"
                         "RCPT TO:<b@near.example> NOTIFY=NEVER ORCPT=rfc822;b@near.example\r\n");
-    assert_int_equal(relay_offer(w.relay).extensions, SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN);
+    assert_int_equal(relay_offer(w.relay).extensions,
+        SMTP_EXT_SIZE | SMTP_EXT_8BITMIME | SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN);
     c.message.has_8bit = true; /* not declared by the client: MAIL must say so, so it is said again */
     deliver(&c);
     assert_string_equal(fake_server_heard(&w.first), "RSET\r\n"
@@ -1082,7 +1091,8 @@ static void a_server_without_the_tls_that_is_required_is_no_server(void **state)
     static const struct { const char *ehlo, *starttls, *why; } cases[] = {
         { "250 inner.example\r\n", NULL, "0 down: offers no STARTTLS\n" },
         { "250-inner.example\r\n250 STARTTLS\r\n", "454 not now\r\n", "0 down: STARTTLS: 454 not now\n" },
-        { "250-inner.example\r\n250 STARTTLS\r\n", "220 go\r\n250 injected\r\n", "0 down: plaintext behind the answer to STARTTLS\n" },
+        { "250-inner.example\r\n250 STARTTLS\r\n", "220 go\r\n250 injected\r\n",
+            "0 down: plaintext behind the answer to STARTTLS\n" },
         { "502 no\r\n", NULL, "0 down: EHLO: 502 no\n" },
     };
 
@@ -1135,10 +1145,12 @@ static unsigned draw(uint32_t *seed, unsigned n) {
 }
 
 static void misbehave(struct world *w, uint32_t *seed) {
-    static const char *const rcpt[] = { "250 ok\r\n", "250 ok\r\n", "550 no\r\n", "!", NULL, "421 bye\r\n", "what\r\n" };
+    static const char *const rcpt[] = { "250 ok\r\n", "250 ok\r\n", "550 no\r\n", "!", NULL, "421 bye\r\n",
+        "what\r\n" };
     static const char *const dot[] = { "250 kept\r\n", "250 kept\r\n", "554 no\r\n", "!", NULL, "!250 kept\r\n" };
     static const char *const greeting[] = { "220 hi\r\n", "220 hi\r\n", "220 hi\r\n", "554 no\r\n", "!" };
-    static const char *const ehlo[] = { "250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n", "250-hi\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
+    static const char *const ehlo[] = { "250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n",
+        "250-hi\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
                                         "250-hi\r\n250-CHUNKING\r\n250 LIMITS MAILMAX=2\r\n" };
     struct fake_server *server = draw(seed, 2) ? &w->first : &w->second;
 

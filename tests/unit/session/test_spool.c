@@ -1,5 +1,6 @@
 /*
- * What the spool promises: every byte back in order, memory only up to its maximum, and an error instead of a shorter message.
+ * What the spool promises: every byte back in order, memory only up to its maximum, and an error instead of a shorter
+ * message.
  */
 #include "session/spool.h"
 
