@@ -32,12 +32,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum {
-    TICK_MS = 5000,
     JOURNAL_TICKS = 2,
     START_LIMIT_MS = 60000,
     KILL_AFTER_MS = 5000,
@@ -48,79 +46,6 @@ enum {
 
 static struct master *master_of_tick(struct timer *timer) {
     return (struct master *)((char *)timer - offsetof(struct master, tick));
-}
-
-/* ---- directories */
-
-static void look_at_directory(struct generation *generation, size_t domain) {
-    int r = generation_look_at_directory(generation, domain);
-    const char *name = generation->conf->domains[domain].name;
-    const struct directory *directory = generation->directories[domain].directory;
-    if (r == DIRECTORY_TAKEN)
-        log_info("directory of %s taken: %" PRIu64 " addresses", name, directory_meta(directory)->count);
-    else if (r == DIRECTORY_GONE)
-        log_warning("directory of %s is gone: unknown recipients are deferred", name);
-    else if (r < 0)
-        log_warning("directory of %s cannot be read: %s; %s", name,
-            r == -EBADMSG ? "damaged, or no directory file" : strerror(-r),
-            directory != NULL ? "the old one stays" : "unknown recipients are deferred");
-}
-
-static void look_at_all_directories(struct generation *generation) {
-    for (size_t i = 0; i < generation->conf->n_domains; i++)
-        look_at_directory(generation, i);
-}
-
-/* A file came to or left the folder of directories. */
-static void on_directory_name(struct master *master, struct str name) {
-    const char *folder = master->serving->conf->set.directory_path;
-    if (name.len <= 4 || !str_eq(str_from(name, name.len - 4), STR(".cdb")))
-        return;
-    for (struct generation *g = master->generations; g != NULL; g = g->next) {
-        const struct conf_domain *domain = conf_domain_find(g->conf, str_head(name, name.len - 4));
-        if (domain != NULL && strcmp(g->conf->set.directory_path, folder) == 0)
-            look_at_directory(g, domain->index);
-    }
-}
-
-static void stop_inotify(struct master *master) {
-    int fd = master->inotify.fd;
-    if (fd < 0)
-        return;
-    watch_stop(master->loop, &master->inotify);
-    close(fd);
-    master->inotify.fd = -1;
-}
-
-static void on_inotify(struct watch *watch, uint32_t events) {
-    struct master *master = (struct master *)((char *)watch - offsetof(struct master, inotify));
-    _Alignas(struct inotify_event) char data[8192];
-    ssize_t n = read(watch->fd, data, sizeof(data));
-    for (ssize_t at = 0; at < n;) {
-        const struct inotify_event *event = (const struct inotify_event *)(data + at);
-        at += (ssize_t)(sizeof(*event) + event->len);
-        if (event->mask & IN_Q_OVERFLOW)
-            look_at_all_directories(master->serving);
-        else if (event->mask & IN_IGNORED)
-            stop_inotify(master); /* the folder itself went away: every tick looks from now on */
-        else if (event->len > 0)
-            on_directory_name(master, str_of(event->name));
-    }
-}
-
-static void watch_directories(struct master *master) {
-    const char *folder = master->serving->conf->set.directory_path;
-    stop_inotify(master);
-    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) >= 0 &&
-        watch_start(master->loop, &master->inotify, fd, EPOLLIN, on_inotify) == 0) {
-        look_at_all_directories(master->serving); /* what changed between loading and now */
-        return;
-    }
-    log_warning("folder %s cannot be watched: %s; looking every %d s", folder, strerror(errno), TICK_MS / 1000);
-    if (fd >= 0)
-        close(fd);
-    master->inotify.fd = -1;
 }
 
 /* ---- generations */
@@ -186,13 +111,11 @@ static void refuse_reload(struct master *master, const char *reason, struct str 
     notify_send("READY=1");
 }
 
-static void reload(struct master *master, uint64_t ticket);
-
 static void reload_if_asked_meanwhile(struct master *master) {
     if (!master->reload_again)
         return;
     master->reload_again = false;
-    reload(master, 0);
+    master_reload(master, 0);
 }
 
 /* The candidate will not serve. */
@@ -251,7 +174,7 @@ static void raise_limits(const struct conf *conf) {
 static void on_ready(void *arg, struct worker *worker);
 
 static int start_all(struct master *master, struct generation *generation, struct buf *error) {
-    look_at_all_directories(generation);
+    master_look_at_directories(generation);
     for (unsigned i = 0; i < generation->n_workers; i++) {
         int r = start_worker(master, &generation->workers[i]);
         if (r != 0) {
@@ -337,7 +260,7 @@ static void promote(struct master *master) {
         end_generation(master, old, limit_ms + KILL_AFTER_MS);
         set_last_reload(master, false, "ok");
     }
-    watch_directories(master);
+    master_watch_directories(master);
     journals_round(&master->journals, master->generations, loop_now(master->loop));
     log_started(now, old == NULL ? "started" : "serving");
     notify_send("READY=1");
@@ -471,7 +394,7 @@ static void load_and_begin(struct master *master) {
     diag_deinit(&diag);
 }
 
-static void reload(struct master *master, uint64_t ticket) {
+void master_reload(struct master *master, uint64_t ticket) {
     if (master->n_stops > 0 || master->candidate != NULL || master->serving == NULL) {
         const char *why = master->n_stops > 0 ? "the service is stopping" : "a reload is under way";
         log_warning("reload: %s", why);
@@ -490,7 +413,7 @@ static void reload(struct master *master, uint64_t ticket) {
 }
 
 static void on_reload_signal(int signo, void *arg) {
-    reload(arg, 0);
+    master_reload(arg, 0);
 }
 
 /* ---- the end */
@@ -525,7 +448,7 @@ static void on_stop_signal(int signo, void *arg) {
         generation_signal(master->candidate, SIGKILL);
         master->candidate = NULL;
     }
-    stop_inotify(master);
+    master_stop_watching(master);
     drain_all(master);
     sockets_close(&master->sockets); /* new clients are refused by the kernel instead of waiting for nobody */
     finish_if_empty(master);
@@ -536,55 +459,11 @@ static void on_tick(struct timer *timer) {
     for (struct generation *g = master->generations; g != NULL; g = g->next) {
         generation_send_due_directories(g);
         if (master->inotify.fd < 0)
-            look_at_all_directories(g);
+            master_look_at_directories(g);
     }
     if (++master->n_ticks % JOURNAL_TICKS == 0)
         journals_round(&master->journals, master->generations, loop_now(master->loop));
-    timer_set(master->loop, &master->tick, loop_now(master->loop) + TICK_MS, on_tick);
-}
-
-/* ---- the control socket */
-
-static int write_report(const struct master *master, enum control_request request, struct buf *out) {
-    struct arena arena = { 0 };
-    struct report report;
-    enum report_health health;
-    int r = summary_make(master, &arena, &report);
-    if (r == 0 && request == CONTROL_STATUS)
-        r = report_text(&report, out);
-    else if (r == 0 && request == CONTROL_STATUS_JSON)
-        r = report_json(&report, out);
-    else if (r == 0 && (r = buf_puts(out, STR("0 "))) == 0 && (r = report_check(&report, out, &health)) == 0) {
-        out->at[0] = (char)('0' + (int)health);
-        r = buf_putc(out, '\n');
-    }
-    arena_reset(&arena);
-    return r;
-}
-
-static void on_request(void *arg, enum control_request request, uint64_t ticket) {
-    struct master *master = arg;
-    struct buf out;
-    int r = 0;
-    buf_init(&out, CONTROL_ANSWER_MAX);
-    switch (request) {
-    case CONTROL_RELOAD:
-        reload(master, ticket);
-        return;
-    case CONTROL_VERSION:
-        r = buf_puts(&out, STR(POSTERN_VERSION "\n"));
-        break;
-    case CONTROL_HELP:
-        r = control_help(&out);
-        break;
-    case CONTROL_STATUS:
-    case CONTROL_STATUS_JSON:
-    case CONTROL_STATUS_CHECK:
-        r = write_report(master, request, &out);
-        break;
-    }
-    control_answer(master->control, ticket, r == 0 ? NULL : strerror(-r), r == 0 ? buf_str(&out) : STR(""));
-    buf_deinit(&out);
+    timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick);
 }
 
 /* ---- from start to end */
@@ -619,7 +498,7 @@ static int open_control(struct master *master, const struct conf *conf, struct b
     int r = host_make_folders(conf, error);
     if (r != 0)
         return r;
-    r = control_open(master->loop, path, on_request, master, &master->control);
+    r = control_open(master->loop, path, master_on_request, master, &master->control);
     if (r == -EADDRINUSE)
         buf_putf(error, "another postern answers on %s", path);
     else if (r != 0)
@@ -645,7 +524,7 @@ static int open_all(struct master *master, struct conf *take_conf, struct buf *e
     }
     inherit_sockets(master, take_conf);
     r = begin(master, take_conf, error);
-    return r == 0 ? timer_set(master->loop, &master->tick, loop_now(master->loop) + TICK_MS, on_tick) : r;
+    return r == 0 ? timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick) : r;
 }
 
 int master_new(const struct master_options *options, struct conf *take_conf, struct master **ret_master) {
@@ -694,7 +573,7 @@ void master_free(struct master *take_master) {
         return;
     if (take_master->loop != NULL) {
         kill_all(take_master);
-        stop_inotify(take_master);
+        master_stop_watching(take_master);
         timer_cancel(take_master->loop, &take_master->tick);
         control_close(take_master->control);
         loop_free(take_master->loop);

@@ -1,5 +1,5 @@
 /*
- * master_state: what the master knows, shared by the files that tell its story (master.c) and describe its state
+ * master_state: what the master knows, shared by the files that tell its story (master*.c) and describe its state
  * (summary.c). For no others.
  */
 #pragma once
@@ -35,6 +35,28 @@ struct master {
     uint64_t n_deaths, last_death_ms; /* unplanned; the loop's clock */
     struct report_totals past;        /* of workers that are gone */
 };
+
+enum { MASTER_TICK_MS = 5000 };
+
+/* ---- master.c */
+
+/* Loads the configuration anew. `ticket`: who asked on the control socket, and hears how it went; 0: nobody. */
+void master_reload(struct master *master, uint64_t ticket);
+
+/* ---- master_directories.c */
+
+/* Looks at the files of all directories, and tells the workers and the log what is new. */
+void master_look_at_directories(struct generation *generation);
+
+/* Watches the folder of the serving generation from now on, and looks at what is there. */
+void master_watch_directories(struct master *master);
+void master_stop_watching(struct master *master);
+
+/* ---- master_requests.c: a control_fn */
+
+void master_on_request(void *arg, enum control_request request, uint64_t ticket);
+
+/* ---- summary.c */
 
 /* Adds the totals of a worker that ends to those of the service (not the numbers of now). */
 void summary_keep(struct master *master, const struct worker *worker);
