@@ -21,15 +21,18 @@ struct peer {
     bool is_used, is_data, is_last_chunk;
 };
 
+struct rule {
+    char prefix[256], reply[256];
+    bool is_once, is_used_up;
+};
+
 struct mailbox {
     struct loop *loop;
     struct listener listener;
     int fd;
     struct endpoint at;
     struct peer peers[PEERS_MAX];
-    struct {
-        char prefix[256], reply[256];
-    } rules[RULES_MAX];
+    struct rule rules[RULES_MAX];
     size_t n_rules;
     char offers[256];
     struct buf heard;
@@ -50,24 +53,28 @@ static void hang_up(struct peer *peer) {
     peer->is_used = false;
 }
 
-/* Answers by the first rule that fits, else with `otherwise`. False: there is no answer, or the peer is gone. */
-static bool answer(struct peer *peer, struct str command, const char *otherwise) {
-    const char *reply = otherwise;
-    for (size_t i = 0; i < peer->mailbox->n_rules; i++) {
-        if (str_starts_nocase(command, str_of(peer->mailbox->rules[i].prefix))) {
-            reply = peer->mailbox->rules[i].reply;
-            break;
-        }
+/* What the rules say to this, else `otherwise`. */
+static const char *reply_to(struct mailbox *mailbox, struct str command, const char *otherwise) {
+    for (size_t i = mailbox->n_rules; i-- > 0;) {
+        struct rule *rule = &mailbox->rules[i];
+        if (rule->is_used_up || !str_starts_nocase(command, str_of(rule->prefix)))
+            continue;
+        rule->is_used_up = rule->is_once;
+        return rule->reply;
     }
-    if (strcmp(reply, "drop") == 0) {
+    return otherwise;
+}
+
+/* Returns the first digit of the answer; 0: there is none, or the peer is gone. */
+static char answer(struct peer *peer, struct str command, const char *otherwise) {
+    const char *reply = reply_to(peer->mailbox, command, otherwise);
+    if (strcmp(reply, "drop") == 0)
         hang_up(peer);
-        return false;
-    }
-    if (strcmp(reply, "hang") == 0)
-        return false;
+    if (strcmp(reply, "drop") == 0 || strcmp(reply, "hang") == 0)
+        return 0;
     stream_write(&peer->stream, reply, strlen(reply));
     stream_write(&peer->stream, "\r\n", 2);
-    return true;
+    return reply[0];
 }
 
 static void answer_ehlo(struct peer *peer, struct str line) {
@@ -100,7 +107,7 @@ static size_t on_line(struct peer *peer, struct str line, size_t used) {
     if (command.verb == SMTP_EHLO) {
         answer_ehlo(peer, line);
     } else if (command.verb == SMTP_DATA) {
-        peer->is_data = answer(peer, line, "354 Go on");
+        peer->is_data = answer(peer, line, "354 Go on") == '3';
     } else if (command.verb == SMTP_BDAT) {
         peer->chunk_left = command.chunk_size;
         peer->is_last_chunk = command.is_last;
@@ -189,15 +196,19 @@ struct mailbox *mailbox_new(struct loop *loop) {
     return mailbox;
 }
 
+void mailbox_drop(struct mailbox *mailbox) {
+    for (size_t i = 0; i < PEERS_MAX; i++)
+        if (mailbox->peers[i].is_used)
+            hang_up(&mailbox->peers[i]);
+}
+
 void mailbox_leave(struct mailbox *mailbox) {
     if (mailbox->fd < 0)
         return;
     listener_stop(&mailbox->listener, false);
     close(mailbox->fd);
     mailbox->fd = -1;
-    for (size_t i = 0; i < PEERS_MAX; i++)
-        if (mailbox->peers[i].is_used)
-            hang_up(&mailbox->peers[i]);
+    mailbox_drop(mailbox);
 }
 
 void mailbox_free(struct mailbox *mailbox) {
@@ -212,11 +223,13 @@ struct endpoint mailbox_endpoint(const struct mailbox *mailbox) {
     return mailbox->at;
 }
 
-void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply) {
-    if (mailbox->n_rules == RULES_MAX || prefix.len > 255 || reply.len > 255)
+void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply, bool is_once) {
+    struct rule *rule = &mailbox->rules[mailbox->n_rules++];
+    if (mailbox->n_rules > RULES_MAX || prefix.len >= sizeof(rule->prefix) || reply.len >= sizeof(rule->reply))
         abort();
-    memcpy(mailbox->rules[mailbox->n_rules].prefix, prefix.at, prefix.len);
-    memcpy(mailbox->rules[mailbox->n_rules++].reply, reply.at, reply.len);
+    *rule = (struct rule){ .is_once = is_once };
+    memcpy(rule->prefix, prefix.at, prefix.len);
+    memcpy(rule->reply, reply.at, reply.len);
 }
 
 void mailbox_offers(struct mailbox *mailbox, struct str keywords) {

@@ -3,7 +3,8 @@
  * say.
  *
  * A rule is "COMMAND PREFIX = REPLY" (RCPT TO:<full@example.com> = 452 4.2.2 Mailbox full). Replies: text, `drop`
- * (closes instead of answering), `hang` (says nothing). The final dot is the command "DOT", the greeting "CONNECT".
+ * (closes instead of answering), `hang` (says nothing). The final dot is the command "DOT", a chunk that is not the
+ * last one "CHUNK", the greeting "CONNECT". Of rules that fit the newest counts.
  * Everything it is told is kept, line by line, as it stood on the wire.
  */
 #pragma once
@@ -19,10 +20,13 @@ struct mailbox *mailbox_new(struct loop *loop);
 void mailbox_free(struct mailbox *mailbox);
 struct endpoint mailbox_endpoint(const struct mailbox *mailbox);
 
-void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply);
+/* is_once: the rule is used up by the first command that it fits. */
+void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply, bool is_once);
 /* The EHLO keywords it offers, blank-separated, '=' for a blank inside one ("SIZE=1000"). */
 void mailbox_offers(struct mailbox *mailbox, struct str keywords);
-/* No longer listens. */
+/* Closes the connections it has. */
+void mailbox_drop(struct mailbox *mailbox);
+/* No longer listens, and drops. */
 void mailbox_leave(struct mailbox *mailbox);
 
 /* What it was told so far; cut from the front by the test. */

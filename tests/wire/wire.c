@@ -6,11 +6,14 @@
  *
  *   # One sentence: what it shows (the name of the test).
  *   conf: limits { message_size 1K }      a line of postern.conf, before anything else
+ *   group: forward_client xforward        a line of the block `servers mailbox`
  *   recipients: user full                 the directory of example.com (default: user other full)
  *   peer: 10.0.0.7                        who connects (default 203.0.113.7)
- *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; `server: offers …`, `server: away`
+ *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; at any time. Also `server: once …`,
+ *                                         `server: offers …`, `server: away` (for good), `server: drops` (all it has)
  *   C: EHLO client.example                the client sends a line; lines that follow each other go out in one piece
- *   c: raw\r\n\0\xff                      raw bytes, with escapes and no line end of their own
+ *   c: raw\r\n\0\xff\{3ab}               raw bytes, with escapes (the last is ababab) and no line end of their own
+ *   drip                                  what was written so far goes out byte by byte
  *   S: 250-mx.example.com                 our next line; * stands for anything, ? for one byte
  *   S* 250 *                              our lines up to one that fits
  *   M: MAIL FROM:<a@b>                    the next line that the mailbox server heard; M* skips up to one that fits
@@ -19,8 +22,10 @@
  *   closed                                we have closed the connection
  *   close                                 the client does
  *   connect                               a further client, which is the one that speaks from now on
+ *   client: 1                             the first one speaks again
  *   wait: 301000                          ms go by
  *   J: *"rule":"NO SUCH USER"*            a line of the journal, anywhere
+ *   L: * delivered*                       what the relay tells the log, anywhere
  *
  * TAP: one test a file.
  */
@@ -37,26 +42,34 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TURNS_MAX = 400, QUIET_TURNS = 40, TEXT_MAX = 1 << 22 };
+enum { TURNS_MAX = 400, QUIET_TURNS = 40, TEXT_MAX = 1 << 22, CLIENTS_MAX = 8 };
+
+struct client_end {
+    int fd;
+    bool is_closed;
+    struct buf said; /* by us, not yet expected */
+};
 
 struct play {
     const char *path;
     char *text;
     unsigned line_number;
     char folder[64];
-    struct buf conf_text, recipients;
+    struct buf conf_text, group_text, recipients;
     struct endpoint peer;
     struct loop *loop;
     uint64_t now_ms;
     struct mailbox *mailbox;
     struct server server;
+    struct relay_events events;
     struct journal journal;
     struct worker_counters counters;
     struct directory *directories[8];
-    int client_fd;
-    bool is_closed;
-    struct buf said;      /* by us, not yet expected */
-    struct buf to_send;   /* C: lines that go out in one piece */
+    struct client_end clients[CLIENTS_MAX];
+    unsigned n_clients;
+    struct client_end *client; /* the one that speaks */
+    struct buf to_send;        /* C: lines that go out in one piece */
+    struct buf log;
     bool is_set_up;
     bool has_failed;
 };
@@ -79,7 +92,8 @@ static void write_conf(struct play *p, const char *path) {
     if (file == NULL)
         abort();
     endpoint_format(&server, at);
-    fprintf(file, "%sservers mailbox {\n server %s\n tls none\n}\n", base_conf, at);
+    fprintf(file, "%sservers mailbox {\n server %s\n tls none\n%.*s}\n", base_conf, at,
+            STR_ARG(buf_str(&p->group_text)));
     fprintf(file, "servers second {\n server %s\n tls none\n}\n", at);
     fprintf(file, "spool_path %s\ndirectory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n}\n%.*s", STR_ARG(buf_str(&p->conf_text)));
@@ -126,31 +140,40 @@ static void connect_client(struct play *p) {
         .expects_proxy = cidr_list_contains(listener->proxy_from.at, listener->proxy_from.n, &p->peer.ip),
         .allows_xclient = cidr_list_contains(listener->xclient_from.at, listener->xclient_from.n, &p->peer.ip),
     };
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
+    if (p->n_clients == CLIENTS_MAX || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         abort();
-    p->client_fd = ends[0];
-    p->is_closed = false;
-    buf_clear(&p->said);
+    p->client = &p->clients[p->n_clients++];
+    *p->client = (struct client_end){ .fd = ends[0] };
+    buf_init(&p->client->said, TEXT_MAX);
     if (p->to_send.len > 0) { /* c: before the first S: talks before the greeting */
-        if (write(p->client_fd, p->to_send.at, p->to_send.len) < 0)
+        if (write(p->client->fd, p->to_send.at, p->to_send.len) < 0)
             abort();
         buf_clear(&p->to_send);
     }
     session_start(&p->server, ends[1], &origin, (struct str){ 0 });
 }
 
+static void tell_log(struct play *p, struct str id, const char *what, struct str text) {
+    buf_putf(&p->log, "%.*s: %s%.*s\n", STR_ARG(id), what, STR_ARG(text));
+}
+
 static void on_orphan(void *arg, struct str id, const struct relay_result *result) {
+    bool is_answered = result->outcome == RELAY_ANSWERED;
+    tell_log(arg, id, is_answered ? "client gone, the server said " : "client gone, outcome unknown",
+             is_answered ? (struct str){ result->answer->text, result->answer->text_len } : (struct str){ 0 });
 }
 
 static void on_server(void *arg, const struct conf_group *group, const struct conf_server *server, struct str what) {
+    tell_log(arg, str_of(group->name), "", what);
 }
 
 static void on_note(void *arg, struct str id, struct str what) {
+    tell_log(arg, id, "", what);
 }
 
 static void set_up(struct play *p) {
-    static const struct relay_events events = { .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note };
     struct conf *conf;
+    p->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = p };
     p->is_set_up = true;
     if (!load(p, &conf))
         return;
@@ -169,7 +192,7 @@ static void set_up(struct play *p) {
                                  .counters = &p->counters, .max_sessions = conf->set.limits.connections };
     static SSL_CTX *no_tls[8];
     if (clients_init(&p->server.clients) < 0
-        || relay_new(p->loop, conf, no_tls, 1, &events, &p->server.relay) < 0)
+        || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
         abort();
     connect_client(p);
 }
@@ -182,7 +205,10 @@ static void tear_down(struct play *p) {
         clients_deinit(&p->server.clients);
         conf_free((struct conf *)p->server.conf);
         journal_deinit(&p->journal);
-        close(p->client_fd);
+    }
+    for (unsigned i = 0; i < p->n_clients; i++) {
+        close(p->clients[i].fd);
+        buf_deinit(&p->clients[i].said);
     }
     mailbox_free(p->mailbox);
     loop_free(p->loop);
@@ -195,31 +221,37 @@ static void tear_down(struct play *p) {
     unlink(command);
     rmdir(p->folder);
     buf_deinit(&p->conf_text);
+    buf_deinit(&p->group_text);
     buf_deinit(&p->recipients);
-    buf_deinit(&p->said);
     buf_deinit(&p->to_send);
+    buf_deinit(&p->log);
     free(p->text);
 }
 
 /* ---- speaking and listening */
 
 static void receive(struct play *p) {
+    struct client_end *client = p->client;
     char chunk[4096];
     ssize_t n;
-    while (!p->is_closed && (n = read(p->client_fd, chunk, sizeof(chunk))) >= 0) {
+    while (!client->is_closed && (n = read(client->fd, chunk, sizeof(chunk))) >= 0) {
         if (n == 0)
-            p->is_closed = true;
-        buf_put(&p->said, chunk, (size_t)n);
+            client->is_closed = true;
+        buf_put(&client->said, chunk, (size_t)n);
     }
-    if (!p->is_closed && errno == ECONNRESET)
-        p->is_closed = true;
+    if (!client->is_closed && errno == ECONNRESET)
+        client->is_closed = true;
 }
 
-static void send_waiting(struct play *p) {
+/* In pieces of at most `piece` bytes, a turn of the loop for each. */
+static void send_waiting(struct play *p, size_t piece) {
     size_t at = 0;
     for (int i = 0; i < TURNS_MAX && at < p->to_send.len; i++) {
-        ssize_t n = write(p->client_fd, p->to_send.at + at, p->to_send.len - at);
+        size_t len = p->to_send.len - at < piece ? p->to_send.len - at : piece;
+        ssize_t n = write(p->client->fd, p->to_send.at + at, len);
         at += n > 0 ? (size_t)n : 0;
+        if (n > 0)
+            i = 0;
         turn(p);
         if (n < 0 && errno != EAGAIN)
             break; /* closed on us: what follows in the transcript will say whether that was right */
@@ -267,7 +299,7 @@ static bool await_line(struct play *p, struct buf *from, char *line, size_t size
         if (take_line(from, line, size))
             return true;
         turn(p);
-        struct pollfd pollfd = { .fd = p->client_fd, .events = POLLIN };
+        struct pollfd pollfd = { .fd = p->client->fd, .events = POLLIN };
         if (i > QUIET_TURNS)
             poll(&pollfd, 1, 1); /* loopback TCP to the mailbox server may need the kernel's time */
     }
@@ -292,30 +324,34 @@ static void expect_silence(struct play *p) {
     for (int i = 0; i < QUIET_TURNS; i++)
         turn(p);
     receive(p);
-    if (p->said.len > 0)
-        fail(p, "expected silence, got:", buf_str(&p->said));
+    if (p->client->said.len > 0)
+        fail(p, "expected silence, got:", buf_str(&p->client->said));
 }
 
 static void expect_closed(struct play *p) {
-    for (int i = 0; i < QUIET_TURNS && !p->is_closed; i++) {
+    struct client_end *client = p->client;
+    for (int i = 0; i < QUIET_TURNS && !client->is_closed; i++) {
         turn(p);
         receive(p);
     }
-    if (!p->is_closed || p->said.len > 0)
-        fail(p, "expected to be closed", buf_str(&p->said));
+    if (!client->is_closed || client->said.len > 0)
+        fail(p, "expected to be closed", buf_str(&client->said));
 }
 
-static void expect_journal(struct play *p, const char *pattern) {
+/* One of the lines written so far, wherever it stands. */
+static void expect_written(struct play *p, const struct buf *written, const char *pattern) {
     struct buf copy;
     char line[8192];
     bool is_there = false;
+    for (int i = 0; i < QUIET_TURNS; i++)
+        turn(p);
     buf_init(&copy, TEXT_MAX);
-    buf_puts(&copy, buf_str(&p->journal.out));
+    buf_puts(&copy, buf_str(written));
     while (!is_there && take_line(&copy, line, sizeof(line)))
         is_there = fits(pattern, line);
     if (!is_there) {
-        fail(p, "no such line in the journal:", str_of(pattern));
-        printf("#   %.*s\n", STR_ARG(buf_str(&p->journal.out)));
+        fail(p, "no such line was written:", str_of(pattern));
+        printf("#   %.*s\n", STR_ARG(buf_str(written)));
     }
     buf_deinit(&copy);
 }
@@ -334,6 +370,21 @@ static void wait_ms(struct play *p, struct str text) {
 
 /* ---- the script */
 
+static void put_raw(struct buf *out, struct str text);
+
+/* "3ab": ababab. Returns how much of `text`, which begins behind \{, was used, } included. */
+static size_t put_repeated(struct buf *out, struct str text) {
+    size_t end = str_find(text, '}'), digits = 0;
+    unsigned long long n;
+    while (digits < end && text.at[digits] >= '0' && text.at[digits] <= '9')
+        digits++;
+    if (end == text.len || str_to_u64(str_head(text, digits), 1 << 20, &n) < 0)
+        abort();
+    while (n-- > 0)
+        put_raw(out, str_from(str_head(text, end), digits));
+    return end + 1;
+}
+
 static void put_raw(struct buf *out, struct str text) {
     for (size_t i = 0; i < text.len; i++) {
         if (text.at[i] != '\\' || i + 1 == text.len) {
@@ -345,6 +396,8 @@ static void put_raw(struct buf *out, struct str text) {
             char hex[3] = { text.at[i + 1], text.at[i + 2], '\0' };
             buf_putc(out, (char)strtoul(hex, NULL, 16));
             i += 2;
+        } else if (c == '{') {
+            i += put_repeated(out, str_from(text, i + 1));
         } else {
             buf_putc(out, c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : c == '0' ? '\0' : c);
         }
@@ -352,13 +405,21 @@ static void put_raw(struct buf *out, struct str text) {
 }
 
 static void obey_server(struct play *p, struct str what) {
+    struct buf reply;
     size_t at = str_find(what, '=');
-    if (str_eq(what, STR("away")))
+    bool is_once = str_starts_nocase(what, STR("once "));
+    if (str_eq(what, STR("away"))) {
         mailbox_leave(p->mailbox);
-    else if (str_starts_nocase(what, STR("offers")))
+    } else if (str_eq(what, STR("drops"))) {
+        mailbox_drop(p->mailbox);
+    } else if (str_starts_nocase(what, STR("offers"))) {
         mailbox_offers(p->mailbox, str_trim(str_from(what, 6)));
-    else
-        mailbox_rule(p->mailbox, str_trim(str_head(what, at)), str_trim(str_from(what, at + 1)));
+    } else {
+        buf_init(&reply, TEXT_MAX);
+        put_raw(&reply, str_trim(str_from(what, at + 1)));
+        mailbox_rule(p->mailbox, str_trim(str_from(str_head(what, at), is_once ? 5 : 0)), buf_str(&reply), is_once);
+        buf_deinit(&reply);
+    }
 }
 
 /* Lines that set the stage. False: it is one of the play itself. */
@@ -366,6 +427,9 @@ static bool is_setting(struct play *p, struct str line) {
     if (str_starts_nocase(line, STR("conf:"))) {
         buf_puts(&p->conf_text, str_from(line, 6));
         buf_putc(&p->conf_text, '\n');
+    } else if (str_starts_nocase(line, STR("group:"))) {
+        buf_puts(&p->group_text, str_from(line, 7));
+        buf_putc(&p->group_text, '\n');
     } else if (str_starts_nocase(line, STR("recipients:"))) {
         buf_puts(&p->recipients, str_from(line, 12));
     } else if (str_starts_nocase(line, STR("peer:"))) {
@@ -379,54 +443,83 @@ static bool is_setting(struct play *p, struct str line) {
     return true;
 }
 
-static void act(struct play *p, struct str line) {
+/* What the client writes waits until something else happens, so that it leaves in one piece. */
+static bool is_written(struct play *p, struct str line) {
+    if (line.len < 2 || line.at[1] != ':' || ascii_lower(line.at[0]) != 'c')
+        return false;
+    if (line.at[0] == 'c') {
+        put_raw(&p->to_send, str_from(line, 3));
+        return true;
+    }
+    if (!p->is_set_up)
+        set_up(p);
+    buf_puts(&p->to_send, str_from(line, 3));
+    buf_puts(&p->to_send, STR("\r\n"));
+    return true;
+}
+
+static void expect_heard_nothing(struct play *p) {
+    for (int i = 0; i < QUIET_TURNS; i++)
+        turn(p);
+    if (mailbox_heard(p->mailbox)->len > 0)
+        fail(p, "the mailbox server heard more:", buf_str(mailbox_heard(p->mailbox)));
+}
+
+/* Lines that expect something. False: it is none. */
+static bool is_expected(struct play *p, struct str line) {
     char pattern[4096];
-    struct str rest = str_from(line, 3);
-    snprintf(pattern, sizeof(pattern), "%.*s", STR_ARG(rest));
-    bool is_c = line.len >= 2 && (line.at[0] == 'C' || line.at[0] == 'c') && line.at[1] == ':';
-    if (!is_c || !p->is_set_up) {
-        if (is_c && line.at[0] == 'c') { /* before the greeting */
-            put_raw(&p->to_send, rest);
-            return;
-        }
-        if (!p->is_set_up)
-            set_up(p);
-        else
-            send_waiting(p);
-    }
-    if (p->has_failed)
-        return;
-    if (is_c && line.at[0] == 'C') {
-        buf_puts(&p->to_send, rest);
-        buf_puts(&p->to_send, STR("\r\n"));
-    } else if (is_c) {
-        put_raw(&p->to_send, rest);
-    } else if (str_starts_nocase(line, STR("S:")) || str_starts_nocase(line, STR("S*"))) {
-        expect(p, &p->said, pattern, line.at[1] == '*');
-    } else if (str_eq(line, STR("M-"))) {
-        for (int i = 0; i < QUIET_TURNS; i++)
-            turn(p);
-        if (mailbox_heard(p->mailbox)->len > 0)
-            fail(p, "the mailbox server heard more:", buf_str(mailbox_heard(p->mailbox)));
-    } else if (str_starts_nocase(line, STR("M:")) || str_starts_nocase(line, STR("M*"))) {
-        expect(p, mailbox_heard(p->mailbox), pattern, line.at[1] == '*');
-    } else if (str_starts_nocase(line, STR("J:"))) {
-        expect_journal(p, pattern);
-    } else if (str_eq(line, STR("silence"))) {
+    snprintf(pattern, sizeof(pattern), "%.*s", STR_ARG(str_from(line, 3)));
+    if (str_eq(line, STR("silence")))
         expect_silence(p);
-    } else if (str_eq(line, STR("closed"))) {
+    else if (str_eq(line, STR("closed")))
         expect_closed(p);
-    } else if (str_eq(line, STR("close"))) {
-        shutdown(p->client_fd, SHUT_RDWR);
-        for (int i = 0; i < QUIET_TURNS; i++)
-            turn(p);
-    } else if (str_eq(line, STR("connect"))) {
+    else if (str_starts_nocase(line, STR("S:")) || str_starts_nocase(line, STR("S*")))
+        expect(p, &p->client->said, pattern, line.at[1] == '*');
+    else if (str_eq(line, STR("M-")))
+        expect_heard_nothing(p);
+    else if (str_starts_nocase(line, STR("M:")) || str_starts_nocase(line, STR("M*")))
+        expect(p, mailbox_heard(p->mailbox), pattern, line.at[1] == '*');
+    else if (str_starts_nocase(line, STR("J:")))
+        expect_written(p, &p->journal.out, pattern);
+    else if (str_starts_nocase(line, STR("L:")))
+        expect_written(p, &p->log, pattern);
+    else
+        return false;
+    return true;
+}
+
+static void speak_again(struct play *p, struct str text) {
+    unsigned long long n;
+    if (str_to_u64(text, p->n_clients, &n) < 0 || n == 0)
+        abort();
+    p->client = &p->clients[n - 1];
+}
+
+static void close_client(struct play *p) {
+    shutdown(p->client->fd, SHUT_RDWR);
+    for (int i = 0; i < QUIET_TURNS; i++)
+        turn(p);
+}
+
+static void act(struct play *p, struct str line) {
+    if (is_written(p, line))
+        return;
+    if (!p->is_set_up)
+        set_up(p);
+    else
+        send_waiting(p, str_eq(line, STR("drip")) ? 1 : TEXT_MAX);
+    if (p->has_failed || is_expected(p, line) || str_eq(line, STR("drip")))
+        return;
+    if (str_eq(line, STR("close")))
+        close_client(p);
+    else if (str_eq(line, STR("connect")))
         connect_client(p);
-    } else if (str_starts_nocase(line, STR("wait:"))) {
+    else if (str_starts_nocase(line, STR("client:")))
+        speak_again(p, str_trim(str_from(line, 7)));
+    else if (str_starts_nocase(line, STR("wait:")))
         wait_ms(p, str_trim(str_from(line, 5)));
-    } else {
+    else
         fail(p, "what is this?", line);
-    }
 }
 
 static void perform(struct play *p) {
@@ -453,11 +546,12 @@ static char *read_file(const char *path) {
 }
 
 static bool play(const char *path) {
-    struct play p = { .path = path, .text = read_file(path), .client_fd = -1, .now_ms = 1000000 };
+    struct play p = { .path = path, .text = read_file(path), .now_ms = 1000000 };
     snprintf(p.folder, sizeof(p.folder), "/tmp/postern-wire-XXXXXX");
     buf_init(&p.conf_text, TEXT_MAX);
+    buf_init(&p.group_text, TEXT_MAX);
     buf_init(&p.recipients, TEXT_MAX);
-    buf_init(&p.said, TEXT_MAX);
+    buf_init(&p.log, TEXT_MAX);
     buf_init(&p.to_send, TEXT_MAX);
     endpoint_parse(STR("203.0.113.7:40000"), &p.peer);
     if (mkdtemp(p.folder) == NULL || loop_new(&p.loop) < 0 || (p.mailbox = mailbox_new(p.loop)) == NULL)
