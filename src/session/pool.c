@@ -493,6 +493,7 @@ void pool_deinit(struct pool *pool) {
 }
 
 void pool_probe(struct pool *pool) {
-    if (n_conns(&pool->servers[0]) == 0 && may_open(&pool->servers[0]))
-        (void)open_conn(&pool->servers[0]);
+    for (size_t i = 0; i < pool->group->n_servers; i++)
+        if (n_conns(&pool->servers[i]) == 0 && may_open(&pool->servers[i]))
+            (void)open_conn(&pool->servers[i]);
 }

@@ -104,7 +104,7 @@ int pool_init(struct pool *pool, struct loop *loop, const struct conf *conf, con
               SSL_CTX *context, unsigned max, const struct pool_ops *ops, void *arg);
 void pool_deinit(struct pool *pool);
 
-/* Opens a connection to the first server, to learn what it offers. */
+/* Opens a connection to each server, to learn what it offers. */
 void pool_probe(struct pool *pool);
 
 void pool_want(struct pool_user *user);

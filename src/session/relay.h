@@ -115,7 +115,7 @@ int relay_new(struct loop *loop, const struct conf *conf, SSL_CTX *const *group_
  * RELAY_UNKNOWN. */
 void relay_free(struct relay *relay);
 
-/* Asks each first server of each group for its EHLO, so that the offer is known early. */
+/* Asks each server of each group for its EHLO, so that the offer is known early. */
 void relay_probe(struct relay *relay);
 
 /* SIZE, 8BITMIME, SMTPUTF8, DSN as far as all servers offered them when last met; the smallest SIZE (0: none named). */

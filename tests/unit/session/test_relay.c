@@ -267,8 +267,7 @@ static void chunking_needs_no_dots(void **state) {
 static void fill(struct client *c, size_t lines) {
     for (size_t i = 0; i < lines; i++) {
         memcpy(spool_room(&c->spool, 100),
-            ".123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1234567\r\n",
-                100);
+            ".123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1234567\r\n", 100);
         assert_int_equal(spool_wrote(&c->spool, 100), 0);
     }
 }
@@ -997,6 +996,23 @@ static void what_a_server_offers_is_used(void **state) {
     world_close(&w);
 }
 
+static void what_is_offered_is_what_all_servers_offered_when_last_met(void **state) {
+    struct world w;
+
+    world_init(&w);
+    w.group.n_servers = 2;
+    w.first.ehlo = "250-inner.example\r\n250-SIZE 2000\r\n250-SMTPUTF8\r\n250 DSN\r\n";
+    w.second.ehlo = "250-inner.example\r\n250-SIZE 1000\r\n250 DSN\r\n";
+    world_open(&w);
+    relay_probe(w.relay);
+    turns(&w);
+    assert_int_equal(w.first.connections, 1);
+    assert_int_equal(w.second.connections, 1);
+    assert_int_equal(relay_offer(w.relay).extensions, SMTP_EXT_SIZE | SMTP_EXT_DSN);
+    assert_int_equal(relay_offer(w.relay).size, 1000);
+    world_close(&w);
+}
+
 static void no_connection_carries_more_mails_than_its_server_allows(void **state) {
     struct world w;
     struct client c;
@@ -1257,6 +1273,7 @@ int main(void) {
         cmocka_unit_test(a_session_may_leave_inside_its_completion),
         cmocka_unit_test(what_a_server_does_not_offer_is_left_out_noted_or_refused),
         cmocka_unit_test(what_a_server_offers_is_used),
+        cmocka_unit_test(what_is_offered_is_what_all_servers_offered_when_last_met),
         cmocka_unit_test(no_connection_carries_more_mails_than_its_server_allows),
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
