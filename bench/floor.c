@@ -3,13 +3,14 @@
  *
  *     floor [-a] [-w WORKERS] PORT      listens on 127.0.0.1
  *
- * A bare level-triggered epoll loop that answers by the first four letters of a line and checks nothing: 220, EHLO's few lines, 250 to MAIL, 550 to
- * RCPT (with -a: 250, then 354 to DATA and 250 behind the dot), 221. No log, no time-out, no limit, no state but "inside a message" and the
- * few bytes that a line or the final dot may leave over between two reads. What stands in one read is answered with one write, so pipelining
- * costs it next to nothing. With -a it is also the sink behind the servers that hand messages on; it then must not be what holds them back.
+ * A bare level-triggered epoll loop that answers by the first four letters of a line and checks nothing: 220, EHLO's
+ * few lines, 250 to MAIL, 550 to RCPT (with -a: 250, then 354 to DATA and 250 behind the dot), 221. No log, no
+ * time-out, no limit, no state but "inside a message" and the few bytes that a line or the final dot may leave over
+ * between two reads. What stands in one read is answered with one write, so pipelining costs it next to nothing. With
+ * -a it is also the sink behind the servers that hand messages on; it then must not be what holds them back.
  *
- * Workers are processes with a SO_REUSEPORT socket each, among which the kernel spreads. A canned server could be cheaper still with
- * edge triggering or io_uring; neither is what the servers compared here do.
+ * Workers are processes with a SO_REUSEPORT socket each, among which the kernel spreads. A canned server could be
+ * cheaper still with edge triggering or io_uring; neither is what the servers compared here do.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,7 +33,7 @@ enum { READ_SIZE = 65536, REPLIES_SIZE = 16384, DOT_SIZE = 5, EVENTS = 256, FDS_
 
 static const char DOT[] = "\r\n.\r\n";
 
-/* What one connection leaves over between two reads: the first letters of an unfinished line, or the last bytes of a message. */
+/* What one connection leaves over between two reads: an unfinished line's first letters, or a message's last bytes. */
 struct peer {
     uint8_t n_kept;
     bool in_message;
@@ -81,7 +82,7 @@ static void keep(struct peer *peer, const char *text, size_t n) {
     memcpy(peer->kept, text, peer->n_kept);
 }
 
-/* Returns where the message ends, or `end` when it goes on; then its last bytes are kept, for the dot may lie across two reads. */
+/* Returns where the message ends, or `end` when it goes on; then its last bytes are kept: a dot may span two reads. */
 static const char *skip_message(struct peer *peer, const char *at, const char *end, struct replies *out) {
     const char *dot = memmem(at, (size_t)(end - at), DOT, DOT_SIZE);
     if (dot == NULL) {
@@ -170,8 +171,8 @@ static int listen_on(uint16_t port) {
     int on = 1;
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
-        listen(fd, 4096) != 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
+        bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || listen(fd, 4096) != 0)
         return -1;
     return fd;
 }

@@ -9,13 +9,14 @@
  *     -b BYTES     of a message (10240)         -g STAGE     hold: ehlo, command, rcpt, data or mix
  *     -t SECONDS   a session may take (60)
  *
- * refuse: HELO to QUIT with an unknown recipient, who must be refused. accept: one message, whose final reply must be 250. Both are closed
- * loops: a client that ends begins anew until SESSIONS are done, so the server is never idle and CPU time a session is what compares;
- * how many a second they were says more of this program than of the server. hold: leaves SESSIONS clients standing at a stage (mix: in turn after EHLO, after
- * RCPT, inside a message), prints a line, and holds them until its standard input ends.
+ * refuse: HELO to QUIT with an unknown recipient, who must be refused. accept: one message, whose final reply must be
+ * 250. Both are closed loops: a client that ends begins anew until SESSIONS are done, so the server is never idle and
+ * CPU time a session is what compares; how many a second they were says more of this program than of the server. hold:
+ * leaves SESSIONS clients standing at a stage (mix: in turn after EHLO, after RCPT, inside a message), prints a line,
+ * and holds them until its standard input ends.
  *
- * A session is a list of steps: send this, then expect these classes of replies. Any other reply, a lost connection or a time-out
- * fails it, is counted, and the first is shown. The result is one line of JSON.
+ * A session is a list of steps: send this, then expect these classes of replies. Any other reply, a lost connection or
+ * a time-out fails it, is counted, and the first is shown. The result is one line of JSON.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,21 +49,26 @@ struct step {
     const char *expect; /* classes of the replies that must follow: "25" is a 2xx, then a 5xx */
 };
 
-static const struct step REFUSE[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
+static const struct step REFUSE[STEPS_MAX] = {
+    { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
     { STEP_SAY, RCPT_UNKNOWN, "5" }, { STEP_SAY, QUIT, "2" } };
 static const struct step REFUSE_PIPELINED[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" },
     { STEP_SAY, MAIL RCPT_UNKNOWN QUIT, "252" } };
-static const struct step ACCEPT[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
+static const struct step ACCEPT[STEPS_MAX] = {
+    { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
     { STEP_SAY, RCPT_KNOWN, "2" }, { STEP_SAY, DATA, "3" }, { STEP_BODY, NULL, "2" }, { STEP_SAY, QUIT, "2" } };
 static const struct step ACCEPT_PIPELINED[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" },
     { STEP_SAY, MAIL RCPT_KNOWN DATA, "223" }, { STEP_BODY, NULL, "2" }, { STEP_SAY, QUIT, "2" } };
 
-static const struct step STAND_EHLO[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_STAND, NULL, NULL } };
+static const struct step STAND_EHLO[STEPS_MAX] = {
+    { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_STAND, NULL, NULL } };
 static const struct step STAND_COMMAND[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" },
     { STEP_STAND, "MAIL FRO", NULL } };
-static const struct step STAND_RCPT[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
+static const struct step STAND_RCPT[STEPS_MAX] = {
+    { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
     { STEP_SAY, RCPT_KNOWN, "2" }, { STEP_STAND, NULL, NULL } };
-static const struct step STAND_DATA[STEPS_MAX] = { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
+static const struct step STAND_DATA[STEPS_MAX] = {
+    { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
     { STEP_SAY, RCPT_KNOWN, "2" }, { STEP_SAY, DATA, "3" }, { STEP_STAND, "Subject: half a mess", NULL } };
 
 struct client {
@@ -142,7 +148,8 @@ static int connect_from(unsigned long number) {
     struct sockaddr_in from = { .sin_family = AF_INET,
         .sin_addr = { htonl((uint32_t)((127u << 24) | ((1 + source / 62500) << 16) | ((source / 250 % 250) << 8) |
             (1 + source % 250))) } };
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(options.port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(options.port),
+        .sin_addr = { htonl(INADDR_LOOPBACK) } };
     int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -158,7 +165,8 @@ static int connect_from(unsigned long number) {
 
 static void fail(struct client *client, const char *why) {
     if (run.failed++ == 0)
-        fprintf(stderr, "load: session %lu, step %ld: %s\n", client->number, (long)(client->step - script_of(client->number)), why);
+        fprintf(stderr, "load: session %lu, step %ld: %s\n", client->number,
+            (long)(client->step - script_of(client->number)), why);
 }
 
 static void begin(struct client *client);
@@ -311,8 +319,8 @@ static int run_sessions(void) {
     }
     double seconds = (double)(now_us() - start) / 1e6;
     qsort(run.took_us, run.done, sizeof(*run.took_us), compare);
-    printf("{\"done\": %lu, \"failed\": %lu, \"seconds\": %.3f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u}\n", run.done, run.failed,
-        seconds, percentile(50), percentile(99), percentile(100));
+    printf("{\"done\": %lu, \"failed\": %lu, \"seconds\": %.3f, \"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u}\n",
+        run.done, run.failed, seconds, percentile(50), percentile(99), percentile(100));
     return run.failed > 0;
 }
 
@@ -365,16 +373,14 @@ static int parse_options(int argc, char **argv) {
     if (options.is_hold)
         options.clients = options.sessions;
     options.port = (uint16_t)strtoul(argv[optind + 1], NULL, 10);
-    return options.port == 0 || options.clients == 0 || options.sessions == 0 || options.sources == 0 || options.known == 0 ||
-            options.body_size > BODY_MAX
-        ? -1
-        : 0;
+    bool is_empty = options.clients == 0 || options.sessions == 0 || options.sources == 0 || options.known == 0;
+    return options.port == 0 || is_empty || options.body_size > BODY_MAX ? -1 : 0;
 }
 
 int main(int argc, char **argv) {
     if (parse_options(argc, argv) != 0) {
-        fprintf(stderr, "usage: load [-p] [-c CLIENTS] [-n SESSIONS] [-s SOURCES] [-k KNOWN] [-d DOMAIN] [-b BYTES] [-g STAGE] "
-                        "[-t SECONDS] refuse|accept|hold PORT\n");
+        fprintf(stderr, "usage: load [-p] [-c CLIENTS] [-n SESSIONS] [-s SOURCES] [-k KNOWN] [-d DOMAIN] [-b BYTES] "
+                        "[-g STAGE] [-t SECONDS] refuse|accept|hold PORT\n");
         return 2;
     }
     struct rlimit limit;

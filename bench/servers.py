@@ -1,7 +1,7 @@
-"""The servers that the bench compares: each can be started, told to take the recipients of the bench, looked at, and stopped.
+"""The servers that the bench compares: each can be started, given the recipients of the bench, looked at, and stopped.
 
-All listen on loopback, live in a folder of their own under the bench's temporary one, and log to a file there. A server's CPU time and
-memory are those of its whole process tree, as /proc tells them; time of children that have ended counts too.
+All listen on loopback, live in a folder of their own under the bench's temporary one, and log to a file there. A server's CPU
+time and memory are those of its whole process tree, as /proc tells them; time of children that have ended counts too.
 """
 import os
 import pwd
@@ -24,7 +24,7 @@ def free_port():
 
 
 def stat_of(pid):
-    """Fields of /proc/PID/stat behind the command's name: [0] state, [1] parent, [11:15] own and children's times. None: it is gone."""
+    """Fields of /proc/PID/stat behind the command's name: [0] state, [1] parent, [11:15] own and children's times. None: gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rsplit(")", 1)[1].split()
@@ -44,7 +44,7 @@ def tree(root):
 
 
 class Server:
-    """A server under test. Subclasses give `name` and start_process(), which returns the pid at the root of the tree."""
+    """A server under test. Subclasses give `name` and start_process(), which returns the pid at the tree's root."""
     name = ""
     has_one_process = False
 
@@ -127,8 +127,8 @@ class Floor(Server):
         self.accepting = accepting
 
     def start_process(self):
-        return self.popen([os.path.join(ROOT, "build", "bench", "floor"), *(["-a"] if self.accepting else []), "-w", str(self.workers),
-                           str(self.port)])
+        program = os.path.join(ROOT, "build", "bench", "floor")
+        return self.popen([program, *(["-a"] if self.accepting else []), "-w", str(self.workers), str(self.port)])
 
 
 class SmtpSink(Server):
@@ -198,8 +198,8 @@ journal {{
 
     def import_recipients(self, path):
         with open(os.path.join(self.folder, "output"), "ab") as output:
-            subprocess.run([self.program, "recipients", "-c", self.conf, "import", DOMAIN, path], stdin=subprocess.DEVNULL,
-                           stdout=output, stderr=output, check=True)
+            command = [self.program, "recipients", "-c", self.conf, "import", DOMAIN, path]
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
 
     def start_process(self):
         if not os.listdir(os.path.join(self.folder, "recipients")):
@@ -208,8 +208,8 @@ journal {{
 
 
 class Postfix(Server):
-    """A second Postfix beside none: own configuration, queue and data folders, one smtpd service on a high port. With `sink_port` it hands
-    messages on before it answers (smtpd_proxy_filter), as a gateway without a queue does; without, it serves refusals alone.
+    """An instance of its own: configuration, queue and data folders, one smtpd service on a high port. With `sink_port` it
+    hands messages on before it answers (smtpd_proxy_filter), as a gateway without a queue does; without, it only refuses.
     """
     name = "postfix"
     main_cf = """\
@@ -253,19 +253,21 @@ postlog unix-dgram n - n - 1 postlogd
         for name in ("config", "queue", "data"):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
         shutil.chown(os.path.join(self.folder, "data"), "postfix")
-        types = subprocess.run(["/usr/sbin/postconf", "-m"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-        values = {"folder": self.folder, "domain": DOMAIN, "port": self.port, "map_type": "hash" if "hash" in types else "lmdb",
+        done = subprocess.run(["/usr/sbin/postconf", "-m"], stdout=subprocess.PIPE, text=True, check=True)
+        map_type = "hash" if "hash" in done.stdout.split() else "lmdb"
+        values = {"folder": self.folder, "domain": DOMAIN, "port": self.port, "map_type": map_type,
                   "proxy": f" -o smtpd_proxy_filter=127.0.0.1:{sink_port}" if sink_port else ""}
         for name, text in (("main.cf", self.main_cf), ("master.cf", self.master_cf)):
             with open(os.path.join(self.config, name), "w", encoding="utf-8") as file:
                 file.write(text.format(**values))
-        with open(os.path.join(self.folder, "recipients"), "w", encoding="utf-8") as out, open(recipients, encoding="utf-8") as file:
+        path = os.path.join(self.folder, "recipients")
+        with open(path, "w", encoding="utf-8") as out, open(recipients, encoding="utf-8") as file:
             out.writelines(line.rstrip() + " ok\n" for line in file)
-        subprocess.run(["/usr/sbin/postmap", "-c", self.config, f"{values['map_type']}:{self.folder}/recipients"], check=True)
+        subprocess.run(["/usr/sbin/postmap", "-c", self.config, f"{map_type}:{path}"], check=True)
 
     def postfix(self, verb):
-        return subprocess.run(["/usr/sbin/postfix", "-c", self.config, verb], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, check=False)
+        return subprocess.run(["/usr/sbin/postfix", "-c", self.config, verb], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
     def start_process(self):
         done = self.postfix("start")

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A small mailbox server for `make run`: takes mail by SMTP on loopback and files it in a Maildir. Every recipient is a mailbox to it;
-which ones exist is for the gateway in front to say.
+"""A small mailbox server for `make run`: takes mail by SMTP on loopback and files it in a Maildir. Every recipient is a
+mailbox to it; which ones exist is for the gateway in front to say.
 
     demo_mailbox.py HOST:PORT MAILDIR
 """
@@ -18,7 +18,8 @@ class MaildirHandler:
         self.maildir = mailbox.Maildir(path, create=True)
 
     async def handle_DATA(self, server, session, envelope):
-        head = f"Return-Path: <{envelope.mail_from}>\r\n" + "".join(f"Delivered-To: {to}\r\n" for to in envelope.rcpt_tos)
+        head = f"Return-Path: <{envelope.mail_from}>\r\n"
+        head += "".join(f"Delivered-To: {to}\r\n" for to in envelope.rcpt_tos)
         # Maildir files have the line ends of the system.
         message = (head.encode("utf-8", "surrogateescape") + envelope.original_content).replace(b"\r\n", b"\n")
         key = self.maildir.add(message)

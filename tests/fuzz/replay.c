@@ -1,7 +1,7 @@
 /*
- * replay: runs a fuzzer over its corpus without libFuzzer, so that `make check` needs no clang and every input that once broke
- * something stays a test. Prints TAP: one test a file. An input that makes the parser read past its end is the sanitizer's find, hence each
- * is copied into memory of exactly its size.
+ * replay: runs a fuzzer over its corpus without libFuzzer, so that `make check` needs no clang and every input that
+ * once broke something stays a test. Prints TAP: one test a file. An input that makes the parser read past its end is
+ * the sanitizer's find, hence each is copied into memory of exactly its size.
  */
 #include <dirent.h>
 #include <stdint.h>
