@@ -1,8 +1,9 @@
 /*
  * worker: one process that serves clients: the loop, the sessions, the pools of mailbox-server connections.
  *
- * The master makes everything that needs rights (sockets, keys, journal files, directories) and forks; the child calls worker_run() and never returns to the master's code.
- * What changes later comes as a message on the channel between them, with descriptors where there are any.
+ * The master makes everything that needs rights (sockets, keys, journal files, directories) and forks; the child
+ * calls worker_run() and never returns to the master's code. What changes later comes as a message on the channel
+ * between them, with descriptors where there are any.
  *
  *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)   JOURNAL (new file)
  *   worker ─▶ master   READY
@@ -66,5 +67,8 @@ struct worker_setup {
     struct worker_counters *counters;
 };
 
-/* The life of a worker process, sandbox included. Returns the exit code: 0 after a drain, 1 after an error that was logged. */
+/*
+ * The life of a worker process, sandbox included. Returns the exit code: 0 after a drain, 1 after an error that was
+ * logged.
+ */
 int worker_run(const struct worker_setup *setup);
