@@ -1,7 +1,8 @@
 """The servers that the bench compares: each can be started, given the recipients of the bench, looked at, and stopped.
 
-All listen on loopback, live in a folder of their own under the bench's temporary one, and log to a file there. A server's CPU
-time and memory are those of its whole process tree, as /proc tells them; time of children that have ended counts too.
+All listen on loopback, live in a folder of their own under the bench's temporary one, and log to a file there. A
+server's CPU time and memory are those of its whole process tree, as /proc tells them; time of children that have
+ended counts too.
 """
 import os
 import pwd
@@ -24,7 +25,7 @@ def free_port():
 
 
 def stat_of(pid):
-    """Fields of /proc/PID/stat behind the command's name: [0] state, [1] parent, [11:15] own and children's times. None: gone."""
+    """/proc/PID/stat behind the command's name: [0] state, [1] parent, [11:15] own and children's times. None: gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rsplit(")", 1)[1].split()
@@ -208,8 +209,9 @@ journal {{
 
 
 class Postfix(Server):
-    """An instance of its own: configuration, queue and data folders, one smtpd service on a high port. With `sink_port` it
-    hands messages on before it answers (smtpd_proxy_filter), as a gateway without a queue does; without, it only refuses.
+    """An instance of its own: configuration, queue and data folders, one smtpd service on a high port. With `sink_port`
+    it hands messages on before it answers (smtpd_proxy_filter), as a gateway without a queue does; without, it only
+    refuses.
     """
     name = "postfix"
     main_cf = """\
