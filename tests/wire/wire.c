@@ -94,7 +94,9 @@ static void write_conf(struct play *p, const char *path) {
     endpoint_format(&server, at);
     fprintf(file, "%sservers mailbox {\n server %s\n tls none\n%.*s}\n", base_conf, at,
             STR_ARG(buf_str(&p->group_text)));
-    fprintf(file, "servers second {\n server %s\n tls none\n}\n", at);
+    /* a group that is never met would narrow the offer */
+    if (p->conf_text.len > 0 && memmem(p->conf_text.at, p->conf_text.len, "second", 6) != NULL)
+        fprintf(file, "servers second {\n server %s\n tls none\n}\n", at);
     fprintf(file, "spool_path %s\ndirectory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n}\n%.*s", STR_ARG(buf_str(&p->conf_text)));
     fclose(file);
