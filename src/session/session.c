@@ -76,7 +76,7 @@ static void on_connect(struct session *s, struct str unread) {
         return;
     }
     if (!is_admitted(s)) {
-        linger(s);
+        end(s); /* lingering, it would count against the limit that it met */
         return;
     }
     char byte;
@@ -226,7 +226,7 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
     if (is_admitted(s))
         greet(s);
     else
-        linger(s);
+        end(s);
 }
 
 /* ---- the envelope */
