@@ -35,38 +35,50 @@ void write_offer(const struct session *s, struct buf *out) {
 
 /* ---- XCLIENT: a named balancer says whom it speaks for (Postfix's XCLIENT_README) */
 
-static int xclient_attribute(struct session *s, struct str name, struct str value) {
-    bool is_unknown = str_eq_nocase(value, STR("[UNAVAILABLE]")) || str_eq_nocase(value, STR("[TEMPUNAVAIL]"));
-    unsigned long long number;
-    if (str_eq_nocase(name, STR("ADDR"))) {
-        if (is_unknown)
-            return 0;
-        if (str_starts_nocase(value, STR("IPV6:")))
-            value = str_from(value, 5);
-        return ip_parse(value, &s->origin.client.ip);
-    }
-    if (str_eq_nocase(name, STR("PORT"))) {
-        if (is_unknown)
-            return 0;
-        if (str_to_u64(value, UINT16_MAX, &number) < 0)
-            return -EINVAL;
-        s->origin.client.port = (uint16_t)number;
-        return 0;
-    }
-    if (str_eq_nocase(name, STR("NAME")) || str_eq_nocase(name, STR("HELO"))) {
-        struct str *field = ascii_lower(name.at[0]) == 'n' ? &s->client_name : &s->helo;
-        if (is_unknown || str_is_empty(value))
-            return remember(field, (struct str){ 0 });
-        return smtp_domain_parse(value, true, true) == SMTP_ADDRESS_OK ? remember(field, value) : -EINVAL;
-    }
-    if (str_eq_nocase(name, STR("PROTO"))) {
-        s->is_esmtp = str_eq_nocase(value, STR("ESMTP"));
-        return 0;
-    }
-    return -EINVAL;
+struct introduction { /* what one XCLIENT says, taken over whole or not at all */
+    struct endpoint client;
+    struct str name, helo; /* owned */
+    bool is_other, has_name, is_esmtp;
+};
+
+static int address_take(struct introduction *i, struct str value) {
+    if (str_starts_nocase(value, STR("IPV6:")))
+        value = str_from(value, 5);
+    i->is_other = true;
+    return ip_parse(value, &i->client.ip);
 }
 
-int xclient_take(struct session *s, struct str attributes) {
+static int name_take(struct str *name, struct str value) {
+    if (str_is_empty(value))
+        return remember(name, value);
+    return smtp_domain_parse(value, true, true) == SMTP_ADDRESS_OK ? remember(name, value) : -EINVAL;
+}
+
+static int attribute_take(struct introduction *i, struct str name, struct str value) {
+    unsigned long long number;
+    if (str_eq_nocase(value, STR("[UNAVAILABLE]")) || str_eq_nocase(value, STR("[TEMPUNAVAIL]")))
+        value = (struct str){ 0 };
+    if (str_eq_nocase(name, STR("ADDR")))
+        return str_is_empty(value) ? 0 : address_take(i, value);
+    if (str_eq_nocase(name, STR("PORT"))) {
+        if (!str_is_empty(value) && str_to_u64(value, UINT16_MAX, &number) < 0)
+            return -EINVAL;
+        i->client.port = str_is_empty(value) ? 0 : (uint16_t)number;
+        return 0;
+    }
+    if (str_eq_nocase(name, STR("NAME"))) {
+        i->has_name = true;
+        return name_take(&i->name, value);
+    }
+    if (str_eq_nocase(name, STR("HELO")))
+        return name_take(&i->helo, value);
+    if (!str_eq_nocase(name, STR("PROTO")))
+        return -EINVAL;
+    i->is_esmtp = str_eq_nocase(value, STR("ESMTP"));
+    return 0;
+}
+
+static int introduction_parse(struct introduction *i, struct str attributes) {
     struct str name;
     struct buf value;
     buf_init(&value, 1024);
@@ -74,9 +86,31 @@ int xclient_take(struct session *s, struct str attributes) {
     while (r > 0) {
         buf_clear(&value);
         r = smtp_xclient_next(&attributes, &name, &value);
-        if (r > 0 && xclient_attribute(s, name, buf_str(&value)) < 0)
+        if (r > 0 && attribute_take(i, name, buf_str(&value)) < 0)
             r = -EINVAL;
     }
     buf_deinit(&value);
+    return r;
+}
+
+static void swap(struct str *a, struct str *b) {
+    struct str c = *a;
+    *a = *b;
+    *b = c;
+}
+
+/* A greeting that is not given is to come yet; a name goes with its address. */
+int xclient_take(struct session *s, struct str attributes) {
+    struct introduction i = { .client = s->origin.client };
+    int r = introduction_parse(&i, attributes);
+    if (r == 0) {
+        s->origin.client = i.client;
+        s->is_esmtp = i.is_esmtp;
+        swap(&s->helo, &i.helo);
+        if (i.is_other || i.has_name)
+            swap(&s->client_name, &i.name);
+    }
+    remember(&i.name, (struct str){ 0 });
+    remember(&i.helo, (struct str){ 0 });
     return r;
 }

@@ -26,7 +26,7 @@ void intake_begin(struct intake *intake, bool is_chunked) {
 }
 
 static bool is_dropping(const struct intake *intake) {
-    return intake->is_too_large || intake->spool_error != 0;
+    return intake->is_too_large || intake->is_unwanted || intake->spool_error != 0;
 }
 
 /* What was decoded into `at` is part of the message. */

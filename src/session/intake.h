@@ -18,6 +18,7 @@ struct intake {
     uint64_t size_max;
     int spool_error;   /* -errno of the spool, 0 */
     bool is_too_large;
+    bool is_unwanted;  /* set by who knows that nobody takes the message: it is read and thrown away */
 };
 
 enum intake_result {

@@ -399,7 +399,7 @@ static void on_bdat(struct session *s, const struct smtp_command *c) {
     if (!t->is_chunked)
         intake_begin(&t->intake, true);
     t->is_chunked = true;
-    t->is_spoilt = t->is_spoilt || t->n_accepted == 0;
+    t->intake.is_unwanted = t->n_accepted == 0;
     t->is_last_chunk = c->is_last;
     t->chunk_left = c->chunk_size;
     s->phase = PHASE_CHUNK;
@@ -408,14 +408,17 @@ static void on_bdat(struct session *s, const struct smtp_command *c) {
 static void on_chunk_end(struct session *s) {
     struct transaction *t = s->transaction;
     s->phase = PHASE_COMMAND;
-    if (t->is_spoilt) {
+    if (t->intake.is_unwanted) {
         bool was_asked = t->n_asked > 0;
         if (t->is_last_chunk || !was_asked)
             end_transaction(s);
         mistake(s, was_asked ? 554 : 503, "5.5.1", was_asked ? "No valid recipients" : "Say MAIL and RCPT first");
     } else if (t->is_last_chunk) {
         intake_finish(&t->intake);
-        on_message(s);
+        if (is_refused_for_newlines(s)) /* the end made a bare CR of its last byte */
+            cut_short(s, &bare_newline_verdict);
+        else
+            on_message(s);
     } else {
         say(s, 250, "2.0.0", "Chunk taken");
     }
@@ -426,10 +429,10 @@ static void on_chunk_end(struct session *s) {
 static size_t on_chunk_bytes(struct session *s, const char *at, size_t len) {
     struct transaction *t = s->transaction;
     size_t chunk = len < t->chunk_left ? len : (size_t)t->chunk_left;
-    size_t used = chunk;
-    enum intake_result result = t->is_spoilt ? INTAKE_MORE : intake_feed(&t->intake, at, chunk, &used);
+    size_t used;
+    enum intake_result result = intake_feed(&t->intake, at, chunk, &used);
     t->chunk_left -= used;
-    bool is_bare = !t->is_spoilt && is_refused_for_newlines(s);
+    bool is_bare = !t->intake.is_unwanted && is_refused_for_newlines(s);
     if (is_bare || result == INTAKE_ABUSE) {
         cut_short(s, is_bare ? &bare_newline_verdict : &endless_verdict);
         return len;
@@ -552,8 +555,6 @@ static void on_bad_command(struct session *s, const struct smtp_command *c, enum
         break;
     case SMTP_COMMAND_SYNTAX:
         mistake(s, 501, "5.5.4", "Arguments missing or malformed");
-        if (c->verb == SMTP_BDAT && s->phase == PHASE_COMMAND)
-            linger(s); /* the chunk behind it must not be read as commands */
         break;
     case SMTP_COMMAND_BAD_BYTES:
         mistake(s, 500, "5.5.2", "Bare <CR>, bare <LF>, NUL or another control character in a command");
@@ -571,6 +572,8 @@ static void on_bad_command(struct session *s, const struct smtp_command *c, enum
         mistake(s, 555, "5.5.4", "Unknown parameter");
         break;
     }
+    if (c->verb == SMTP_BDAT && s->phase == PHASE_COMMAND)
+        linger(s); /* the chunk behind it must not be read as commands */
 }
 
 static void on_command(struct session *s, struct str line) {

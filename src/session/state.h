@@ -49,7 +49,6 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
     uint64_t asked_us, began_us;
     bool is_chunked, is_last_chunk;     /* BDAT */
-    bool is_spoilt;                     /* BDAT without a valid recipient: chunks are read and dropped */
     enum known asked_known;
 };
 
@@ -103,7 +102,10 @@ static inline struct session *session_of(struct stream *stream) {
 /* The lines of an EHLO reply behind the first. */
 void write_offer(const struct session *s, struct buf *out);
 
-/* Takes over what XCLIENT says. Returns 0, -EINVAL (nothing, or an attribute that is malformed or unknown). */
+/*
+ * Takes over what XCLIENT says and forgets the greeting before it. Returns 0 or a negative error (nothing, or an
+ * attribute that is malformed or unknown); then nothing has changed.
+ */
 int xclient_take(struct session *s, struct str attributes);
 
 /* ---- builtin.c: what is decided before any rule and for everyone (design.md section 4) */
