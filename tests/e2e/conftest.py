@@ -25,12 +25,13 @@ def pytest_configure():
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item):
     report = (yield).get_result()
     if report.failed:
         item.has_failed = True
-        for started in item.funcargs.get("_started", []):
-            report.sections.append((started.name, started.report()))
+        for fixture in ("make_postern", "make_shared_postern"):
+            for gateway in item.funcargs[fixture].started if fixture in item.funcargs else []:
+                report.sections.append((gateway.name, gateway.report()))
 
 
 @pytest.fixture(scope="session")
@@ -55,40 +56,53 @@ def folder(base_folder, request):
         shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture
-def _started(folder):
-    """What the test has started, stopped in reverse order. A server that ended badly fails the test, after all were
-    stopped."""
-    programs = []
-    yield programs
-    faults = []
-    for program in reversed(programs):
-        try:
-            program.stop()
-        except AssertionError as fault:
-            faults.append(str(fault))
-    assert not faults, "\n".join(faults)
+class Gateways:
+    """Makes gateways in a folder, and stops them at the end."""
 
+    def __init__(self, folder):
+        self.folder = folder
+        self.started = []
 
-@pytest.fixture
-def make_postern(folder, _started):
-    """Postern in front of `servers` (anything whose str() is ADDRESS:PORT), with a directory for example.com:
-    make_postern([server], …). Further keywords are options of postern.conf; `group` are those of the server group.
-    Started, unless start=False."""
-    def make(servers, recipients=None, group=None, start=True, **options):
-        path = os.path.join(folder, f"postern{len(_started)}")
-        os.mkdir(path)
+    def __call__(self, servers, recipients=None, group=None, start=True, **options):
+        """A Postern in front of `servers` (anything whose str() is ADDRESS:PORT), with a directory for example.com.
+        Further keywords are those of Postern; `group` are options of the server group."""
+        folder = os.path.join(self.folder, f"postern{len(self.started)}")
+        os.mkdir(folder)
         block = {"server": [str(server) for server in servers], "tls": "none", **(group or {})}
         options.setdefault("servers", ("mailbox", block))
-        gateway = Postern(path, {DOMAIN: KNOWN} if recipients is None else recipients, **options)
-        _started.append(gateway)
+        gateway = Postern(folder, {DOMAIN: KNOWN} if recipients is None else recipients, **options)
+        self.started.append(gateway)
         return gateway.start() if start else gateway
-    return make
+
+    def stop(self):
+        """A gateway that ended badly fails the test, after all were stopped."""
+        faults = []
+        for gateway in reversed(self.started):
+            try:
+                gateway.stop()
+            except AssertionError as fault:
+                faults.append(str(fault))
+        assert not faults, "\n".join(faults)
 
 
 @pytest.fixture
-def make_server():
-    """A MailServer with these keywords, stopped at the end."""
+def make_postern(folder):
+    gateways = Gateways(folder)
+    yield gateways
+    gateways.stop()
+
+
+@pytest.fixture(scope="module")
+def make_shared_postern(base_folder):
+    """For gateways that many tests use, which leave them as they were."""
+    folder = tempfile.mkdtemp(dir=base_folder)
+    os.chmod(folder, 0o755)
+    gateways = Gateways(folder)
+    yield gateways
+    gateways.stop()
+
+
+def servers_until_the_end():
     servers = []
 
     def make(*arguments, **options):
@@ -97,6 +111,17 @@ def make_server():
     yield make
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def make_server():
+    """A MailServer with these keywords, stopped at the end."""
+    yield from servers_until_the_end()
+
+
+@pytest.fixture(scope="module")
+def make_shared_server():
+    yield from servers_until_the_end()
 
 
 @pytest.fixture(scope="session")

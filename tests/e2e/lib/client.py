@@ -117,7 +117,7 @@ class Client:
             return reply
         tls = ssl.create_default_context(cafile=authority) if authority else ssl._create_unverified_context()
         for name, value in context.items():
-            setattr(tls, name, value) if name != "ciphers" else tls.set_ciphers(value)
+            setattr(tls, name, value)
         self.socket = tls.wrap_socket(self.socket, server_hostname=server_name)
         self.unread = b""
         return reply

@@ -4,8 +4,9 @@ with its log and journal.
     gateway = Postern(folder, servers=("mailbox", {"server": "127.0.0.1:2526"}), recipients={"example.com": ["anna"]},
                       domain=[("example.com", {"delimiter": "+"})], limits={"connections": 200})
 
-Every keyword but `recipients`, `environment` and `settings_before` is an option of postern.conf. A value is a word or
-a number; a dict is a block; a pair is a word with a block behind it; a list repeats the option.
+Keywords are options of postern.conf, but for `recipients` (what is imported: domain and addresses), `port` and
+`listener` (port and block of the one listener) and `environment`. A value is a word or a number; a dict is a block; a
+pair is a word with a block behind it; a list repeats the option; None leaves it out.
 """
 import glob
 import json
@@ -54,16 +55,16 @@ def worker_user():
 class Postern(Program):
     name = "postern"
 
-    def __init__(self, folder, recipients=None, environment=None, **options):
+    def __init__(self, folder, recipients=None, environment=None, port=None, listener=None, **options):
         super().__init__(folder)
         self.conf = os.path.join(folder, "postern.conf")
         self.journal_folder = os.path.join(folder, "journal")
         self.environment = environment or {}
-        self.port = free_port()
+        self.port = port or free_port()
         self.address = (LOOPBACK, self.port)
         self.options = {
             "hostname": "mx.example.com",
-            "listen": f"{LOOPBACK}:{self.port}",
+            "listen": (f"{LOOPBACK}:{self.port}", listener),
             "user": worker_user(),
             "workers": 2,
             "directory_path": os.path.join(folder, "recipients"),
