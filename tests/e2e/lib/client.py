@@ -109,10 +109,12 @@ class Client:
         self.extensions = dict((line[4:].split(" ", 1) + [""])[:2] for line in reply.lines[1:])
         return reply
 
-    def starttls(self, server_name=None, authority=None, **context):
-        """STARTTLS and the handshake; any certificate is taken unless `authority` is given. Further keywords are set
+    def starttls(self, server_name=None, authority=None, behind=b"", **context):
+        """STARTTLS and the handshake; any certificate is taken unless `authority` is given. `behind` is sent in the
+        same packet as the command. Further keywords are set
         on the context."""
-        reply = self.command("STARTTLS")
+        self.send(b"STARTTLS\r\n" + behind)
+        reply = self.reply()
         if reply.code != 220:
             return reply
         tls = ssl.create_default_context(cafile=authority) if authority else ssl._create_unverified_context()
