@@ -477,6 +477,7 @@ static bool may_repair(const struct relay_transfer *t) {
 /* `user.conn` is gone already. */
 static void repair(struct relay_transfer *t, struct str why) {
     t->repairs++;
+    task_cancel(t->relay->loop, &t->task); /* it would write on */
     note(t, "connection repaired: %.*s", STR_ARG(why));
     pool_drop_idle(t->user.server);
     want(t);
