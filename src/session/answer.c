@@ -88,6 +88,8 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
                                     .rule = outcomes[result->outcome].rule,
                                     .reply = outcomes[result->outcome].reply };
     }
+    if (result->outcome == RELAY_TIMED_OUT && result->is_final_dot_sent)
+        verdict.rule = outcomes[RELAY_UNKNOWN].rule; /* it may have arrived, and the sender will try again */
     verdict.server = result->server;
     return verdict;
 }

@@ -83,7 +83,7 @@ struct relay_message {
     struct spool *spool;   /* canonical text that ends in CRLF */
     bool has_8bit;
     uint64_t deadline_ms;  /* on the loop's clock: from the client's final dot, final_reply_limit */
-    uint64_t reserve_ms;   /* of that must be left when our final dot goes out: RELAY_RESERVE_MS */
+    uint64_t reserve_ms;   /* of that must be left when our final dot goes out: RELAY_RESERVE_MS, or less */
     /* asked right before the final dot (or the last chunk) goes out, with relay_deliver's arg */
     bool (*client_is_there)(void *arg);
 };
