@@ -85,7 +85,8 @@ static void on_time(struct timer *timer) {
     else if (loop_now(up->setup->loop) < up->due_ms)
         (void)timer_set(up->setup->loop, &up->timer, up->due_ms, on_time);
     else
-        fail(up, UPSTREAM_REFUSED, "%s timed out", state_name(up->state));
+        fail(up, up->state == UPSTREAM_HANDSHAKE ? UPSTREAM_TLS_BAD : UPSTREAM_REFUSED, "%s timed out",
+             state_name(up->state));
 }
 
 static void set_limit(struct upstream *up, uint64_t limit_ms) {

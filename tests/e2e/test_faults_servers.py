@@ -74,7 +74,7 @@ def test_mail_goes_on_when_the_server_is_back(make_server, make_postern):
     server.crash()
     assert send(gateway, "during") == "451 4.4.1"
     server.listen()
-    reply, _ = send_until_taken(gateway, "after")
+    reply = send_until_taken(gateway, "after")
     assert reply == 250
     gateway.wait_log(r"mailbox server .*: up again")
     assert subjects(server) == ["before", "after"]
