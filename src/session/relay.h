@@ -9,9 +9,9 @@
  *
  * relay_rcpt: MAIL (once a borrow) and RCPT go to the server; its answer comes back. The connection stays lent for at
  *   most relay_hold and only while nobody waits; taken back means RSET, then the next in line or the pool.
- * relay_deliver: on the borrowed connection if it is still lent and every accepted RCPT was given on it, else MAIL and the
- *   accepted RCPTs again, pipelined; then the data, by BDAT where the server offers CHUNKING, else DATA. The same replay
- *   repairs a connection that the server dropped in between.
+ * relay_deliver: on the borrowed connection if it is still lent and every accepted RCPT was given on it, else MAIL and
+ *   the accepted RCPTs again, pipelined; then the data, by BDAT where the server offers CHUNKING, else DATA. The same
+ *   replay repairs a connection that the server dropped in between.
  * Another server of the group is tried only before MAIL, never after it.
  *
  * Every completion obeys the laws of net/loop.h. A transfer has at most one operation pending. relay_end() may be
@@ -47,7 +47,8 @@ enum relay_outcome {
 struct relay_result {
     enum relay_outcome outcome;
     bool is_final_dot_sent; /* RELAY_TIMED_OUT: true means that the outcome is unknown */
-    /* For RELAY_ANSWERED, and where there is one otherwise, else NULL. Valid during the callback; inner names are gone. */
+    /* For RELAY_ANSWERED, and where there is one otherwise, else NULL. Valid during the callback; inner names are
+     * gone. */
     const struct smtp_answer *answer;
     struct str server;      /* "10.0.0.5:25", for log and journal, never for the client; empty: none was reached */
 };

@@ -5,7 +5,8 @@
  * calls worker_run() and never returns to the master's code. What changes later comes as a message on the channel
  * between them, with descriptors where there are any.
  *
- *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)   JOURNAL (new file)
+ *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)
+ *                      JOURNAL (new file)
  *   worker ─▶ master   READY
  *   worker ─▶ worker   HANDOVER (a connection whose client belongs to the other; see handover.h)
  *
@@ -24,7 +25,7 @@ enum worker_message_type { WORKER_READY = 1, WORKER_DIRECTORY, WORKER_DRAIN, WOR
 
 struct worker_message {
     uint32_t type;     /* enum worker_message_type */
-    char domain[256];  /* WORKER_DIRECTORY: whose; NUL-terminated. A message without a descriptor means that the directory is gone */
+    char domain[256];  /* WORKER_DIRECTORY: whose; NUL-terminated. Without a descriptor: the directory is gone */
 };
 
 struct worker_server_counters { /* one mailbox server as this worker sees it */
@@ -63,7 +64,8 @@ struct worker_setup {
     int mesh_fd;              /* where others hand connections to us */
     const int *mesh_fds;      /* n_slots: where to hand connections of slot s */
     int journal_fd;           /* -1: none */
-    struct directory **directories; /* by conf->domains[].index; NULL: none configured or missing. Owned by the worker from now on */
+    /* By conf->domains[].index; NULL: none configured or missing. Owned by the worker from now on. */
+    struct directory **directories;
     struct worker_counters *counters;
 };
 

@@ -199,7 +199,8 @@ void data_encoder_init(struct data_encoder *e) {
     e->state = LINE_START;
 }
 
-/* One byte; writes at most two. A CR is held back until its LF is there. Returns NULL when the text is not canonical. */
+/* One byte; writes at most two. A CR is held back until its LF is there. Returns NULL when the text is not
+ * canonical. */
 static inline char *encode_byte(struct data_encoder *e, char c, char *o) {
     if ((c == '\n') != (e->state == CR))
         return NULL;

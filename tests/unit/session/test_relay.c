@@ -267,7 +267,8 @@ static void chunking_needs_no_dots(void **state) {
 static void fill(struct client *c, size_t lines) {
     for (size_t i = 0; i < lines; i++) {
         memcpy(spool_room(&c->spool, 100),
-            ".123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.123456789.1234567\r\n", 100);
+               ".123456789.123456789.123456789.123456789.123456789"
+               ".123456789.123456789.123456789.123456789.1234567\r\n", 100);
         assert_int_equal(spool_wrote(&c->spool, 100), 0);
     }
 }
@@ -1096,7 +1097,8 @@ static void xclient_is_followed_by_a_new_hello(void **state) {
     rcpt(&c, "b@near.example");
     assert_int_equal(c.code, 250);
     assert_string_equal(fake_server_heard(&w.first),
-                        HELLO "XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.7 PROTO=ESMTP HELO=far.example\r\n" HELLO MAIL RCPT);
+                        HELLO "XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.7 PROTO=ESMTP HELO=far.example\r\n"
+                        HELLO MAIL RCPT);
     client_close(&c);
     world_close(&w);
 }
