@@ -36,11 +36,14 @@ struct mailbox {
     size_t n_rules;
     char offers[256];
     struct buf heard;
+    struct mailbox_counts counts;
 };
 
 static void hear(struct mailbox *mailbox, const char *at, size_t len) {
     for (size_t i = 0; i < len; i++) {
-        if (at[i] == '\r' || at[i] == '\n')
+        bool is_bare = at[i] == '\r' || at[i] == '\n';
+        mailbox->counts.bare += is_bare;
+        if (is_bare)
             buf_puts(&mailbox->heard, at[i] == '\r' ? STR("\\r") : STR("\\n"));
         else
             buf_putc(&mailbox->heard, at[i]);
@@ -77,6 +80,10 @@ static char answer(struct peer *peer, struct str command, const char *otherwise)
     return reply[0];
 }
 
+static void answer_message(struct peer *peer) {
+    peer->mailbox->counts.messages += answer(peer, STR("DOT"), "250 2.0.0 Ok: queued") == '2';
+}
+
 static void answer_ehlo(struct peer *peer, struct str line) {
     struct buf text;
     buf_init(&text, 4096);
@@ -98,12 +105,13 @@ static size_t on_line(struct peer *peer, struct str line, size_t used) {
     if (peer->is_data) {
         if (line.len == 1 && line.at[0] == '.') {
             peer->is_data = false;
-            answer(peer, STR("DOT"), "250 2.0.0 Ok: queued");
+            answer_message(peer);
         }
         return used;
     }
     struct smtp_command command;
     smtp_command_parse(line, true, &command);
+    peer->mailbox->counts.unknown += command.verb == SMTP_UNKNOWN;
     if (command.verb == SMTP_EHLO) {
         answer_ehlo(peer, line);
     } else if (command.verb == SMTP_DATA) {
@@ -131,8 +139,10 @@ static size_t on_chunk(struct peer *peer, const char *at, size_t len) {
         from += line < 0 ? n - from : used;
     }
     peer->chunk_left -= n;
-    if (peer->chunk_left == 0)
-        answer(peer, peer->is_last_chunk ? STR("DOT") : STR("CHUNK"), "250 2.0.0 Ok: queued");
+    if (peer->chunk_left == 0 && peer->is_last_chunk)
+        answer_message(peer);
+    else if (peer->chunk_left == 0)
+        answer(peer, STR("CHUNK"), "250 2.0.0 Ok");
     return n;
 }
 
@@ -237,6 +247,10 @@ void mailbox_offers(struct mailbox *mailbox, struct str keywords) {
         abort();
     memset(mailbox->offers, 0, sizeof(mailbox->offers));
     memcpy(mailbox->offers, keywords.at, keywords.len);
+}
+
+const struct mailbox_counts *mailbox_counts(const struct mailbox *mailbox) {
+    return &mailbox->counts;
 }
 
 struct buf *mailbox_heard(struct mailbox *mailbox) {

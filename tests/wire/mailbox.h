@@ -29,5 +29,13 @@ void mailbox_drop(struct mailbox *mailbox);
 /* No longer listens, and drops. */
 void mailbox_leave(struct mailbox *mailbox);
 
+/* For whoever asks not what, but whether all of it was right. */
+struct mailbox_counts {
+    uint64_t messages; /* final dots and last chunks answered 2xx */
+    uint64_t bare;     /* CR or LF that stood alone */
+    uint64_t unknown;  /* commands that are none */
+};
+const struct mailbox_counts *mailbox_counts(const struct mailbox *mailbox);
+
 /* What it was told so far; cut from the front by the test. */
 struct buf *mailbox_heard(struct mailbox *mailbox);
