@@ -114,11 +114,13 @@ static struct str sender_of(const struct session *s) {
     return s->transaction != NULL ? s->transaction->envelope.sender : (struct str){ 0 };
 }
 
+static bool is_relay_denied(const struct verdict *verdict) {
+    return strcmp(verdict->rule, "RELAY DENIED") == 0;
+}
+
 /* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
 static const char *pflogsumm_words(const struct verdict *verdict) {
-    if (verdict->reply.code == 554 && strcmp(verdict->rule, "RELAY DENIED") == 0)
-        return "";
-    return "Recipient address rejected: ";
+    return is_relay_denied(verdict) ? "" : "Recipient address rejected: ";
 }
 
 static void log_refusal(const struct session *s, const char *stage, struct str recipient, const struct verdict *v,
@@ -265,7 +267,7 @@ static void count(struct worker_counters *counters, const struct verdict *v) {
         counters->deferred++;
         break;
     }
-    if (v->action == ACTION_REJECT && v->reply.code == 554)
+    if (is_relay_denied(v)) /* not any 554: mailbox servers have their own */
         counters->relay_denied++;
     if (v->rcpt_known == KNOWN_NO)
         counters->unknown++;
@@ -293,7 +295,7 @@ void answer_message(struct session *s, const struct verdict *v) {
         log_delivery(s, v, id);
     } else {
         struct str first = s->transaction->accepted != NULL ? s->transaction->accepted->address : (struct str){ 0 };
-        log_refusal(s, "END-OF-MESSAGE", first, v, id);
+        log_refusal(s, s->last_verb == SMTP_MAIL ? "MAIL" : "END-OF-MESSAGE", first, v, id);
     }
     journal_message(s, v, id);
 }

@@ -123,6 +123,12 @@ static const struct verdict mail_loop = {
     .reply = { 554, "5.4.6", STR_INIT("Too many hops: the message goes in circles") },
 };
 
+struct verdict sender_validate(const struct session *s) {
+    const struct relay_envelope *envelope = &s->transaction->envelope; /* RFC 1870 6.1 */
+    bool is_announced = (envelope->parameters & SMTP_HAS_SIZE) != 0;
+    return is_announced && envelope->size > s->server->conf->set.limits.message_size ? too_large : passed;
+}
+
 struct verdict message_validate(const struct session *s) {
     const struct intake *intake = &s->transaction->intake;
     if (intake->is_too_large)

@@ -30,7 +30,8 @@
 enum {
     DATA_MARK = 1024,        /* message bytes that count as a sign of life */
     UNREAD_MAX = 128 * 1024, /* a read of the stream and a command line */
-    OUTPUT_MAX = 256 * 1024, /* replies to one pipelined group */
+    OUTPUT_HIGH = 64 * 1024, /* replies that the client has not taken: no command is read before it does */
+    OUTPUT_MAX = OUTPUT_HIGH + 16 * 1024,
 };
 
 static const struct stream_ops stream_ops;
@@ -231,6 +232,17 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
 
 /* ---- the envelope */
 
+static void on_sender(struct session *s) {
+    struct verdict verdict = sender_validate(s);
+    s->n_transactions++;
+    if (verdict.action == ACTION_PASS) {
+        say(s, 250, "2.1.0", "Sender taken");
+        return;
+    }
+    answer_message(s, &verdict);
+    end_transaction(s);
+}
+
 static void on_mail(struct session *s, const struct smtp_command *c) {
     const struct conf_settings *set = &s->server->conf->set;
     if (str_is_empty(s->helo)) {
@@ -241,15 +253,12 @@ static void on_mail(struct session *s, const struct smtp_command *c) {
         hang_up(s, "4.3.2", "Shutting down, try again later", "turned away while shutting down");
     } else if (s->n_transactions >= set->limits.transactions) {
         hang_up(s, "4.7.0", "Too many messages in one session, connect again", "too many transactions");
-    } else if ((c->parameters & SMTP_HAS_SIZE) && c->size > set->limits.message_size) {
-        mistake(s, 552, "5.3.4", "Message too large: more than this host takes");
     } else if ((c->parameters & SMTP_HAS_SMTPUTF8) && !set->smtputf8) {
         mistake(s, 555, "5.5.4", "SMTPUTF8 is not offered");
     } else if ((s->transaction = transaction_new(s, c)) == NULL) {
         say_no(s, 451, "4.3.0", "Out of memory, try again later");
     } else {
-        s->n_transactions++;
-        say(s, 250, "2.1.0", "Sender taken");
+        on_sender(s);
     }
 }
 
@@ -627,10 +636,29 @@ static size_t on_long_line_bytes(struct session *s, const char *at, size_t len) 
 
 /* ---- what the stream tells */
 
+/*
+ * A client that sends commands and does not read the replies waits for itself, under the deadline of its last command.
+ * Reading on would have to drop replies, and those behind them would be taken for the answers to other commands.
+ */
+static bool is_clogged(struct session *s) {
+    if (s->phase != PHASE_COMMAND || stream_pending(&s->stream) < OUTPUT_HIGH)
+        return false;
+    stream_flush(&s->stream);
+    if (stream_pending(&s->stream) < OUTPUT_HIGH)
+        return false;
+    stream_pause(&s->stream);
+    return true;
+}
+
+static void on_drained(struct stream *stream) {
+    if (session_of(stream)->waiting_for == NULL)
+        stream_resume(stream);
+}
+
 static size_t on_input(struct stream *stream, const char *at, size_t len) {
     struct session *s = session_of(stream);
     size_t used = 0;
-    while (used < len && s->waiting_for == NULL) {
+    while (used < len && s->waiting_for == NULL && !is_clogged(s)) {
         uint8_t phase = s->phase;
         size_t n = 0;
         switch ((enum phase)phase) {
@@ -676,4 +704,6 @@ static void on_end(struct stream *stream, enum stream_end how, int err) {
     end(s);
 }
 
-static const struct stream_ops stream_ops = { .on_data = on_input, .on_end = on_end, .on_tls = on_tls };
+static const struct stream_ops stream_ops = {
+    .on_data = on_input, .on_end = on_end, .on_drained = on_drained, .on_tls = on_tls,
+};

@@ -121,6 +121,9 @@ struct route {
  */
 struct verdict recipient_validate(const struct session *s, const struct smtp_address *address, struct route *ret_route);
 
+/* What MAIL says of the message: its size. */
+struct verdict sender_validate(const struct session *s);
+
 /* A message that is complete: size, room, loops. */
 struct verdict message_validate(const struct session *s);
 
@@ -176,7 +179,7 @@ void say_no(struct session *s, unsigned code, const char *enhanced, const char *
 /* A verdict about a recipient, at RCPT. */
 void answer_recipient(struct session *s, struct str recipient, const struct verdict *verdict);
 
-/* A verdict about a message, at its end. */
+/* A verdict about a message, at its end or, when it is refused for what it announces, at MAIL. */
 void answer_message(struct session *s, const struct verdict *verdict);
 
 /* What the outcome at the mailbox server means for the client. `text` holds the reply's text. */

@@ -21,6 +21,8 @@
  *   silence                               we say nothing now
  *   closed                                we have closed the connection
  *   close                                 the client does
+ *   half-close                            the client will send nothing more
+ *   shut down                             the program is told to stop
  *   connect                               a further client, which is the one that speaks from now on
  *   client: 1                             the first one speaks again
  *   wait: 301000                          ms go by
@@ -85,6 +87,10 @@ static void fail(struct play *p, const char *what, struct str detail) {
 static const char base_conf[] =
     "hostname mx.example.com\nlisten 127.0.0.1:2525 {\n proxy_from 10.0.0.7\n xclient_from 10.0.0.8\n}\n";
 
+static bool names(const struct play *p, const char *word) {
+    return p->conf_text.len > 0 && memmem(p->conf_text.at, p->conf_text.len, word, strlen(word)) != NULL;
+}
+
 static void write_conf(struct play *p, const char *path) {
     char at[ENDPOINT_TEXT_MAX];
     struct endpoint server = mailbox_endpoint(p->mailbox);
@@ -94,10 +100,11 @@ static void write_conf(struct play *p, const char *path) {
     endpoint_format(&server, at);
     fprintf(file, "%sservers mailbox {\n server %s\n tls none\n%.*s}\n", base_conf, at,
             STR_ARG(buf_str(&p->group_text)));
-    /* a group that is never met would narrow the offer */
-    if (p->conf_text.len > 0 && memmem(p->conf_text.at, p->conf_text.len, "second", 6) != NULL)
+    if (names(p, "second")) /* a group that is never met would narrow the offer */
         fprintf(file, "servers second {\n server %s\n tls none\n}\n", at);
-    fprintf(file, "spool_path %s\ndirectory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder, p->folder);
+    if (!names(p, "spool_path"))
+        fprintf(file, "spool_path %s\n", p->folder);
+    fprintf(file, "directory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n}\n%.*s", STR_ARG(buf_str(&p->conf_text)));
     fclose(file);
 }
@@ -497,8 +504,8 @@ static void speak_again(struct play *p, struct str text) {
     p->client = &p->clients[n - 1];
 }
 
-static void close_client(struct play *p) {
-    shutdown(p->client->fd, SHUT_RDWR);
+static void close_client(struct play *p, int how) {
+    shutdown(p->client->fd, how);
     for (int i = 0; i < QUIET_TURNS; i++)
         turn(p);
 }
@@ -513,7 +520,11 @@ static void act(struct play *p, struct str line) {
     if (p->has_failed || is_expected(p, line) || str_eq(line, STR("drip")))
         return;
     if (str_eq(line, STR("close")))
-        close_client(p);
+        close_client(p, SHUT_RDWR);
+    else if (str_eq(line, STR("half-close")))
+        close_client(p, SHUT_WR);
+    else if (str_eq(line, STR("shut down")))
+        server_shut_down(&p->server);
     else if (str_eq(line, STR("connect")))
         connect_client(p);
     else if (str_starts_nocase(line, STR("client:")))
@@ -547,8 +558,11 @@ static char *read_file(const char *path) {
     return text;
 }
 
-static bool play(const char *path) {
+/* `ret_sentence` gets the first line's, which says what the transcript shows. */
+static bool play(const char *path, char *ret_sentence, size_t size) {
     struct play p = { .path = path, .text = read_file(path), .now_ms = 1000000 };
+    struct str first = str_from(str_head(str_of(p.text), str_find(str_of(p.text), '\n')), 2);
+    snprintf(ret_sentence, size, "%.*s", STR_ARG(first));
     snprintf(p.folder, sizeof(p.folder), "/tmp/postern-wire-XXXXXX");
     buf_init(&p.conf_text, TEXT_MAX);
     buf_init(&p.group_text, TEXT_MAX);
@@ -571,9 +585,10 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("1..%d\n", argc - 1);
     for (int i = 1; i < argc; i++) {
-        bool has_passed = play(argv[i]);
+        char sentence[256];
+        bool has_passed = play(argv[i], sentence, sizeof(sentence));
         const char *name = strrchr(argv[i], '/');
-        printf("%s %d - %s\n", has_passed ? "ok" : "not ok", i, name != NULL ? name + 1 : argv[i]);
+        printf("%s %d - %s: %s\n", has_passed ? "ok" : "not ok", i, name != NULL ? name + 1 : argv[i], sentence);
         is_ok = is_ok && has_passed;
     }
     return is_ok ? 0 : 1;
