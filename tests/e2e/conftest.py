@@ -63,13 +63,14 @@ class Gateways:
         self.folder = folder
         self.started = []
 
-    def __call__(self, servers, recipients=None, group=None, start=True, **options):
-        """A Postern in front of `servers` (anything whose str() is ADDRESS:PORT), with a directory for example.com.
-        Further keywords are those of Postern; `group` are options of the server group."""
+    def __call__(self, servers, /, recipients=None, group=None, start=True, **options):
+        """A Postern in front of a group of `servers` (anything whose str() is ADDRESS:PORT; none if empty), with a
+        directory for example.com. Further keywords are those of Postern; `group` are options of the server group."""
         folder = os.path.join(self.folder, f"postern{len(self.started)}")
         os.mkdir(folder)
         block = {"server": [str(server) for server in servers], "tls": "none", **(group or {})}
-        options.setdefault("servers", ("mailbox", block))
+        if servers:
+            options["servers"] = ("mailbox", block)
         gateway = Postern(folder, {DOMAIN: KNOWN} if recipients is None else recipients, **options)
         self.started.append(gateway)
         return gateway.start() if start else gateway

@@ -64,7 +64,8 @@ class Moment:
 
 class Message:
     """`content` is the text with dots unstuffed and the end taken off; `raw` the bytes as they came (behind 354, the
-    lone dot included; or the chunks). `answer` is the last reply that was sent for it, '' when there was none."""
+    lone dot included; or the chunks). `answer` is the last reply that was sent for it, '' when there was none.
+    `forwarded` are the XFORWARD and XCLIENT lines since the message before."""
 
     def __init__(self, mail, rcpts, way):
         self.mail, self.rcpts, self.way = mail, list(rcpts), way
@@ -233,7 +234,7 @@ class Connection(threading.Thread):
         if verb == "RSET":
             self.reset_envelope()
         if verb in ("XFORWARD", "XCLIENT"):
-            self.forwarded = line
+            self.forwarded += ("\n" if self.forwarded else "") + line
         if verb == "MAIL" and reply.startswith("2"):
             self.reset_envelope()
             self.mail = line
@@ -252,7 +253,7 @@ class Connection(threading.Thread):
 
     def begin_message(self, way):
         self.message = Message(self.mail or "", self.rcpts, way)
-        self.message.forwarded = self.forwarded
+        self.message.forwarded, self.forwarded = self.forwarded, ""
 
     def take_data(self):
         self.begin_message("DATA")
@@ -370,13 +371,13 @@ class MailServer:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        for connection in self.connections:
+        for connection in [connection for connection in self.connections if connection.ident]:
             connection.join(timeout=5)
 
     def stop(self):
         self.is_stopping = True
         self.refuse()
-        for connection in self.connections:
+        for connection in [connection for connection in self.connections if connection.ident]:
             connection.join(timeout=5)
 
     # ---- what it saw
