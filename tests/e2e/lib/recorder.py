@@ -14,7 +14,14 @@ ANSWERS = {b"MAIL": b"250 2.1.0 Ok\r\n", b"RCPT": b"250 2.1.5 Ok\r\n", b"RSET": 
 
 
 def serve(sock, file):
-    stream = sock.makefile("rb")
+    try:
+        dialogue(sock, sock.makefile("rb"), file)
+    except OSError:
+        pass
+    sock.close()
+
+
+def dialogue(sock, stream, file):
     text = b""
     sock.sendall(b"220 recorder.example.com ESMTP\r\n")
     for line in stream:
@@ -30,7 +37,6 @@ def serve(sock, file):
         else:
             answer = ANSWERS.get(verb, b"500 5.5.1 What?\r\n")
         sock.sendall(answer)
-    sock.close()
 
 
 def record(file, text):

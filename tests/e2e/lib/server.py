@@ -98,6 +98,13 @@ def address_in(line):
     return found[1] if found else ""
 
 
+def is_readable(sock):
+    """Within STEP_S. Not by select(), which knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(STEP_S * 1000))
+
+
 class Gone(Exception):
     """The connection is over."""
 
@@ -124,7 +131,7 @@ class Connection(threading.Thread):
     def read(self):
         """More bytes, in `unread`. Gone when the peer closed, the server stops, or the peer was idle too long."""
         began = time.monotonic()
-        while not (self.is_tls and self.socket.pending()) and not select.select([self.socket], [], [], STEP_S)[0]:
+        while not (self.is_tls and self.socket.pending()) and not is_readable(self.socket):
             if self.server.is_stopping:
                 raise Gone
             limit = self.server.idle_close_s
@@ -188,7 +195,7 @@ class Connection(threading.Thread):
         while not is_done():
             if self.server.is_stopping:
                 raise Gone
-            if select.select([self.socket], [], [], STEP_S)[0] and not self.is_tls:
+            if is_readable(self.socket) and not self.is_tls:
                 if not self.socket.recv(1, socket.MSG_PEEK):
                     raise Gone
                 time.sleep(STEP_S)  # pipelined bytes are there: do not spin
