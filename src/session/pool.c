@@ -121,9 +121,14 @@ static void conn_free(struct pool_conn *conn, bool say_quit) {
     loop_free_later(server->pool->loop, conn);
 }
 
-/* After a connection has gone: a server that was LIMITED may have lost its last one. */
+/*
+ * After a connection has gone: a server that was LIMITED may have lost its last one. Within the pause it is DOWN, and
+ * the trial at the pause's end is set already; behind the pause nothing speaks against the next client's opening one.
+ */
 static void after_gone(struct pool_server *server) {
-    if (server->health == POOL_LIMITED && n_alive(server) == 0 && server->count[POOL_OPENING] == 0) {
+    bool is_paused = loop_now(server->pool->loop) < server->retry_ms;
+
+    if (server->health == POOL_LIMITED && is_paused && n_alive(server) == 0 && server->count[POOL_OPENING] == 0) {
         say_health(server, POOL_DOWN, STR("no connection left"));
         move_line_on(server);
     }

@@ -739,6 +739,34 @@ static void a_server_that_limits_connections_goes_on_with_those_it_took(void **s
     world_close(&w);
 }
 
+static void a_limited_server_that_lost_its_last_connection_is_tried_again(void **state) {
+    for (int is_paused = 0; is_paused < 2; is_paused++) {
+        struct world w;
+        struct client a, b;
+
+        world_init(&w);
+        world_open(&w);
+        client_open(&a, &w);
+        client_open(&b, &w);
+        rcpt(&a, "b@near.example");
+        w.first.greeting = "!421 too many connections\r\n";
+        rcpt(&b, "b@near.example");
+        client_close(&a);
+        client_close(&b);
+        turns(&w);
+        w.first.greeting = "220 inner.example\r\n";
+        pass_time(&w, is_paused ? 500 : 30 * SECOND);
+        fake_server_drop_all(&w.first); /* within the pause the trial brings it back, behind it the next client */
+        pass_time(&w, is_paused ? 500 : 30 * SECOND);
+        client_open(&a, &w);
+        rcpt(&a, "b@near.example");
+        assert_int_equal(a.outcome, RELAY_ANSWERED);
+        assert_int_equal(a.code, 250);
+        client_close(&a);
+        world_close(&w);
+    }
+}
+
 static void a_server_that_is_silent_is_left_after_its_time_and_not_called_busy(void **state) {
     struct world w;
     struct client c;
@@ -1265,6 +1293,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_refuses_us_is_passed_over),
         cmocka_unit_test(nobody_waits_for_servers_that_are_known_to_be_down_and_one_trial_a_pause_brings_them_back),
         cmocka_unit_test(a_server_that_limits_connections_goes_on_with_those_it_took),
+        cmocka_unit_test(a_limited_server_that_lost_its_last_connection_is_tried_again),
         cmocka_unit_test(a_server_that_is_silent_is_left_after_its_time_and_not_called_busy),
         cmocka_unit_test(nothing_is_delivered_when_the_client_is_gone_or_too_little_time_is_left),
         cmocka_unit_test(the_answer_to_the_final_dot_is_waited_for_until_the_deadline),
