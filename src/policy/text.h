@@ -1,0 +1,38 @@
+/*
+ * text: reply texts with {placeholders}.
+ *
+ * Templates are checked when the policy loads; whoever answers fills them in. Values come from outside, so whatever is
+ * not printable ASCII becomes '?', and a value is cut at TEXT_VALUE_MAX bytes.
+ */
+#pragma once
+
+#include "base/buf.h"
+
+enum placeholder {
+    TEXT_CLIENT,
+    TEXT_PTR,
+    TEXT_HELO,
+    TEXT_SENDER,
+    TEXT_SENDER_DOMAIN,
+    TEXT_RCPT,
+    TEXT_RCPT_DOMAIN,
+    TEXT_LIST,    /* the lists that made the rule true */
+    TEXT_RULE,
+    TEXT_ID,
+    TEXT_SECONDS, /* of greylisting that are left */
+    TEXT_VIRUS,
+    N_PLACEHOLDERS,
+};
+
+enum { TEXT_VALUE_MAX = 128 };
+
+extern const char *const placeholder_names[N_PLACEHOLDERS];
+
+/*
+ * Finds the first fault of a template: a brace that is not closed, a placeholder that does not exist. Returns where
+ * (with the name, empty for a brace), or NULL.
+ */
+const char *text_find_fault(struct str template, struct str *ret_name);
+
+/* Appends the template with `values` put in. Returns 0, -ENOBUFS or -ENOMEM. */
+int text_format(struct str template, const struct str values[N_PLACEHOLDERS], struct buf *out);
