@@ -134,8 +134,12 @@ void session_start(struct server *server, int take_fd, const struct session_orig
     server->sessions = s;
     server->counters->sessions++;
     server->counters->sessions_now = ++server->n_sessions;
-    if (server->n_sessions > server->max_sessions)
-        server_evict_one(server);
+    if (server->n_sessions > server->max_sessions && !server_evict_one(server)) { /* all of them wait for us */
+        say_no(s, 421, "4.3.2", "Too busy, try again later");
+        log_connection(s, "too many connections in all");
+        end(s);
+        return;
+    }
     if (unread.len > 0 && stream_unread(&s->stream, unread.at, unread.len) < 0) {
         end(s);
     } else if (origin->expects_proxy) {

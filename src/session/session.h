@@ -51,8 +51,8 @@ struct server {
 };
 
 /*
- * Serves `take_fd`. `unread`: bytes that were received already. At the limits it answers 421 and closes, or another
- * gives way.
+ * Serves `take_fd`. `unread`: bytes that were received already. At the limit of all connections another gives way; at
+ * the limit of the client, or when every other one waits for us, it answers 421 and closes.
  */
 void session_start(struct server *server, int take_fd, const struct session_origin *origin, struct str unread);
 
