@@ -14,7 +14,7 @@
 
 #include <stdio.h>
 
-enum { NUMBERED_MAX = ID_LEN + 8 };
+enum { NUMBERED_MAX = ID_LEN + 12 };
 
 /* ---- replies */
 

@@ -90,7 +90,8 @@ struct session {
     bool is_esmtp;
     bool is_early;      /* talked before the greeting */
     bool has_more;      /* bytes wait behind the command that is running */
-    uint16_t n_decisions, n_errors, n_junk, n_transactions;
+    uint32_t n_decisions;
+    uint16_t n_errors, n_junk, n_transactions;
 };
 
 static inline struct session *session_of(struct stream *stream) {
