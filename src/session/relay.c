@@ -342,7 +342,7 @@ static void write_body(struct relay_transfer *t) {
 static void pump(struct relay_transfer *t) {
     while (t->writing != STEP_DONE) {
         if (t->writing == STEP_BODY) {
-            if (t->reading == STEP_BODY)
+            if (t->reading == STEP_BODY && !up_of(t)->is_ahead)
                 write_body(t);
             return;
         }

@@ -9,6 +9,10 @@
  * Counting, instead of a queue of commands, is enough because SMTP answers strictly in order and the user knows its own
  * order. It lets a connection be taken from a user in the middle of a pipelined group without losing step.
  *
+ * An answer belongs to a command that was written before it came. Bytes that stand behind the last answer due came too
+ * early, and would pass for the answer to what is written next (a 250 that came together with the 354 for the answer to
+ * the final dot): the answer in front still counts, then the connection ends.
+ *
  * One timer. It is never cancelled when an answer comes, only moved by the next command: `due_ms` says whether it still
  * means something.
  *
@@ -172,17 +176,12 @@ static void on_ehlo(struct upstream *up) {
         become_ready(up);
 }
 
-/* more: bytes have come behind the answer. A server has nothing to say there; somebody else might (CVE-2011-0411). */
-static void on_starttls(struct upstream *up, bool more) {
+static void on_starttls(struct upstream *up) {
     if (up->answer.code != 220) {
         if (up->setup->tls == CONF_TLS_MAY && up->answer.code != 421)
             become_ready(up);
         else
             fail_answer(up, "STARTTLS");
-        return;
-    }
-    if (more) {
-        fail(up, UPSTREAM_REFUSED, "plaintext behind the answer to STARTTLS");
         return;
     }
     up->state = UPSTREAM_HANDSHAKE;
@@ -254,7 +253,12 @@ static void on_answer(struct upstream *up) {
     }
 }
 
-static void dispatch(struct upstream *up, bool more) {
+/* The answer just read is the last one due. */
+static bool is_last_due(const struct upstream *up) {
+    return up->state != UPSTREAM_READY || up->due + up->swallow <= 1;
+}
+
+static void dispatch(struct upstream *up) {
     switch (up->state) {
     case UPSTREAM_GREETING: on_greeting(up); break;
     case UPSTREAM_EHLO: on_ehlo(up); break;
@@ -264,10 +268,23 @@ static void dispatch(struct upstream *up, bool more) {
         else
             fail_answer(up, "HELO");
         break;
-    case UPSTREAM_STARTTLS: on_starttls(up, more); break;
+    case UPSTREAM_STARTTLS: on_starttls(up); break;
     case UPSTREAM_READY: on_answer(up); break;
     case UPSTREAM_CLOSED: case UPSTREAM_CONNECTING: case UPSTREAM_HANDSHAKE: break;
     }
+}
+
+/*
+ * more: bytes have come behind the answer. In the hello, before anything was granted to anybody, that is the end: under
+ * STARTTLS they may be somebody else's (CVE-2011-0411).
+ */
+static void on_whole_answer(struct upstream *up, bool more) {
+    up->is_ahead = more && is_last_due(up);
+    if (!up->is_ahead || up->state == UPSTREAM_READY)
+        dispatch(up);
+    if (up->is_ahead && up->state != UPSTREAM_CLOSED)
+        fail(up, UPSTREAM_REFUSED, "%s", up->state == UPSTREAM_STARTTLS ? "plaintext behind the answer to STARTTLS"
+                                                                        : "talks out of turn");
 }
 
 static size_t on_data(struct stream *stream, const char *at, size_t len) {
@@ -289,7 +306,7 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
                 break;
             continue;
         }
-        dispatch(up, used < len);
+        on_whole_answer(up, used < len);
         up->answer = (struct smtp_answer){ 0 };
     }
     return used;
@@ -349,7 +366,7 @@ int upstream_connect(struct upstream *up, const struct upstream_setup *setup, co
 }
 
 bool upstream_may_write(const struct upstream *up) {
-    if (up->state != UPSTREAM_READY)
+    if (up->state != UPSTREAM_READY || up->is_ahead)
         return false;
     if (up->offer.extensions & SMTP_EXT_PIPELINING)
         return !up->is_reset_due;

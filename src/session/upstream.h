@@ -62,6 +62,7 @@ struct upstream {
     bool is_dirty;       /* MAIL was sent and no end of data answered: RSET is needed before another */
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */
     bool is_broken;      /* a write failed: on_end comes with the timer */
+    bool is_ahead;       /* bytes stand behind the last answer that was due: nothing is written any more */
     uint32_t due;        /* answers that the user waits for */
     /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
     uint32_t swallow;
@@ -76,7 +77,10 @@ struct upstream {
 int upstream_connect(struct upstream *up, const struct upstream_setup *setup, const struct upstream_ops *ops,
                      bool is_plain);
 
-/* True when commands may be written now: ready, and with nothing unanswered unless the server offers PIPELINING. */
+/*
+ * True when commands may be written now: ready, with nothing unanswered unless the server offers PIPELINING, and with
+ * no bytes read that came before they were due.
+ */
 bool upstream_may_write(const struct upstream *up);
 
 /* Where commands are written to. Out of memory is told by upstream_broken(). */

@@ -430,6 +430,64 @@ static void nonsense_before_the_final_dot_is_lost_and_behind_it_unknown(void **s
     world_close(&w);
 }
 
+static void an_answer_that_came_before_its_command_is_none(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    world_open(&w);
+    client_open(&c, &w);
+    rcpt(&c, "b@near.example");
+    w.first.data = "354 go\r\n250 2.0.0 kept already\r\n";
+    deliver(&c);
+    assert_int_equal(c.outcome, RELAY_LOST);
+    assert_null(memmem(w.first.heard.at, w.first.heard.len, "\r\n.\r\n", 5));
+    client_close(&c);
+    client_open(&c, &w);
+    w.first.data = "354 go\r\n";
+    w.first.dot = "250 2.0.0 kept\r\n421 4.3.2 and now I close\r\n";
+    rcpt(&c, "b@near.example");
+    deliver(&c); /* what was due counts, whatever stands behind it */
+    assert_int_equal(c.outcome, RELAY_ANSWERED);
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    client_open(&c, &w);
+    w.first.rcpt = "250 2.1.5 ok\r\n250 2.0.0 kept already\r\n";
+    rcpt(&c, "b@near.example");
+    assert_int_equal(c.code, 250);
+    w.first.rcpt = "250 2.1.5 ok\r\n";
+    w.first.dot = "550 5.7.1 no\r\n";
+    deliver(&c);
+    assert_int_equal(c.code, 550);
+    assert_int_equal(w.first.connections, 4);
+    client_close(&c);
+    world_close(&w);
+}
+
+static void a_server_that_talks_ahead_in_its_hello_is_no_server(void **state) {
+    static const struct { const char *greeting, *ehlo; } cases[] = {
+        { "220 hi\r\n250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n" },
+        { "220 hi\r\n220 hi", "250 hi\r\n" },
+        { "220 hi\r\n", "250 hi\r\n250 and more\r\n" },
+    };
+
+    for (size_t i = 0; i < 3; i++) {
+        struct world w;
+        struct client c;
+
+        world_init(&w);
+        w.first.greeting = cases[i].greeting;
+        w.first.ehlo = cases[i].ehlo;
+        world_open(&w);
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        assert_int_equal(c.outcome, RELAY_NO_SERVER);
+        assert_string_equal(w.health, "0 down: talks out of turn\n");
+        client_close(&c);
+        world_close(&w);
+    }
+}
+
 /* ---- loans */
 
 static void a_loan_ends_after_relay_hold_and_the_delivery_replays_in_one_group(void **state) {
@@ -1281,6 +1339,8 @@ int main(void) {
         cmocka_unit_test(a_421_becomes_451_and_the_connection_is_closed),
         cmocka_unit_test(data_refused_is_the_servers_answer),
         cmocka_unit_test(nonsense_before_the_final_dot_is_lost_and_behind_it_unknown),
+        cmocka_unit_test(an_answer_that_came_before_its_command_is_none),
+        cmocka_unit_test(a_server_that_talks_ahead_in_its_hello_is_no_server),
         cmocka_unit_test(a_loan_ends_after_relay_hold_and_the_delivery_replays_in_one_group),
         cmocka_unit_test(the_oldest_loan_is_taken_back_for_one_who_waits),
         cmocka_unit_test(a_recipient_waits_server_wait_and_a_delivery_goes_first),
