@@ -786,9 +786,18 @@ int relay_deliver(struct relay_transfer *transfer, const struct relay_message *m
     return 0;
 }
 
-/* Before DATA (and not within a BDAT) RSET makes a connection good again; later only closing it does. */
+/*
+ * Before DATA (and not within a BDAT) RSET makes a connection good again; later only closing it does. Behind an XCLIENT
+ * that was not answered yet nobody would say the new EHLO.
+ */
 static bool is_resettable(const struct relay_transfer *t) {
-    return t->operation == NOTHING || (t->writing <= STEP_DATA) || t->operation == RCPT;
+    bool is_xclient = t->user.pool->group->forward_client == CONF_FORWARD_XCLIENT;
+
+    if (t->operation == NOTHING)
+        return true;
+    if (is_xclient && t->reading == STEP_FORWARD && t->writing > STEP_FORWARD)
+        return false;
+    return t->operation == RCPT || t->writing <= STEP_DATA;
 }
 
 void relay_end(struct relay_transfer *take_transfer) {

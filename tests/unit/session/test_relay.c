@@ -1189,6 +1189,30 @@ static void xclient_is_followed_by_a_new_hello(void **state) {
     world_close(&w);
 }
 
+static void a_user_that_leaves_behind_xclient_leaves_no_connection_without_a_hello(void **state) {
+    struct world w;
+    struct client gone, next;
+
+    world_init(&w);
+    w.conf.set.limits.server_connections = 1;
+    w.group.forward_client = CONF_FORWARD_XCLIENT;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n";
+    w.first.xclient = NULL;
+    world_open(&w);
+    client_open(&gone, &w);
+    client_open(&next, &w);
+    start_rcpt(&gone, "gone@near.example");
+    turns(&w);
+    client_close(&gone);
+    w.first.xclient = "220 inner.example\r\n";
+    fake_server_heard(&w.first);
+    rcpt(&next, "b@near.example");
+    assert_int_equal(next.code, 250);
+    assert_string_equal(fake_server_heard(&w.first), "|" HELLO "XCLIENT ADDR=192.0.2.7\r\n" HELLO MAIL RCPT);
+    client_close(&next);
+    world_close(&w);
+}
+
 /* ---- TLS */
 
 static void a_server_without_the_tls_that_is_required_is_no_server(void **state) {
@@ -1369,6 +1393,7 @@ int main(void) {
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
         cmocka_unit_test(xclient_is_followed_by_a_new_hello),
+        cmocka_unit_test(a_user_that_leaves_behind_xclient_leaves_no_connection_without_a_hello),
         cmocka_unit_test(a_server_without_the_tls_that_is_required_is_no_server),
         cmocka_unit_test(mode_may_goes_on_in_the_clear_on_a_new_connection_when_tls_fails),
         cmocka_unit_test(every_operation_ends_once_whatever_servers_and_clients_do),
