@@ -49,7 +49,7 @@ struct stage { /* made once and kept, as in a worker */
     struct server server;
     struct journal journal;
     struct worker_counters counters;
-    struct directory *directories[1];
+    struct directory *directories[2]; /* example.com, open.example: none */
 };
 
 struct talker {

@@ -252,20 +252,19 @@ static void receive(struct play *p) {
         client->is_closed = true;
 }
 
-/* In pieces of at most `piece` bytes, a turn of the loop for each. */
+/* In pieces of at most `piece` bytes, a turn of the loop for each. What nobody takes now goes on in await_line(). */
 static void send_waiting(struct play *p, size_t piece) {
-    size_t at = 0;
-    for (int i = 0; i < TURNS_MAX && at < p->to_send.len; i++) {
-        size_t len = p->to_send.len - at < piece ? p->to_send.len - at : piece;
-        ssize_t n = write(p->client->fd, p->to_send.at + at, len);
-        at += n > 0 ? (size_t)n : 0;
-        if (n > 0)
-            i = 0;
-        turn(p);
+    for (int i = 0; i < TURNS_MAX && p->to_send.len > 0; i++) {
+        size_t len = p->to_send.len < piece ? p->to_send.len : piece;
+        ssize_t n = write(p->client->fd, p->to_send.at, len);
         if (n < 0 && errno != EAGAIN)
-            break; /* closed on us: what follows in the transcript will say whether that was right */
+            buf_clear(&p->to_send); /* closed on us: what follows will say whether that was right */
+        if (n > 0) {
+            buf_consume(&p->to_send, (size_t)n);
+            i = 0;
+        }
+        turn(p);
     }
-    buf_clear(&p->to_send);
 }
 
 /* `*` stands for anything, `?` for one byte, all else for itself. */
@@ -307,6 +306,8 @@ static bool await_line(struct play *p, struct buf *from, char *line, size_t size
         receive(p);
         if (take_line(from, line, size))
             return true;
+        if (p->to_send.len > 0)
+            send_waiting(p, TEXT_MAX);
         turn(p);
         struct pollfd pollfd = { .fd = p->client->fd, .events = POLLIN };
         if (i > QUIET_TURNS)
