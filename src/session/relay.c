@@ -568,6 +568,15 @@ static void on_data_answer(struct relay_transfer *t, const struct smtp_answer *a
     pump(t);
 }
 
+/* A chunk taken: all of it had been written, and it was not the last. */
+static bool is_chunk_taken(const struct relay_transfer *t, const struct upstream *up) {
+    const struct relay_body *body = t->body;
+
+    if (!body->is_chunked)
+        return false;
+    return up->due > 0 || (!body->is_last_begun && body->at == body->chunk_end);
+}
+
 static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
     struct upstream *up = up_of(t);
     bool is_last = t->body->is_final_dot_sent && up->due == 0;
@@ -580,8 +589,8 @@ static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *a
     } else if (kind == POSITIVE && is_last) {
         up->is_dirty = false;
         finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
-    } else if (kind == POSITIVE && t->body->is_chunked && !(t->body->is_last_begun && up->due == 0)) {
-        return; /* a chunk */
+    } else if (kind == POSITIVE && is_chunk_taken(t, up)) {
+        pump(t);
     } else {
         finish_answer(t, t->body->is_final_dot_sent ? RELAY_UNKNOWN : RELAY_LOST, answer, DROP);
     }

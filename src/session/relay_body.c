@@ -126,6 +126,10 @@ static bool at_boundary(struct relay_body *body, struct upstream *up, void *arg,
         *ret = RELAY_BODY_SENT;
         return true;
     }
+    if (body->is_chunked && !upstream_may_write(up)) { /* without PIPELINING a chunk waits for the one before it */
+        *ret = RELAY_BODY_WAIT;
+        return true;
+    }
     if (is_end && !is_end_near(body, up)) {
         *ret = RELAY_BODY_WAIT;
         return true;

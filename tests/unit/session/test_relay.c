@@ -301,6 +301,29 @@ static void a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuf
     }
 }
 
+static void without_pipelining_every_chunk_waits_for_its_answer(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.ehlo = "250-inner.example\r\n250 CHUNKING\r\n";
+    w.first.bdat = NULL;
+    world_open(&w);
+    client_open(&c, &w);
+    fill(&c, 3000);
+    rcpt(&c, "b@near.example");
+    fake_server_heard(&w.first);
+    start_deliver(&c);
+    turns(&w);
+    assert_int_equal(w.first.heard.len, strlen("BDAT 262144\r\n") + 262144);
+    fake_server_say(&w.first, 0, "250 ok\r\n");
+    turns(&w);
+    assert_int_equal(c.code, 250);
+    assert_int_equal(w.first.heard.len, strlen("BDAT 262144\r\nBDAT 37862 LAST\r\n") + 300006);
+    client_close(&c);
+    world_close(&w);
+}
+
 static void without_pipelining_every_command_waits_for_its_answer(void **state) {
     struct world w;
     struct client c;
@@ -1356,6 +1379,7 @@ int main(void) {
         cmocka_unit_test(a_kept_connection_serves_the_next_message_without_a_new_hello),
         cmocka_unit_test(chunking_needs_no_dots),
         cmocka_unit_test(a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuffed),
+        cmocka_unit_test(without_pipelining_every_chunk_waits_for_its_answer),
         cmocka_unit_test(without_pipelining_every_command_waits_for_its_answer),
         cmocka_unit_test(a_server_that_knows_no_ehlo_is_greeted_with_helo),
         cmocka_unit_test(the_servers_own_refusal_reaches_the_client_without_inner_names),
