@@ -73,6 +73,7 @@ static int tell_lost(struct journal *journal) {
     record_u64(&r, "lost", journal->lost);
     if (record_end(&r) < 0)
         return -ENOBUFS;
+    journal->told += journal->lost;
     journal->lost = 0;
     return write_out(journal);
 }

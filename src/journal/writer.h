@@ -19,6 +19,7 @@ struct journal {
     int fd;           /* -1: no journal; what is written to `out` is forgotten at the next flush */
     uint32_t begun;   /* bytes of the first line in `out` that are in the file already */
     uint64_t lost;    /* lines dropped since the last good write; add 1 when record_end() fails */
+    uint64_t told;    /* lines dropped before that, which the journal tells of */
     uint64_t written; /* bytes in the file by us */
 };
 

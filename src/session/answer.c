@@ -213,7 +213,7 @@ static void record_time_taken(struct record *r, const struct session *s, bool wa
 static void finish(struct session *s, struct record *r) {
     if (record_end(r) < 0)
         s->server->journal->lost++;
-    s->server->counters->journal_lost = s->server->journal->lost;
+    s->server->counters->journal_lost = s->server->journal->told + s->server->journal->lost;
 }
 
 static void journal_recipient(struct session *s, struct str recipient, const struct verdict *v, const char *id) {
