@@ -7,8 +7,8 @@
  *
  * Draining. DRAIN comes at a reload, when a new worker serves the slot: this one accepts no more and ends with its
  * last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand end at
- * once. When the master is gone (its channel closes), so are we, in the same way. A delivery whose final dot is out
- * is always waited for, since only its answer tells whether the message arrived.
+ * once; at a second one, all do. When the master is gone (its channel closes), so are we, in the same way. A delivery
+ * whose final dot is out is always waited for, since only its answer tells whether the message arrived.
  */
 #include "session/worker.h"
 
@@ -23,9 +23,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000 };
+enum {
+    TICK_MS = 1000,
+    FILES_RESERVE = 128, /* listeners, channels, spool files, log, libraries; see also cmd/host.c */
+};
 
 struct worker {
     const struct worker_setup *setup;
@@ -38,6 +42,7 @@ struct worker {
     struct timer tick;          /* journal, counters: once a second */
     struct timer drain_limit;
     bool is_draining;
+    unsigned n_sigterms;
 };
 
 /* ---- connections in */
@@ -128,8 +133,11 @@ static void shut_down(struct worker *w) {
 }
 
 static void on_sigterm(int signo, void *arg) {
+    struct worker *w = arg;
     (void)signo;
-    shut_down(arg);
+    if (w->n_sigterms++ > 0)
+        server_end_all(&w->server);
+    shut_down(w);
 }
 
 /* ---- what the master says */
@@ -199,6 +207,7 @@ static void on_tick(struct timer *timer) {
     int r = journal_flush(&w->journal);
     if (r < 0)
         log_warning("journal: %s, lines wait or are lost", strerror(-r));
+    w->setup->counters->journal_lost = w->journal.told + w->journal.lost;
     publish_servers(w);
     stop_when_done(w); /* an orphan may have been the last */
     timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS, on_tick);
@@ -235,9 +244,26 @@ static void on_note(void *arg, struct str id, struct str what) {
 
 /* ---- from fork to loop */
 
+/*
+ * This worker's share of the connection limit, or fewer when the descriptors of the process would not last: those who
+ * stand at the limit give way, but a mailbox server cannot be reached without a descriptor.
+ */
+static uint64_t sessions_max(const struct worker_setup *setup) {
+    const struct conf *conf = setup->conf;
+    uint64_t share = (conf->set.limits.connections + setup->n_workers - 1) / setup->n_workers;
+    uint64_t others = FILES_RESERVE;
+    struct rlimit files;
+    for (size_t i = 0; i < conf->n_groups; i++)
+        others += conf->groups[i].n_servers * (conf->set.limits.server_connections / setup->n_workers + 1);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        uint64_t room = files.rlim_cur > 2 * others ? files.rlim_cur - others : files.rlim_cur / 2;
+        share = share < room ? share : room;
+    }
+    return share > 0 ? share : 1;
+}
+
 static int start_server(struct worker *w) {
     const struct worker_setup *setup = w->setup;
-    uint64_t share = (setup->conf->set.limits.connections + setup->n_workers - 1) / setup->n_workers;
     journal_init(&w->journal, setup->journal_fd);
     w->server = (struct server){
         .loop = w->loop,
@@ -247,7 +273,7 @@ static int start_server(struct worker *w) {
         .journal = &w->journal,
         .counters = setup->counters,
         .ids = { .host = (uint8_t)setup->conf->set.host_number, .process = (uint8_t)setup->process },
-        .max_sessions = share > 0 ? share : 1,
+        .max_sessions = sessions_max(setup),
         .hand_over = hand_over,
         .on_empty = stop_when_done,
         .arg = w,
