@@ -28,7 +28,7 @@ static const struct verdict too_many_recipients = {
     .reply = { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the others separately") },
 };
 static const struct verdict other_server = { /* one transaction serves one mailbox server (design.md section 7) */
-    .action = ACTION_DEFER, .layer = "relay", .rule = "OTHER SERVER", .rcpt_known = KNOWN_YES,
+    .action = ACTION_DEFER, .layer = "relay", .rule = "OTHER SERVER",
     .reply = { 452, "4.5.3", STR_INIT("This recipient must be sent in a message of its own") },
 };
 static const struct verdict passed = { .action = ACTION_PASS, .layer = "recipient", .rule = "" };
@@ -95,8 +95,11 @@ struct verdict recipient_validate(const struct session *s, const struct smtp_add
     if (t->n_asked >= s->server->conf->set.limits.recipients)
         return too_many_recipients;
     struct verdict verdict = validate(s, address, ret_route);
-    if (verdict.action == ACTION_PASS && t->n_accepted > 0 && ret_route->group != t->group)
-        return other_server;
+    if (verdict.action == ACTION_PASS && t->n_accepted > 0 && ret_route->group != t->group) {
+        enum known known = verdict.rcpt_known;
+        verdict = other_server;
+        verdict.rcpt_known = known;
+    }
     return verdict;
 }
 

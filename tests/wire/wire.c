@@ -7,6 +7,7 @@
  *   # One sentence: what it shows (the name of the test).
  *   conf: limits { message_size 1K }      a line of postern.conf, before anything else
  *   group: forward_client xforward        a line of the block `servers mailbox`
+ *   first: postmaster hostmaster@b        a line of the block `domain example.com`, the first domain
  *   recipients: user full                 the directory of example.com (default: user other full)
  *   peer: 10.0.0.7                        who connects (default 203.0.113.7)
  *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; at any time. Also `server: once …`,
@@ -57,7 +58,7 @@ struct play {
     char *text;
     unsigned line_number;
     char folder[64];
-    struct buf conf_text, group_text, recipients;
+    struct buf conf_text, group_text, domain_text, recipients;
     struct endpoint peer;
     struct loop *loop;
     uint64_t now_ms;
@@ -105,7 +106,8 @@ static void write_conf(struct play *p, const char *path) {
     if (!names(p, "spool_path"))
         fprintf(file, "spool_path %s\n", p->folder);
     fprintf(file, "directory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder);
-    fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n}\n%.*s", STR_ARG(buf_str(&p->conf_text)));
+    fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n%.*s}\n%.*s",
+            STR_ARG(buf_str(&p->domain_text)), STR_ARG(buf_str(&p->conf_text)));
     fclose(file);
 }
 
@@ -231,6 +233,7 @@ static void tear_down(struct play *p) {
     rmdir(p->folder);
     buf_deinit(&p->conf_text);
     buf_deinit(&p->group_text);
+    buf_deinit(&p->domain_text);
     buf_deinit(&p->recipients);
     buf_deinit(&p->to_send);
     buf_deinit(&p->log);
@@ -440,6 +443,9 @@ static bool is_setting(struct play *p, struct str line) {
     } else if (str_starts_nocase(line, STR("group:"))) {
         buf_puts(&p->group_text, str_from(line, 7));
         buf_putc(&p->group_text, '\n');
+    } else if (str_starts_nocase(line, STR("first:"))) {
+        buf_puts(&p->domain_text, str_from(line, 7));
+        buf_putc(&p->domain_text, '\n');
     } else if (str_starts_nocase(line, STR("recipients:"))) {
         buf_puts(&p->recipients, str_from(line, 12));
     } else if (str_starts_nocase(line, STR("peer:"))) {
@@ -567,6 +573,7 @@ static bool play(const char *path, char *ret_sentence, size_t size) {
     snprintf(p.folder, sizeof(p.folder), "/tmp/postern-wire-XXXXXX");
     buf_init(&p.conf_text, TEXT_MAX);
     buf_init(&p.group_text, TEXT_MAX);
+    buf_init(&p.domain_text, TEXT_MAX);
     buf_init(&p.recipients, TEXT_MAX);
     buf_init(&p.log, TEXT_MAX);
     buf_init(&p.to_send, TEXT_MAX);
