@@ -39,7 +39,9 @@
 
 enum {
     REPAIRS_MAX = 3,
-    ARENA_MAX = 4 * 1024 * 1024, /* 1,000 recipients with the longest of addresses and ORCPTs take 1 MiB */
+    /* the most that a client can make us keep for each recipient it may name: address, NOTIFY, ORCPT, the structs */
+    RECIPIENT_BYTES = SMTP_PATH_MAX + SMTP_ORCPT_MAX + 256,
+    ENVELOPE_BYTES = 4096,
 };
 
 struct relay {
@@ -381,8 +383,8 @@ static bool is_too_large(struct relay_transfer *t) {
 static bool check_connection(struct relay_transfer *t) {
     enum relay_outcome outcome;
 
-    if (needs_utf8(t) && !offers(t, SMTP_EXT_SMTPUTF8))
-        outcome = RELAY_NEEDS_SMTPUTF8;
+    if (needs_utf8(t) && !offers(t, SMTP_EXT_SMTPUTF8)) /* in the replay: another server took the recipients */
+        outcome = t->operation == DELIVER ? RELAY_LOST : RELAY_NEEDS_SMTPUTF8;
     else if (is_too_large(t))
         outcome = RELAY_TOO_LARGE;
     else
@@ -483,6 +485,25 @@ static void repair(struct relay_transfer *t, struct str why) {
     want(t);
 }
 
+/*
+ * The client's address is refused: the next server. A 501 is about a value that a client chose, its HELO or its PTR;
+ * anything else is the server's word against us all.
+ */
+static void on_forward_refused(struct relay_transfer *t, const char *command, const struct smtp_answer *answer) {
+    struct str text = str_head((struct str){ answer->text, answer->text_len }, 120);
+    char why[UPSTREAM_WHY_MAX];
+    int len = snprintf(why, sizeof(why), "%s: %u %.*s", command, answer->code, STR_ARG(text));
+
+    if (answer->code == 501) {
+        note(t, "next server: %s", why);
+        t->user.tried |= pool_server_bit(t->user.server);
+        pool_drop(&t->user);
+    } else {
+        pool_refused(&t->user, (struct str){ why, (size_t)len });
+    }
+    want(t);
+}
+
 static void on_forward_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
     bool is_xclient = t->user.pool->group->forward_client == CONF_FORWARD_XCLIENT;
     bool is_accepted = is_xclient ? answer->code == 220 : kind_of(answer) == POSITIVE;
@@ -492,11 +513,7 @@ static void on_forward_answer(struct relay_transfer *t, const struct smtp_answer
         return;
     }
     if (!is_accepted) {
-        char why[UPSTREAM_WHY_MAX];
-        int len = snprintf(why, sizeof(why), "%s: %u %.*s", is_xclient ? "XCLIENT" : "XFORWARD", answer->code,
-                           (int)str_head((struct str){ answer->text, answer->text_len }, 120).len, answer->text);
-        pool_refused(&t->user, (struct str){ why, (size_t)len });
-        want(t);
+        on_forward_refused(t, is_xclient ? "XCLIENT" : "XFORWARD", answer);
         return;
     }
     if (--t->forward_due > 0)
@@ -710,7 +727,7 @@ struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group 
         return NULL;
     t->relay = relay;
     t->user.pool = &relay->pools[group->index];
-    t->arena.max = ARENA_MAX;
+    t->arena.max = ENVELOPE_BYTES + relay->conf->set.limits.recipients * RECIPIENT_BYTES;
     t->accepted_end = &t->accepted;
     t->envelope = arena_alloc(&t->arena, sizeof(*t->envelope));
     if (!t->envelope) {

@@ -12,6 +12,11 @@
 
 #include <stdio.h>
 
+static bool is_name_byte(char c) {
+    c = ascii_lower(c);
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
 static int put_attribute(struct buf *out, const char *name, struct str value) {
     int r = buf_putf(out, " %s=", name);
 
@@ -28,11 +33,23 @@ static int put_address(struct buf *out, const struct ip *client) {
     return buf_putf(out, " ADDR=%s%s", client->family == IP_V6 ? "IPV6:" : "", ip_format(client, text));
 }
 
+static bool is_host_name(struct str name) {
+    for (size_t i = 0; i < name.len; i++)
+        if (!is_name_byte(name.at[i]) && name.at[i] != '.')
+            return false;
+    return name.len <= SMTP_DOMAIN_MAX;
+}
+
+/* A name from the DNS may hold any bytes; a server that is told such a one refuses the command. */
+static struct str shown_name(struct str name) {
+    return is_host_name(name) ? name : STR("");
+}
+
 static int put_client(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes) {
     int r = 0;
 
     if (attributes & SMTP_FORWARD_NAME)
-        r = put_attribute(out, "NAME", envelope->client_name);
+        r = put_attribute(out, "NAME", shown_name(envelope->client_name));
     if (r == 0 && attributes & SMTP_FORWARD_ADDR)
         r = put_address(out, &envelope->client);
     if (r == 0 && attributes & SMTP_FORWARD_PORT)
@@ -125,11 +142,6 @@ int relay_write_rcpt(struct buf *out, const struct relay_recipient *recipient, u
 
 /* ---- inner names */
 
-static bool is_name_byte(char c) {
-    c = ascii_lower(c);
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-}
-
 /* True when the word `inner` stands at text[at]. A dot behind it may end the sentence, or go on with the name. */
 static bool stands_at(struct str text, size_t at, struct str inner) {
     if (inner.len == 0 || text.len - at < inner.len || !str_eq_nocase((struct str){ text.at + at, inner.len }, inner))
@@ -154,18 +166,19 @@ void relay_hide_names(struct smtp_answer *answer, const struct str *inner, size_
     struct str text = { answer->text, answer->text_len };
     size_t len = 0;
 
-    for (size_t at = 0; at < text.len && len < sizeof(out);) {
+    for (size_t at = 0; at < text.len && len < sizeof(out) - 1;) {
         size_t found = inner_len(text, at, inner, n);
 
         if (found == 0) {
             out[len++] = text.at[at++];
             continue;
         }
-        struct str put = str_head(name, sizeof(out) - len);
+        struct str put = str_head(name, sizeof(out) - 1 - len);
         memcpy(out + len, put.at, put.len);
         len += put.len;
         at += found;
     }
     memcpy(answer->text, out, len);
+    answer->text[len] = '\0';
     answer->text_len = (unsigned)len;
 }

@@ -8,6 +8,7 @@
 
 #include "fake_server.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -98,7 +99,7 @@ static void world_init(struct world *w) {
     w->servers[1] = (struct conf_server){ .at = w->second.at, .name = "127.0.0.1" };
     w->group = (struct conf_group){ .name = "g", .servers = w->servers, .n_servers = 1 };
     w->conf = (struct conf){ .groups = &w->group, .n_groups = 1, .set = {
-        .hostname = "mx.example", .limits.server_connections = 4,
+        .hostname = "mx.example", .limits = { .server_connections = 4, .recipients = 1000 },
         .timeouts = { .tls_handshake = 30 * SECOND, .relay_hold = 3 * SECOND, .server_connect = 10 * SECOND,
             .server_greeting = 30 * SECOND,
                       .server_command = 60 * SECOND, .server_idle = 60 * SECOND, .server_wait = 5 * SECOND } } };
@@ -744,6 +745,58 @@ static void the_replay_may_go_to_the_next_server_when_the_first_has_died_meanwhi
     world_close(&w);
 }
 
+static void what_only_the_next_server_lacks_is_no_fault_of_the_sender(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.group.n_servers = 2;
+    w.first.ehlo = "250-inner.example\r\n250 SMTPUTF8\r\n";
+    world_open(&w);
+    client_init(&c, &w);
+    c.envelope.parameters = SMTP_HAS_SMTPUTF8;
+    client_begin(&c);
+    rcpt(&c, "b@near.example");
+    assert_int_equal(c.code, 250);
+    fake_server_refuse(&w.first);
+    fake_server_drop_all(&w.first);
+    turns(&w);
+    deliver(&c);
+    assert_int_equal(w.second.connections, 1);
+    assert_int_equal(c.outcome, RELAY_LOST); /* 451, and not the 550 that RCPT would have got */
+    client_close(&c);
+    world_close(&w);
+}
+
+static void as_many_recipients_as_the_limit_allows_are_kept(void **state) {
+    struct world w;
+    struct client c;
+    char address[SMTP_PATH_MAX + 1], orcpt[SMTP_ORCPT_MAX + 1];
+
+    world_init(&w);
+    w.conf.set.limits.recipients = 30;
+    world_open(&w);
+    client_open(&c, &w);
+    memset(address, 'a', sizeof(address) - 1);
+    memset(orcpt, 'o', sizeof(orcpt) - 1);
+    address[sizeof(address) - 1] = orcpt[sizeof(orcpt) - 1] = '\0';
+    struct relay_recipient recipient = { .address = str_of(address), .orcpt = str_of(orcpt),
+        .notify = STR("SUCCESS,FAILURE,DELAY"), .parameters = SMTP_HAS_ORCPT | SMTP_HAS_NOTIFY };
+    for (unsigned i = 1; i <= 30; i++) {
+        assert_int_equal(relay_rcpt(c.transfer, &recipient, on_done, &c), 0);
+        turns(&w);
+        assert_int_equal(c.n_done, i);
+    }
+    int r = 0;
+    for (unsigned i = 0; i < 20 && r == 0; i++) { /* and no more than twice the limit */
+        r = relay_rcpt(c.transfer, &recipient, on_done, &c);
+        turns(&w);
+    }
+    assert_int_equal(r, -ENOMEM);
+    client_close(&c);
+    world_close(&w);
+}
+
 /* ---- servers that do not serve */
 
 static void a_server_that_refuses_us_is_passed_over(void **state) {
@@ -1194,6 +1247,35 @@ static void a_server_that_refuses_xforward_is_passed_over(void **state) {
     world_close(&w);
 }
 
+static void no_client_can_take_a_server_down_by_what_it_calls_itself(void **state) {
+    struct world w;
+    struct client bad, good;
+
+    world_init(&w);
+    w.group.forward_client = CONF_FORWARD_XFORWARD;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XFORWARD NAME HELO\r\n";
+    w.first.xforward = "501 5.5.4 Bad HELO syntax\r\n";
+    world_open(&w);
+    client_init(&bad, &w);
+    bad.envelope.client_name = STR("a name\nwith=anything");
+    bad.envelope.helo = STR("+");
+    client_begin(&bad);
+    rcpt(&bad, "b@near.example");
+    assert_int_equal(bad.outcome, RELAY_NO_SERVER);
+    assert_string_equal(fake_server_heard(&w.first), HELLO "XFORWARD NAME=[UNAVAILABLE]\r\nXFORWARD HELO=+2B\r\n");
+    assert_string_equal(w.health, "");
+    w.first.xforward = "250 ok\r\n";
+    client_init(&good, &w);
+    good.envelope.client_name = STR("mail_1.far.example");
+    client_begin(&good);
+    rcpt(&good, "b@near.example");
+    assert_int_equal(good.code, 250);
+    assert_non_null(strstr(fake_server_heard(&w.first), "XFORWARD NAME=mail_1.far.example\r\n"));
+    client_close(&bad);
+    client_close(&good);
+    world_close(&w);
+}
+
 static void xclient_is_followed_by_a_new_hello(void **state) {
     struct world w;
     struct client c;
@@ -1398,6 +1480,8 @@ int main(void) {
         cmocka_unit_test(a_replay_that_refuses_one_recipient_delivers_nothing),
         cmocka_unit_test(a_server_that_goes_away_after_mail_is_lost_and_no_other_is_tried),
         cmocka_unit_test(the_replay_may_go_to_the_next_server_when_the_first_has_died_meanwhile),
+        cmocka_unit_test(what_only_the_next_server_lacks_is_no_fault_of_the_sender),
+        cmocka_unit_test(as_many_recipients_as_the_limit_allows_are_kept),
         cmocka_unit_test(a_server_that_refuses_us_is_passed_over),
         cmocka_unit_test(nobody_waits_for_servers_that_are_known_to_be_down_and_one_trial_a_pause_brings_them_back),
         cmocka_unit_test(a_server_that_limits_connections_goes_on_with_those_it_took),
@@ -1416,6 +1500,7 @@ int main(void) {
         cmocka_unit_test(no_connection_carries_more_mails_than_its_server_allows),
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
+        cmocka_unit_test(no_client_can_take_a_server_down_by_what_it_calls_itself),
         cmocka_unit_test(xclient_is_followed_by_a_new_hello),
         cmocka_unit_test(a_user_that_leaves_behind_xclient_leaves_no_connection_without_a_hello),
         cmocka_unit_test(a_server_without_the_tls_that_is_required_is_no_server),
