@@ -9,7 +9,7 @@
  *        │                    is killed and forgotten
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
- *        └ SIGTERM, SIGINT    all drain; a second signal, or the end of drain_limit, ends them
+ *        └ SIGTERM, SIGINT    all drain, and idle sessions end; a second signal, or drain_limit, ends the others
  *
  * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not
  * become ready: then nothing of the new configuration stays, and who asked for the reload hears why. It is freed when
@@ -427,9 +427,14 @@ static void stop_at_once(struct master *master) {
     }
 }
 
+/*
+ * A reload lets sessions go on as long as they like, up to drain_limit; a stop, told by SIGTERM, ends those without a
+ * mail in hand, in older generations too: an idle client must not hold up a restart.
+ */
 static void drain_all(struct master *master) {
     for (struct generation *g = master->generations, *next; g != NULL; g = next) {
         next = g->next;
+        generation_signal(g, SIGTERM);
         if (g->state != GENERATION_ENDING)
             end_generation(master, g, g->conf->set.timeouts.drain_limit + KILL_AFTER_MS);
     }

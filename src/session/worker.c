@@ -118,8 +118,10 @@ static void drain(struct worker *w) {
     if (w->is_draining)
         return;
     w->is_draining = true;
-    for (size_t i = 0; i < w->setup->n_listen; i++)
+    for (size_t i = 0; i < w->setup->n_listen; i++) {
         listener_stop(&w->listeners[i], true);
+        close(w->setup->listen_fds[i]); /* or the kernel would go on taking clients that nobody serves */
+    }
     channel_stop(&w->mesh);
     uint64_t limit = w->setup->conf->set.timeouts.drain_limit;
     timer_set(w->loop, &w->drain_limit, loop_now(w->loop) + limit, on_drain_limit);

@@ -15,6 +15,7 @@ import pwd
 import re
 import signal
 import subprocess
+import sys
 
 from lib.ports import LOOPBACK, free_port
 from lib.program import Program, is_alive, is_root, kill
@@ -24,6 +25,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 PROGRAM = os.environ.get("POSTERN", os.path.join(ROOT, "build", "postern"))
 DOMAIN = "example.com"
 START_LIMIT_S = 20
+
+# What a supervisor does between fork and exec: the socket becomes descriptor 3, for the process that has this id.
+PASS_SOCKET = """\
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 def statements(options):
@@ -122,10 +131,14 @@ class Postern(Program):
 
     # ---- life
 
-    def start(self):
-        """Returns self, ready to serve."""
+    def start(self, socket=None):
+        """Returns self, ready to serve. `socket` is passed as a supervisor passes it, by LISTEN_FDS."""
         seen = len(self.log())
-        self.launch([PROGRAM, "run", "-c", self.conf], env={**os.environ, **self.environment})
+        command, options = [PROGRAM, "run", "-c", self.conf], {"env": {**os.environ, **self.environment}}
+        if socket:
+            command = [sys.executable, "-c", PASS_SOCKET, str(socket.fileno()), *command]
+            options["pass_fds"] = [socket.fileno()]
+        self.launch(command, **options)
         started = r"master\[\d+\]: started: |\"text\":\"started: "
         eventually(lambda: not self.is_running() or self.find_log(started, seen), "started", START_LIMIT_S)
         assert self.is_running(), f"postern did not start\n{self.report()}"
