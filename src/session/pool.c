@@ -333,6 +333,13 @@ static const struct upstream_ops upstream_ops = {
 
 /* ---- what users call */
 
+/* A DOWN server waits for its trial, if only memory for the trial's timer was to be had. */
+static bool may_try(const struct pool_server *server) {
+    if (server->health != POOL_DOWN)
+        return true;
+    return !timer_is_set(&server->trial) && may_open(server);
+}
+
 static struct pool_server *choose(const struct pool_user *user, uint32_t need) {
     struct pool *pool = user->pool;
 
@@ -340,7 +347,7 @@ static struct pool_server *choose(const struct pool_user *user, uint32_t need) {
         struct pool_server *server = &pool->servers[i];
         bool has_need = !server->is_met || (server->offer.extensions & need) == need;
 
-        if (server->health != POOL_DOWN && !(user->tried & pool_server_bit(server)) && has_need)
+        if (may_try(server) && !(user->tried & pool_server_bit(server)) && has_need)
             return server;
     }
     return NULL;

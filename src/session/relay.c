@@ -39,6 +39,7 @@
 
 enum {
     REPAIRS_MAX = 3,
+    WAIT_MIN_MS = 100, /* between two looks at who waits for a connection that is being opened */
     /* the most that a client can make us keep for each recipient it may name: address, NOTIFY, ORCPT, the structs */
     RECIPIENT_BYTES = SMTP_PATH_MAX + SMTP_ORCPT_MAX + 256,
     ENVELOPE_BYTES = 4096,
@@ -695,9 +696,10 @@ static void rcpt_timed_out(struct relay_transfer *t) {
     if (!t->user.is_waiting)
         return; /* the server's own time-out counts now */
     if (pool_is_opening_for(&t->user)) { /* not busy: new, and bounded by its own time-outs */
-        uint64_t again_ms = loop_now(t->relay->loop) + t->relay->conf->set.timeouts.server_wait;
+        uint64_t wait_ms = t->relay->conf->set.timeouts.server_wait;
 
-        if (timer_set(t->relay->loop, &t->timer, again_ms, on_time) == 0)
+        wait_ms = wait_ms > WAIT_MIN_MS ? wait_ms : WAIT_MIN_MS;
+        if (timer_set(t->relay->loop, &t->timer, loop_now(t->relay->loop) + wait_ms, on_time) == 0)
             return;
     }
     pool_leave(&t->user);

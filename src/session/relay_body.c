@@ -121,11 +121,6 @@ static int write_dot(struct relay_body *body, struct upstream *up) {
 static bool at_boundary(struct relay_body *body, struct upstream *up, void *arg, enum relay_body_result *ret) {
     bool is_end = body->is_chunked ? body->total - body->at <= CHUNK : true;
 
-    if (body->is_last_begun) {
-        body->is_final_dot_sent = true;
-        *ret = RELAY_BODY_SENT;
-        return true;
-    }
     if (body->is_chunked && !upstream_may_write(up)) { /* without PIPELINING a chunk waits for the one before it */
         *ret = RELAY_BODY_WAIT;
         return true;
@@ -156,6 +151,10 @@ enum relay_body_result relay_body_write(struct relay_body *body, struct upstream
     for (;;) {
         enum relay_body_result result;
 
+        if (body->is_last_begun && body->at == body->total) {
+            body->is_final_dot_sent = true;
+            return RELAY_BODY_SENT;
+        }
         if (stream_pending(&up->stream) >= AHEAD) {
             stream_flush(&up->stream);
             if (stream_pending(&up->stream) > 0)

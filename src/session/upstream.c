@@ -79,12 +79,21 @@ static const char *state_name(enum upstream_state state) {
     return "";
 }
 
+static void on_broken_task(struct task *task) {
+    struct upstream *up = (struct upstream *)((char *)task - offsetof(struct upstream, task));
+
+    fail(up, UPSTREAM_REFUSED, "no memory");
+}
+
+void upstream_broken(struct upstream *up) {
+    up->is_broken = true;
+    task_start(up->setup->loop, &up->task, on_broken_task);
+}
+
 static void on_time(struct timer *timer) {
     struct upstream *up = of_timer(timer);
 
-    if (up->is_broken)
-        fail(up, UPSTREAM_REFUSED, "no memory for what is to be sent");
-    else if (up->due_ms == 0)
+    if (up->due_ms == 0)
         return;
     else if (loop_now(up->setup->loop) < up->due_ms)
         (void)timer_set(up->setup->loop, &up->timer, up->due_ms, on_time);
@@ -94,9 +103,17 @@ static void on_time(struct timer *timer) {
 }
 
 static void set_limit(struct upstream *up, uint64_t limit_ms) {
+    up->limit_ms = limit_ms;
     up->due_ms = limit_ms ? loop_now(up->setup->loop) + limit_ms : 0;
     if (up->due_ms && timer_set(up->setup->loop, &up->timer, up->due_ms, on_time) < 0)
-        up->due_ms = 0; /* the kernel's own time-outs remain */
+        upstream_broken(up); /* it might wait for ever */
+}
+
+/* An answer has come: the next one, if one is due, has the same time. */
+static void next_limit(struct upstream *up) {
+    bool is_due = up->due + up->swallow > 0;
+
+    set_limit(up, is_due ? up->limit_ms : 0);
 }
 
 /* ---- hello */
@@ -221,6 +238,7 @@ static void write_reset(struct upstream *up) {
 
 static void swallow_answer(struct upstream *up) {
     up->swallow--;
+    next_limit(up);
     if (up->answer.code == 421) {
         fail_answer(up, "closes");
         return;
@@ -235,8 +253,6 @@ static void swallow_answer(struct upstream *up) {
         fail_answer(up, "RSET");
         return;
     }
-    if (up->due == 0)
-        up->due_ms = 0;
     up->ops->on_ready(up);
 }
 
@@ -245,8 +261,7 @@ static void on_answer(struct upstream *up) {
         swallow_answer(up);
     } else if (up->due > 0) {
         up->due--;
-        if (up->due == 0)
-            up->due_ms = 0;
+        next_limit(up);
         up->ops->on_answer(up, &up->answer);
     } else {
         fail_answer(up, "talks out of turn");
@@ -382,11 +397,6 @@ void upstream_sent(struct upstream *up, uint32_t n, uint64_t limit_ms) {
     set_limit(up, limit_ms);
 }
 
-void upstream_broken(struct upstream *up) {
-    up->is_broken = true;
-    (void)timer_set(up->setup->loop, &up->timer, loop_now(up->setup->loop), on_time);
-}
-
 void upstream_reset(struct upstream *up) {
     if (!up->is_dirty && up->due == 0)
         return;
@@ -405,5 +415,6 @@ void upstream_close(struct upstream *up, bool say_quit) {
         (void)buf_puts(stream_out(&up->stream), STR("QUIT\r\n")); /* a courtesy: nobody waits for its answer */
     up->state = UPSTREAM_CLOSED;
     timer_cancel(up->setup->loop, &up->timer);
+    task_cancel(up->setup->loop, &up->task);
     stream_close(&up->stream);
 }

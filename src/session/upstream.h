@@ -54,6 +54,7 @@ enum { UPSTREAM_NAME_MAX = 64, UPSTREAM_WHY_MAX = 200 };
 struct upstream {
     struct stream stream;
     struct timer timer;
+    struct task task;    /* on_end for what cannot go on, in the next turn */
     const struct upstream_ops *ops;
     const struct upstream_setup *setup;
     enum upstream_state state;
@@ -61,12 +62,13 @@ struct upstream {
     bool was_ready;
     bool is_dirty;       /* MAIL was sent and no end of data answered: RSET is needed before another */
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */
-    bool is_broken;      /* a write failed: on_end comes with the timer */
+    bool is_broken;      /* a write failed, or no timer was to be had: on_end comes with the task */
     bool is_ahead;       /* bytes stand behind the last answer that was due: nothing is written any more */
     uint32_t due;        /* answers that the user waits for */
     /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
     uint32_t swallow;
     uint64_t due_ms;     /* when the next answer must have come; 0: the user minds the time itself */
+    uint64_t limit_ms;   /* how long each answer may take */
     uint32_t mails, mail_max; /* MAIL commands sent; most allowed on one connection (RFC 9422 MAILMAX), 0: no limit */
     struct smtp_offer offer;
     char server_name[UPSTREAM_NAME_MAX]; /* how it greets, "" unless that looks like a host name */
@@ -89,7 +91,7 @@ struct buf *upstream_out(struct upstream *up);
 /* Commands that will bring `n` answers were written. limit_ms: how long each may take; 0: the user minds the time. */
 void upstream_sent(struct upstream *up, uint32_t n, uint64_t limit_ms);
 
-/* What should have been written was not: the connection ends in the next turn. */
+/* What should have been written was not, or cannot be timed: the connection ends in the next turn. */
 void upstream_broken(struct upstream *up);
 
 /* Nobody waits for answers any more; RSET if a transaction is open. The connection must not be between 354 (or BDAT)

@@ -921,6 +921,44 @@ static void a_server_that_is_silent_is_left_after_its_time_and_not_called_busy(v
     world_close(&w);
 }
 
+static void each_answer_of_a_pipelined_group_has_its_own_time(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    world_open(&w);
+    client_open(&c, &w);
+    for (int i = 0; i < 3; i++)
+        rcpt(&c, "b@near.example");
+    pass_time(&w, 3 * SECOND);
+    w.first.mail = w.first.rcpt = w.first.data = NULL;
+    start_deliver(&c);
+    turns(&w);
+    for (int i = 0; i < 4; i++) { /* MAIL and three RCPT, 40 of 60 s each */
+        pass_time(&w, 40 * SECOND);
+        fake_server_say(&w.first, 0, "250 ok\r\n");
+        turns(&w);
+        assert_int_equal(c.n_done, 3);
+    }
+    w.first.rset = NULL; /* and one that comes not at all ends its connection */
+    fake_server_say(&w.first, 0, "554 no\r\n");
+    turns(&w);
+    assert_int_equal(c.outcome, RELAY_ANSWERED);
+    assert_int_equal(c.code, 554);
+    client_close(&c);
+    client_open(&c, &w);
+    start_rcpt(&c, "b@near.example");
+    turns(&w);
+    w.first.mail = w.first.rcpt = "250 ok\r\n";
+    pass_time(&w, 60 * SECOND - 1);
+    assert_int_equal(c.n_done, 0);
+    pass_time(&w, 1);
+    assert_int_equal(c.n_done, 1);
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    world_close(&w);
+}
+
 /* ---- the end of a delivery */
 
 static void nothing_is_delivered_when_the_client_is_gone_or_too_little_time_is_left(void **state) {
@@ -1487,6 +1525,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_limits_connections_goes_on_with_those_it_took),
         cmocka_unit_test(a_limited_server_that_lost_its_last_connection_is_tried_again),
         cmocka_unit_test(a_server_that_is_silent_is_left_after_its_time_and_not_called_busy),
+        cmocka_unit_test(each_answer_of_a_pipelined_group_has_its_own_time),
         cmocka_unit_test(nothing_is_delivered_when_the_client_is_gone_or_too_little_time_is_left),
         cmocka_unit_test(the_answer_to_the_final_dot_is_waited_for_until_the_deadline),
         cmocka_unit_test(a_connection_that_breaks_behind_the_final_dot_leaves_the_outcome_unknown),
