@@ -163,7 +163,7 @@ def test_stalled_clients_never_take_the_descriptors_that_mail_needs(allow_only, 
 
 
 def test_without_descriptors_those_who_stand_make_room_and_nobody_hangs(allow_only, make_server, make_postern):
-    allow_only(36)
+    allow_only(24)
     server = make_server()
     gateway = make_postern([server], workers=1)
     pids = gateway.worker_pids()
