@@ -139,7 +139,7 @@ class Postern(Program):
             command = [sys.executable, "-c", PASS_SOCKET, str(socket.fileno()), *command]
             options["pass_fds"] = [socket.fileno()]
         self.launch(command, **options)
-        started = r"master\[\d+\]: started: |\"text\":\"started: "
+        started = r"master\[\d+\]: started: |\"message\":\"started: "
         eventually(lambda: not self.is_running() or self.find_log(started, seen), "started", START_LIMIT_S)
         assert self.is_running(), f"postern did not start\n{self.report()}"
         return self
