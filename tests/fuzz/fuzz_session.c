@@ -2,7 +2,7 @@
  * A whole session with arbitrary bytes from its client: real parser, session, relay and pool against the mailbox
  * server of the transcripts, on one loop with a clock of our own.
  *
- * The first byte chooses who connects and the settings. The rest is what the client sends, in pieces: these bytes are
+ * The first byte chooses who connects, the settings, and what the mailbox server does wrong, once. The rest is what the client sends, in pieces: these bytes are
  * stage directions and are not sent,
  *
  *   \x1e   the client waits until nothing more is said
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
     REFUSES_BARE = 1 << 0, OFFERS_CHUNKING = 1 << 1, STAGES = 4, /* one each way */
-    FROM_PROXY = 1 << 2, FROM_XCLIENT = 1 << 3,
+    FROM_PROXY = 1 << 2, FROM_XCLIENT = 1 << 3, WRONG_SHIFT = 4,
     INPUT_MAX = 1 << 16, SAID_MAX = 1 << 22,
     QUIET_TURNS = 6, TURNS_MAX = 500, WAITS_MAX = 100,
 };
@@ -56,6 +56,18 @@ struct talker {
     struct stage *stage;
     int fd;
     struct buf said;
+};
+
+static const struct { /* by bits 4 to 6; those of '@' to 'O' stand for none */
+    struct str command, reply;
+} wrongs[] = {
+    [0] = { STR_INIT("RSET"), STR_INIT("drop") },
+    [1] = { STR_INIT("MAIL"), STR_INIT("421 4.3.2 Closing") },
+    [2] = { STR_INIT("RCPT"), STR_INIT("hang") },
+    [3] = { STR_INIT("DATA"), STR_INIT("drop") },
+    [5] = { STR_INIT("DOT"), STR_INIT("drop") },
+    [6] = { STR_INIT("DOT"), STR_INIT("554 5.6.0 No") },
+    [7] = { STR_INIT("DOT"), STR_INIT("hang") },
 };
 
 static struct stage stages[STAGES];
@@ -221,6 +233,13 @@ static void play(struct talker *c, const uint8_t *data, size_t size) {
     settle(c);
 }
 
+static void set_wrong(struct mailbox *mailbox, unsigned settings) {
+    unsigned i = settings >> WRONG_SHIFT & 7;
+    mailbox_forget_rules(mailbox);
+    if (wrongs[i].command.len > 0)
+        mailbox_rule(mailbox, wrongs[i].command, wrongs[i].reply, true);
+}
+
 static void connect_client(struct talker *c, unsigned settings) {
     int ends[2];
     const char *from = settings & FROM_PROXY ? "10.0.0.7:4321" : settings & FROM_XCLIENT ? "10.0.0.8:4321"
@@ -264,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t messages = counts->messages;
     buf_init(&c.said, SAID_MAX);
     pass_time(c.stage, 1000);
+    set_wrong(c.stage->mailbox, data[0]);
     connect_client(&c, data[0]);
     play(&c, data + 1, size - 1);
     must(counts->messages - messages == judge_replies(buf_str(&c.said)));

@@ -242,6 +242,10 @@ void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply, 
     memcpy(rule->reply, reply.at, reply.len);
 }
 
+void mailbox_forget_rules(struct mailbox *mailbox) {
+    mailbox->n_rules = 0;
+}
+
 void mailbox_offers(struct mailbox *mailbox, struct str keywords) {
     if (keywords.len >= sizeof(mailbox->offers))
         abort();

@@ -22,6 +22,8 @@ struct endpoint mailbox_endpoint(const struct mailbox *mailbox);
 
 /* is_once: the rule is used up by the first command that it fits. */
 void mailbox_rule(struct mailbox *mailbox, struct str prefix, struct str reply, bool is_once);
+/* Obedient again. */
+void mailbox_forget_rules(struct mailbox *mailbox);
 /* The EHLO keywords it offers, blank-separated, '=' for a blank inside one ("SIZE=1000"). */
 void mailbox_offers(struct mailbox *mailbox, struct str keywords);
 /* Closes the connections it has. */
