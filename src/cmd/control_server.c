@@ -196,7 +196,8 @@ int control_open(struct loop *loop, const char *path, control_fn *on_request, vo
     struct control *control = calloc(1, sizeof(*control));
     if (control == NULL)
         return -ENOMEM;
-    int fd, r = socket_open(path, &fd);
+    int fd = -1;
+    int r = socket_open(path, &fd);
     if (r != 0) {
         free(control);
         return r;

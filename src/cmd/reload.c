@@ -13,6 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static int usage(void) {
+    fprintf(stderr, "usage: postern reload %s\n", command_reload.synopsis);
+    return EXIT_USAGE;
+}
+
 static int run(int argc, char **argv) {
     struct ask_options options = { .conf_path = ASK_DEFAULT_CONF };
     for (int c; (c = getopt(argc, argv, "c:s:")) != -1;) {
@@ -21,12 +26,10 @@ static int run(int argc, char **argv) {
         else if (c == 's')
             options.socket = optarg;
         else
-            optind = argc + 1;
+            return usage();
     }
-    if (optind != argc) {
-        fprintf(stderr, "usage: postern reload %s\n", command_reload.synopsis);
-        return EXIT_USAGE;
-    }
+    if (optind != argc)
+        return usage();
     struct buf answer;
     buf_init(&answer, CONTROL_ANSWER_MAX + 4096);
     int r = ask_master(&options, "reload", CONTROL_ANSWER_LIMIT_MS + CONTROL_TIMEOUT_MS, &answer);

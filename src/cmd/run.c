@@ -54,18 +54,21 @@ static int serve(const char *conf_path) {
     return code;
 }
 
+static int usage(void) {
+    fprintf(stderr, "usage: postern run %s\n", command_run.synopsis);
+    return EXIT_USAGE;
+}
+
 static int run(int argc, char **argv) {
     const char *conf_path = ASK_DEFAULT_CONF;
     for (int c; (c = getopt(argc, argv, "c:")) != -1;) {
         if (c == 'c')
             conf_path = optarg;
         else
-            optind = argc + 1;
+            return usage();
     }
-    if (optind != argc) {
-        fprintf(stderr, "usage: postern run %s\n", command_run.synopsis);
-        return EXIT_USAGE;
-    }
+    if (optind != argc)
+        return usage();
     return serve(conf_path);
 }
 
