@@ -15,6 +15,7 @@
 struct sandbox_path {
     const char *path;
     bool may_write; /* create, write and remove files below it; otherwise read only */
+    bool may_miss;  /* nothing is permitted when it does not exist, instead of -ENOENT */
 };
 
 struct sandbox {

@@ -304,10 +304,12 @@ static int start_listening(struct worker *w) {
 
 static int give_up_rights(const struct worker_setup *setup) {
     const struct sandbox_path paths[] = {
-        { setup->conf->set.spool_path, true },
-        { "/etc/ssl", false },       /* the system's certificates, for servers that are verified */
-        { "/usr/share/zoneinfo", false },
-        { "/etc/localtime", false },
+        { .path = setup->conf->set.spool_path, .may_write = true },
+        { .path = "/etc/ssl", .may_miss = true }, /* the system's certificates, for servers that are verified … */
+        { .path = "/usr/share/ca-certificates", .may_miss = true }, /* … where Debian's links in there lead … */
+        { .path = "/usr/local/share/ca-certificates", .may_miss = true }, /* … and those of the site */
+        { .path = "/usr/share/zoneinfo", .may_miss = true },
+        { .path = "/etc/localtime", .may_miss = true },
     };
     const struct sandbox sandbox = {
         .user = geteuid() == 0 ? setup->conf->set.user : NULL,
@@ -316,7 +318,8 @@ static int give_up_rights(const struct worker_setup *setup) {
     };
     int gaps = sandbox_enter(&sandbox);
     if (gaps < 0)
-        log_error("cannot enter the sandbox as user %s: %s", setup->conf->set.user, strerror(-gaps));
+        log_error("cannot give up rights (%s%s, spool_path %s): %s", sandbox.user ? "becoming user " : "not root",
+                  sandbox.user ? sandbox.user : "", setup->conf->set.spool_path, strerror(-gaps));
     else if (gaps & SANDBOX_NO_LANDLOCK)
         log_warning("this kernel has no Landlock: files are guarded by their permissions alone");
     else if (gaps & SANDBOX_NO_SECCOMP)

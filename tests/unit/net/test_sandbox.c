@@ -29,7 +29,8 @@ static int in_sandbox(int (*work)(void)) {
     int status;
     assert_true(pid >= 0);
     if (pid == 0) {
-        struct sandbox_path paths[] = { { spool, true }, { "/usr/share/zoneinfo", false } };
+        struct sandbox_path paths[] = { { .path = spool, .may_write = true },
+                                        { .path = "/usr/share/zoneinfo", .may_miss = true } };
         struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1 };
         gaps = sandbox_enter(&sandbox);
         _exit(gaps < 0 || (gaps & SANDBOX_NO_SECCOMP) ? NO_SANDBOX : work());
@@ -155,10 +156,15 @@ static int enter_in_child(const struct sandbox *sandbox) {
 }
 
 static void an_unknown_user_and_a_missing_path_are_errors(void **state) {
-    struct sandbox_path path = { "/nonexistent/path", false };
+    struct sandbox_path path = { .path = "/nonexistent/path" };
     assert_int_equal(enter_in_child(&(struct sandbox){ .user = "no-such-user-here" }), ENOENT);
     int r = enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 });
     assert_true(r == ENOENT || (r & SANDBOX_NO_LANDLOCK));
+}
+
+static void a_path_that_may_miss_is_no_error(void **state) {
+    struct sandbox_path path = { .path = "/nonexistent/path", .may_miss = true };
+    assert_int_equal(enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 }) & ~SANDBOX_NO_LANDLOCK, 0);
 }
 
 static void root_becomes_the_named_user_without_groups(void **state) {
@@ -193,6 +199,7 @@ int main(void) {
         cmocka_unit_test(other_kinds_of_sockets_are_out_of_reach),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
+        cmocka_unit_test(a_path_that_may_miss_is_no_error),
         cmocka_unit_test(root_becomes_the_named_user_without_groups),
     };
     return cmocka_run_group_tests(tests, make_spool, remove_spool);
