@@ -49,7 +49,8 @@ def test_the_client_is_who_the_proxy_header_says(header, client, behind_proxy, s
 
 @pytest.mark.parametrize("header", [
     b"EHLO client.example.net\r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 999.1.1.1 1.1.1.1 1 25\r\n",
-    b"PROXY " + b"x" * 120, proxy_v2("203.0.113.7").replace(b"QUIT\n\x21", b"QUIT\n\x11")], ids=["none", "short", "address", "long", "version"])
+    b"PROXY " + b"x" * 120, proxy_v2("203.0.113.7").replace(b"QUIT\n\x21", b"QUIT\n\x11")],
+                         ids=["none", "short", "address", "long", "version"])
 def test_a_balancer_without_a_right_header_gets_no_session(header, behind_proxy):
     seen = len(behind_proxy.log())
     with Client(behind_proxy.address, first=header, greeted=False) as client:

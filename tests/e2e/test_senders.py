@@ -188,6 +188,14 @@ def test_a_client_of_tls_1_1_is_turned_away(gateways):
     assert code != 0 and "alert protocol version" in output
 
 
+def test_min_version_1_3_turns_away_clients_of_tls_1_2(make_postern, make_server, certificates):
+    gateway = make_postern([make_server()], tls={"certificate": certificates, "min_version": "1.3"})
+    for version, is_taken in (("-tls1_2", False), ("-tls1_3", True)):
+        code, _ = run(["openssl", "s_client", "-starttls", "smtp", "-connect", f"{LOOPBACK}:{gateway.port}", version,
+                       "-brief"], b"QUIT\r\n")
+        assert (code == 0) == is_taken
+
+
 def test_starttls_is_offered_once_and_only_where_there_is_a_certificate(gateways):
     with Client(gateways[False].address) as client:
         client.ehlo()
