@@ -27,7 +27,7 @@ help:
 build:
 	@scripts/bootstrap build
 	@test -f build/build.ninja || meson setup build
-	@ninja -C build
+	@ninja -C build src/cmd/postern
 	@ln -sf src/cmd/postern build/postern
 
 run:
