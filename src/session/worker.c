@@ -9,6 +9,10 @@
  * last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand end at
  * once; at a second one, all do. When the master is gone (its channel closes), so are we, in the same way. A delivery
  * whose final dot is out is always waited for, since only its answer tells whether the message arrived.
+ *
+ * All workers hear DRAIN at about the same time, but not at once: one that has not may still hand a connection to one
+ * that has. So where connections are handed over at all, a worker listens to the others for MESH_GRACE_MS more, and
+ * keeps what it accepts itself.
  */
 #include "session/worker.h"
 
@@ -28,6 +32,7 @@
 
 enum {
     TICK_MS = 1000,
+    MESH_GRACE_MS = 500, /* many turns of any worker's loop */
     FILES_RESERVE = 128, /* listeners, channels, spool files, log, libraries; see also cmd/host.c */
 };
 
@@ -40,8 +45,9 @@ struct worker {
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
     struct timer tick;          /* journal, counters: once a second */
-    struct timer drain_limit;
+    struct timer drain_limit, mesh_grace;
     bool is_draining;
+    bool is_mesh_over; /* nobody hands connections to us any more */
     unsigned n_sigterms;
 };
 
@@ -77,9 +83,10 @@ static bool on_short(struct listener *listener, int err) {
 
 /* struct server's hand_over: to the worker that the kernel would have chosen for this client. */
 static bool hand_over(void *arg, int fd, const struct session_origin *origin, struct str unread) {
-    const struct worker_setup *setup = ((struct worker *)arg)->setup;
+    const struct worker *w = arg;
+    const struct worker_setup *setup = w->setup;
     uint32_t slot = ip_client_slot(&origin->client.ip, setup->n_slots);
-    if (slot % setup->n_workers == setup->slot % setup->n_workers)
+    if (w->is_draining || slot % setup->n_workers == setup->slot % setup->n_workers)
         return false;
     return handover_send(setup->mesh_fds[slot % setup->n_workers], fd, origin, unread) == 0;
 }
@@ -99,7 +106,7 @@ static void on_mesh(struct channel *channel, const void *message, size_t len, co
 /* ---- ending */
 
 static bool is_done(const struct worker *w) {
-    return w->is_draining && w->server.n_sessions == 0 && relay_orphans(w->server.relay) == 0;
+    return w->is_draining && w->is_mesh_over && w->server.n_sessions == 0 && relay_orphans(w->server.relay) == 0;
 }
 
 static void stop_when_done(void *arg) {
@@ -114,6 +121,20 @@ static void on_drain_limit(struct timer *timer) {
     stop_when_done(w);
 }
 
+static bool has_mesh(const struct worker *w) {
+    bool is_used = false;
+    for (size_t i = 0; i < w->setup->n_listen; i++)
+        is_used |= w->setup->listen_is_shared[i] || listener_conf(w, &w->listeners[i])->proxy_from.n > 0;
+    return is_used && w->setup->n_workers > 1;
+}
+
+static void on_mesh_grace(struct timer *timer) {
+    struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, mesh_grace));
+    channel_stop(&w->mesh);
+    w->is_mesh_over = true;
+    stop_when_done(w);
+}
+
 static void drain(struct worker *w) {
     if (w->is_draining)
         return;
@@ -122,10 +143,10 @@ static void drain(struct worker *w) {
         listener_stop(&w->listeners[i], true);
         close(w->setup->listen_fds[i]); /* or the kernel would go on taking clients that nobody serves */
     }
-    channel_stop(&w->mesh);
-    uint64_t limit = w->setup->conf->set.timeouts.drain_limit;
-    timer_set(w->loop, &w->drain_limit, loop_now(w->loop) + limit, on_drain_limit);
-    stop_when_done(w);
+    uint64_t limit = w->setup->conf->set.timeouts.drain_limit, now = loop_now(w->loop);
+    timer_set(w->loop, &w->drain_limit, now + limit, on_drain_limit);
+    if (!has_mesh(w) || timer_set(w->loop, &w->mesh_grace, now + MESH_GRACE_MS, on_mesh_grace) < 0)
+        on_mesh_grace(&w->mesh_grace);
 }
 
 static void shut_down(struct worker *w) {

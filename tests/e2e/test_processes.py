@@ -5,11 +5,12 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 
-from lib.client import Client, Closed, message
+from lib.client import Client, Closed, message, proxy_v1
 from lib.postern import PROGRAM
 from lib.program import is_alive
 from lib.server import Gate
@@ -23,8 +24,8 @@ def server(make_server):
     return make_server()
 
 
-def deliver(gateway, subject, source=None):
-    with Client(gateway.address, source=source) as client:
+def deliver(gateway, subject, source=None, first=b""):
+    with Client(gateway.address, source=source, first=first) as client:
         client.ehlo()
         client.envelope("anna@example.com")
         return client.data(message(subject))
@@ -142,14 +143,28 @@ def test_a_reload_drops_no_session_and_new_connections_see_the_new_configuration
     assert len(server.messages) == 2
 
 
-def test_a_reload_under_load_loses_no_connection(make_postern, server, subject):
-    gateway = make_postern([server])
-    for round_number in range(3):
-        reload = subprocess.Popen([PROGRAM, "reload", "-c", gateway.conf], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL)
-        while reload.poll() is None:
-            assert deliver(gateway, subject, ADDRESSES[round_number]) == 250
-        assert reload.returncode == 0
+@pytest.mark.parametrize("listener", [None, {"proxy_from": "127.0.0.0/8"}], ids=["plain", "behind a balancer"])
+def test_reloads_under_load_lose_no_connection_and_no_message(listener, make_postern, server, subject):
+    """Behind a balancer connections are also on their way from worker to worker when these are replaced."""
+    gateway = make_postern([server], listener=listener)
+    taken, faults, is_over = [], [], threading.Event()
+
+    def send(address):
+        while not is_over.is_set():
+            try:
+                reply = deliver(gateway, subject, address, proxy_v1(address) if listener else b"")
+                (taken if reply == 250 else faults).append(reply)
+            except (Closed, OSError) as fault:
+                faults.append(fault)
+    senders = [threading.Thread(target=send, args=(address,)) for address in ADDRESSES[:6]]
+    for sender in senders:
+        sender.start()
+    for _ in range(4):
+        gateway.reload()
+    is_over.set()
+    for sender in senders:
+        sender.join()
+    assert not faults and len(taken) == len(server.messages)
 
 
 @pytest.mark.parametrize("broken, expected", [
