@@ -29,7 +29,10 @@ def test_a_message_that_comes_byte_by_byte_arrives(make_server, make_postern, wa
     text = message("drip", b".\r\n..\r\nThe end.\r\n")
     with Client(gateway.address) as client:
         steps = [b"EHLO drip.example.net\r\n", b"MAIL FROM:<a@example.net>\r\n", b"RCPT TO:<anna@example.com>\r\n"]
-        steps += [b"DATA\r\n", text.replace(b"\r\n.", b"\r\n..") + b".\r\n"] if way == "DATA" else [b"BDAT %d LAST\r\n%b" % (len(text), text)]
+        if way == "DATA":
+            steps += [b"DATA\r\n", text.replace(b"\r\n.", b"\r\n..") + b".\r\n"]
+        else:
+            steps += [b"BDAT %d LAST\r\n%b" % (len(text), text)]
         codes = []
         for step in [*steps, b"QUIT\r\n"]:
             for at in range(len(step)):
@@ -152,14 +155,20 @@ def test_replies_to_a_long_pipeline_are_whole_and_in_order_when_they_are_read_la
 
 # ---- hostile ones
 
+SCRAPS = [
+    b"EHLO ", b"MAIL FROM:<", b"RCPT TO:<", b"anna@example.com>", b"DATA\r\n", b"BDAT ", b"99999999999999",
+    b" LAST\r\n", b"\r\n", b".\r\n", b"\r\n.\r\n", b"\n", b"\r", b"\0", b"STARTTLS\r\n", b"XCLIENT ADDR=",
+    b"PROXY TCP4 1.2.3.4 ", b"\x16\x03\x01", b"x" * 3000, b"<" * 50, b"\"\\", b"@[", b"SIZE=", b"\xff\xfe\xc3",
+]
+STARTS = [b"", b"EHLO x\r\n", b"EHLO x\r\nMAIL FROM:<>\r\n",
+          b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.com>\r\n"]
+
+
 def rubbish(choice, number):
     """Bytes that look a little like SMTP, or not at all."""
-    words = [b"EHLO ", b"MAIL FROM:<", b"RCPT TO:<", b"anna@example.com>", b"DATA\r\n", b"BDAT ", b"99999999999999", b" LAST\r\n", b"\r\n", b".\r\n",
-             b"\r\n.\r\n", b"\n", b"\r", b"\0", b"STARTTLS\r\n", b"XCLIENT ADDR=", b"PROXY TCP4 1.2.3.4 ", b"\x16\x03\x01", b"x" * 3000, b"<" * 50,
-             b"\"\\", b"@[", b"SIZE=", b"\xff\xfe\xc3"]
-    start = [b"", b"EHLO x\r\n", b"EHLO x\r\nMAIL FROM:<>\r\n", b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.com>\r\n"][number % 4]
-    rest = b"".join(choice.choice(words) if choice.random() < 0.7 else choice.randbytes(choice.randint(1, 200)) for _ in range(choice.randint(1, 25)))
-    return start + rest
+    def scrap():
+        return choice.choice(SCRAPS) if choice.random() < 0.7 else choice.randbytes(choice.randint(1, 200))
+    return STARTS[number % len(STARTS)] + b"".join(scrap() for _ in range(choice.randint(1, 25)))
 
 
 def test_workers_survive_2000_connections_of_rubbish(make_server, make_postern):
@@ -183,7 +192,7 @@ def test_workers_survive_2000_connections_of_rubbish(make_server, make_postern):
             eventually(lambda n=served: len(senders.acknowledged) >= n, "good clients are served")
     assert gateway.worker_pids() == pids
     assert not senders.refused
-    assert not senders.missing(numbers(subject for subject in subjects(server) if subject and subject.startswith("number ")))
+    assert not senders.missing(numbers(subjects(server)))
     assert send(gateway, "after") == 250
 
 

@@ -108,7 +108,8 @@ def test_a_server_that_fails_at_data_delivers_nothing(make_server, make_postern,
 
 @pytest.mark.parametrize("how", ["closes", "resets", "talks nonsense", "says 354 out of place"])
 @pytest.mark.parametrize("way", WAYS)
-def test_a_server_that_fails_behind_the_final_dot_leaves_the_outcome_unknown(make_server, make_postern, way, how, subject):
+def test_a_server_that_fails_behind_the_final_dot_leaves_the_outcome_unknown(make_server, make_postern, way, how,
+                                                                             subject):
     server = make_server({"END": GONE[how]}, **WAYS[way])
     gateway = make_postern([server], workers=1)
     reply = send(gateway, subject)
@@ -139,7 +140,7 @@ def test_a_chunk_that_fails_ends_the_message_before_its_end(make_server, make_po
 
 # ---- a server that says no
 
-@pytest.mark.parametrize("answer", ["450 4.2.1 Over quota", "550 5.2.1 Mailbox closed", "551 5.1.6 Moved", "553 5.1.3 No"])
+@pytest.mark.parametrize("answer", ["450 4.2.1 Over quota", "550 5.2.1 Closed", "551 5.1.6 Moved", "553 5.1.3 No"])
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
 def test_the_servers_own_refusal_of_a_recipient_reaches_the_client(make_server, make_postern, verb, answer):
     server = make_server({verb: answer})
@@ -185,7 +186,9 @@ def test_a_server_that_refuses_the_message_is_believed_and_kept(make_server, mak
 
 def test_a_recipient_that_the_replay_refuses_stops_the_whole_message(make_server, make_postern):
     """Accepted at RCPT, refused when the envelope is said again: nobody may be left out in silence."""
-    server = make_server({"RCPT": lambda moment: "550 5.1.1 Gone" if moment.nth > 1 and "bert" in moment.line else "OK"})
+    def refuse_later(moment):
+        return "550 5.1.1 Gone" if moment.nth > 1 and "bert" in moment.line else "OK"
+    server = make_server({"RCPT": refuse_later})
     gateway = make_postern([server], timeouts={"relay_hold": 0}, workers=1)
     assert send(gateway, recipients=(RECIPIENT, "bert@example.com")) == "451 4.3.0"
     assert not server.messages
@@ -358,8 +361,8 @@ def test_the_second_server_takes_over_when_the_first_is_away(make_server, make_p
     assert subjects(second) == [subject]
 
 
-@pytest.mark.parametrize("behave", [{"CONNECT": "554 5.7.1 No"}, {"EHLO": "421 4.3.0 No"}, {"XFORWARD": "550 5.7.1 Not you"},
-                                    {"XFORWARD": "421 4.7.0 Not you"}, {"CONNECT": HANG}], ids=str)
+@pytest.mark.parametrize("behave", [{"CONNECT": "554 5.7.1 No"}, {"EHLO": "421 4.3.0 No"}, {"CONNECT": HANG},
+                                    {"XFORWARD": "550 5.7.1 Not you"}, {"XFORWARD": "421 4.7.0 Not you"}], ids=str)
 def test_a_server_that_refuses_us_before_mail_is_passed_over(make_server, make_postern, behave, subject):
     first, second = make_server(behave), make_server()
     gateway = make_postern([first, second], group={"forward_client": "xforward"}, timeouts=FAST)
@@ -367,8 +370,8 @@ def test_a_server_that_refuses_us_before_mail_is_passed_over(make_server, make_p
     assert subjects(second) == [subject] and not first.lines("MAIL")
 
 
-@pytest.mark.parametrize("behave", [{"MAIL": DROP}, {"RCPT": DROP}, {"DATA": DROP}, {"END": DROP}, {"MAIL": "451 4.3.0 No"},
-                                    {"END": "452 4.3.1 No"}], ids=str)
+@pytest.mark.parametrize("behave", [{"MAIL": DROP}, {"RCPT": DROP}, {"DATA": DROP}, {"END": DROP},
+                                    {"MAIL": "451 4.3.0 No"}, {"END": "452 4.3.1 No"}], ids=str)
 def test_no_other_server_is_tried_after_mail(make_server, make_postern, behave):
     first, second = make_server(behave, **NO_CHUNKING), make_server()
     gateway = make_postern([first, second])
@@ -458,6 +461,19 @@ def test_a_client_that_announces_more_than_the_server_takes_hears_552_at_once(ma
     assert subjects(server) == ["small"]
 
 
+def test_a_server_without_size_is_told_none_and_gets_what_fits_our_own_limit(make_server, make_postern):
+    server = make_server(without=("SIZE",))
+    gateway = make_postern([server], workers=1, limits={"message_size": "100K"})
+    with Client(gateway.address) as client:
+        client.ehlo()
+        assert "SIZE" not in client.extensions
+        assert client.envelope(RECIPIENT, parameters="SIZE=50000") == 250
+        assert client.data(message(body=b"0123456789abcd\r\n" * 3000)) == 250
+        assert client.envelope(RECIPIENT) == 250
+        assert client.data(message(body=b"0123456789abcd\r\n" * 7000)) == "552 5.3.4"
+    assert len(server.messages) == 1 and "SIZE=" not in server.messages[0].mail
+
+
 def test_eight_bits_go_unchanged_to_a_server_without_8bitmime(make_server, make_postern):
     server = make_server(without=("8BITMIME", "SMTPUTF8"))
     gateway = make_postern([server], workers=1)
@@ -501,7 +517,8 @@ def test_dsn_parameters_reach_a_server_that_offers_dsn_and_no_other(make_server,
             client.ehlo()
             assert ("DSN" in client.extensions) == is_offered
             client.command("MAIL FROM:<sender@client.example.net> RET=HDRS ENVID=QQ314159")
-            assert client.command("RCPT TO:<anna@example.com> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Anna@example.com") == 250
+            parameters = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Anna@example.com"
+            assert client.command(f"RCPT TO:<anna@example.com> {parameters}") == 250
             assert client.data(message()) == 250
         seen = server.messages[0].mail + server.messages[0].rcpts[0]
         for parameter in ("RET=HDRS", "ENVID=QQ314159", "NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;Anna@example.com"):
@@ -522,7 +539,8 @@ def test_xforward_names_the_client_of_each_mail_on_one_connection(make_server, m
     assert len(envelope) == 9
     for number in range(1, 4):
         about_client, about_session, mail = envelope[3 * number - 3:3 * number]
-        assert f"ADDR=127.0.9.{number}" in about_client and "NAME=[UNAVAILABLE]" in about_client and "PORT=" in about_client
+        assert f"ADDR=127.0.9.{number}" in about_client and "PORT=" in about_client
+        assert "NAME=[UNAVAILABLE]" in about_client
         assert f"HELO=client{number}.example.net" in about_session and "PROTO=ESMTP" in about_session
         assert "IDENT=" in about_session and "SOURCE=REMOTE" in about_session
         assert mail.startswith("MAIL FROM:<sender@client.example.net>")

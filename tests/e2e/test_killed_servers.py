@@ -35,7 +35,8 @@ class Recorder:
 
     def start(self):
         fd = self.listener.fileno()
-        self.process = subprocess.Popen([sys.executable, "-SE", RECORDER, str(fd), self.file], pass_fds=[fd], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([sys.executable, "-SE", RECORDER, str(fd), self.file], pass_fds=[fd],
+                                        stdin=subprocess.DEVNULL)
 
     def kill(self):
         self.process.kill()
@@ -136,8 +137,8 @@ def test_no_acknowledged_message_is_lost_when_postfix_processes_are_killed(morta
 
 
 def test_no_acknowledged_message_is_lost_when_all_of_postfix_is_killed(make_postfix, make_postern, capsys):
-    """As in a power cut: master and all its children. (Postfix itself may then deliver what it holds twice, so nothing is
-    said about duplicates.)"""
+    """As in a power cut: master and all its children. (Postfix itself may then deliver what it holds twice, so nothing
+    is said about duplicates.)"""
     postfix = make_postfix("power", **IMPATIENT)
     gateway = make_postern([postfix])
     with Senders(gateway.address, SENDERS) as senders:

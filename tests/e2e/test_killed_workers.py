@@ -12,7 +12,8 @@ SENDERS = 20
 
 def long_lived(gateway):
     """Workers that the master would replace at once: those that live less than a second are waited with."""
-    return [worker["pid"] for worker in gateway.status()["workers"] if worker["state"] == "ready" and worker["uptime_ms"] >= 1000]
+    workers = gateway.status()["workers"]
+    return [worker["pid"] for worker in workers if worker["state"] == "ready" and worker["uptime_ms"] >= 1000]
 
 
 def kill_workers(gateway, times, choice):
@@ -22,7 +23,8 @@ def kill_workers(gateway, times, choice):
 
 def test_no_acknowledged_message_is_lost_when_workers_are_killed(make_server, make_postern, capsys):
     choice = random.Random(1)
-    server = make_server({"END": lambda moment: Delay(choice.random() / 50), "RCPT": lambda moment: Delay(choice.random() / 100)})
+    server = make_server({"END": lambda moment: Delay(choice.random() / 50),
+                          "RCPT": lambda moment: Delay(choice.random() / 100)})
     gateway = make_postern([server], workers=4)
     with Senders(gateway.address, SENDERS) as senders:
         kill_workers(gateway, KILLS, choice)

@@ -12,8 +12,8 @@ GOOD = 200
 
 @pytest.mark.skipif(not allow_files(3 * STALLED), reason="not enough descriptors are allowed")
 def test_good_mail_goes_through_beside_2000_stalled_clients(make_server, make_postern, capsys):
-    """1,000 stand after RCPT and 1,000 inside DATA, before a mailbox server that takes 20 connections and drops idle ones
-    after 2 s."""
+    """1,000 stand after RCPT and 1,000 inside DATA, before a mailbox server that takes 20 connections and drops idle
+    ones after 2 s."""
     server = make_server(max_connections=20, idle_close_s=2)
     gateway = make_postern([server], limits={"server_connections": 20})
     with Crowd(gateway.address, STALLED, AFTER_RCPT, INSIDE_DATA) as crowd:
@@ -44,7 +44,8 @@ def test_good_mail_goes_through_beside_2000_stalled_clients(make_server, make_po
 
 def figures(senders):
     p50, p99 = (percentile(senders.took_s, part) * 1000 for part in (0.5, 0.99))
-    return f"{len(senders.acknowledged)} messages taken, refused {dict(senders.refused)}, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+    taken, refused = len(senders.acknowledged), dict(senders.refused)
+    return f"{taken} messages taken, refused {refused}, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
 def wake(member):

@@ -2,6 +2,7 @@
 they were told."""
 import collections
 import itertools
+import re
 import resource
 import selectors
 import socket
@@ -11,9 +12,10 @@ import time
 from lib.client import Client, Closed, message
 
 RECIPIENT = "anna@example.com"
-OPENING_MAX = 100 # that are on their way to the step where they stand
+OPENING_MAX = 100  # that are on their way to the step where they stand
 HELLO = [(b"", b"220"), (b"EHLO stalled.example.net\r\n", b"250")]
-ENVELOPE = [(b"MAIL FROM:<stalled@client.example.net>\r\n", b"250"), (b"RCPT TO:<" + RECIPIENT.encode() + b">\r\n", b"250")]
+ENVELOPE = [(b"MAIL FROM:<stalled@client.example.net>\r\n", b"250"),
+            (b"RCPT TO:<" + RECIPIENT.encode() + b">\r\n", b"250")]
 AFTER_HELLO = HELLO
 AFTER_RCPT = HELLO + ENVELOPE
 INSIDE_DATA = [*HELLO, *ENVELOPE, (b"DATA\r\n", b"354"), (b"Subject: half a mess", None)]
@@ -129,12 +131,17 @@ class Crowd:
                 self.read(member)
         return [member for member in self.members if member.is_closed]
 
+    def all_heard(self):
+        """Whether each was told something, or was left, whichever step it is at."""
+        self.look()
+        return all(member.received or member.is_closed for member in self.members)
+
 
 class Senders:
-    """n threads that deliver messages with the Subjects "number 0", "number 1" …, each again until it was acknowledged.
+    """n threads that deliver messages with the Subjects "number 0", "number 1" …, each again until it was taken.
 
-    `acknowledged` are the numbers whose sender saw 250; `uncertain` counts for a number how often its sender does not know
-    what became of it: the end of the message was sent, and no answer came, or one that says so (451 4.4.2). """
+    `acknowledged` are the numbers whose sender saw 250; `uncertain` counts for a number how often its sender does not
+    know what became of it: the end of the message was sent, and no answer came, or one that says so (451 4.4.2)."""
 
     def __init__(self, address, n, total=None, body=b"Hello.\r\n", a_session=3, net=30):
         self.address, self.body, self.a_session, self.net = address, body, a_session, net
@@ -143,7 +150,7 @@ class Senders:
         self.stopping = threading.Event()
         self.acknowledged = []
         self.uncertain = collections.Counter()
-        self.refused = collections.Counter() # by reply
+        self.refused = collections.Counter()  # by reply
         self.took_s = []
         self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(n)]
 
@@ -220,6 +227,9 @@ class Senders:
         self.leave(client)
         return None, 0, False
 
+    def answers(self):
+        return len(self.acknowledged) + sum(self.refused.values())
+
     # ---- the account
 
     def missing(self, arrived):
@@ -239,8 +249,9 @@ class Senders:
 
 
 def numbers(subjects):
-    """A Counter of the numbers in Subjects."""
-    return collections.Counter(int(subject.split(" ")[1]) for subject in subjects)
+    """A Counter of the numbers in Subjects; others are left out."""
+    found = (re.fullmatch(r"number (\d+)", subject or "") for subject in subjects)
+    return collections.Counter(int(match[1]) for match in found if match)
 
 
 def percentile(values, part):

@@ -1,5 +1,5 @@
-"""A mailbox server in a process of its own, so that it can be killed: it writes down the Subject of each message before it
-says 250, and what it wrote outlives it. The listening socket is its parent's; a next one goes on with it.
+"""A mailbox server in a process of its own, so that it can be killed: it writes down the Subject of each message before
+it says 250, and what it wrote outlives it. The listening socket is its parent's; a next one goes on with it.
 
     python3 recorder.py LISTENING_FD FILE
 """
@@ -10,7 +10,8 @@ import sys
 import threading
 
 EHLO = b"250-recorder.example.com\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n"
-ANSWERS = {b"MAIL": b"250 2.1.0 Ok\r\n", b"RCPT": b"250 2.1.5 Ok\r\n", b"RSET": b"250 2.0.0 Ok\r\n", b"QUIT": b"221 2.0.0 Bye\r\n"}
+ANSWERS = {b"MAIL": b"250 2.1.0 Ok\r\n", b"RCPT": b"250 2.1.5 Ok\r\n", b"RSET": b"250 2.0.0 Ok\r\n",
+           b"QUIT": b"221 2.0.0 Bye\r\n"}
 
 
 def serve(sock, file):
