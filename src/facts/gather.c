@@ -1,0 +1,447 @@
+/*
+ * gather: see the header. One step() is: decide; ask for what is needed and not yet asked; if anything was answered at once
+ * (the wire, the tables), decide again; else wait.
+ *
+ * Facts that DNS answers come in groups, each with one lookup: the client's name (ptr), the HELO's addresses, the
+ * sender's domain. A group is started when the first of its facts is needed and cancelled when none is any more. All
+ * facts of a group get their values when its lookup ends, those that nobody asked for too: they cost nothing then.
+ *
+ * helo.matches may need two lookups: a HELO that does not lead to the client may still belong to the organisation
+ * of its confirmed name.
+ *
+ * Rejected: a callback and a state machine a fact (thirty of them, for three lookups), and asking for everything at
+ * connect (most clients are refused by facts that cost nothing).
+ */
+#include "facts/gather.h"
+
+#include "facts/addresses.h"
+#include "facts/helo.h"
+#include "facts/sender.h"
+
+#include <stdlib.h>
+
+enum group { GROUP_NONE, GROUP_PTR, GROUP_HELO, GROUP_SENDER, N_GROUPS };
+
+struct gather {
+    const struct gather_world *world;
+    const struct gather_policy *policy;
+    struct gather_memory *memory;
+    struct gather_known known;
+    gather_fn *done;
+    void *arg;
+    struct task task;
+    struct timer deadline;
+    struct ptr_lookup *ptr;
+    struct addresses_lookup *helo;
+    struct sender_lookup *sender;
+    struct addresses_result helo_result;
+    bool helo_waits_for_ptr;
+    uint8_t last; /* enum policy_layer */
+};
+
+/* ---- memory */
+
+struct gather_memory *gather_memory_new(const struct policy *policy) {
+    size_t n = 0;
+    for (int scope = 0; scope < N_SCOPES; scope++)
+        n += policy->n_facts[scope];
+    struct gather_memory *memory = calloc(1, sizeof(*memory) + n * sizeof(struct fact));
+    if (memory == NULL)
+        return NULL;
+    struct fact *at = memory->values;
+    for (int scope = 0; scope < N_SCOPES; scope++) {
+        memory->facts.scope[scope] = at;
+        facts_init(policy, (enum fact_scope)scope, at);
+        at += policy->n_facts[scope];
+    }
+    return memory;
+}
+
+void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
+    for (int s = scope; s < N_SCOPES; s++)
+        facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
+}
+
+static struct fact *fact_of(struct gather_memory *memory, const struct slot *slot) {
+    return &memory->facts.scope[slot->scope][slot->index];
+}
+
+static void unask(struct gather_memory *memory, const struct policy *policy, const struct slot *slot) {
+    *fact_of(memory, slot) = policy->initial[slot->scope][slot->index];
+}
+
+void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy) {
+    for (unsigned i = 0; i < policy->n_slots; i++)
+        if (fact_of(memory, &policy->slots[i])->state == FACT_UNAVAILABLE)
+            unask(memory, policy, &policy->slots[i]);
+}
+
+/* ---- facts that are there for the looking */
+
+static struct fact helo_value(const struct gather *g, enum fact_id id) {
+    struct ip ip;
+    struct str helo = g->known.helo;
+    if (!g->known.has_helo)
+        return (struct fact){ .state = FACT_OFF };
+    struct helo_shape shape = helo_look(helo, &ip);
+    bool is_name = !shape.is_address && !shape.is_invalid;
+    switch ((unsigned)id) {
+    case F_HELO_NAME:
+        return fact_text(helo);
+    case F_HELO_INVALID:
+        return fact_bool(shape.is_invalid);
+    case F_HELO_ADDRESS:
+        return fact_bool(shape.is_address);
+    case F_HELO_UNQUALIFIED:
+        return fact_bool(shape.is_unqualified);
+    case F_HELO_ACCESS:
+        return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_ACCESS);
+    case F_HELO_STATIC:
+        return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_STATIC);
+    }
+    bool is_ours = str_eq_nocase(helo, str_of(g->world->conf->set.hostname));
+    for (size_t i = 0; i < g->world->conf->n_listeners; i++)
+        is_ours = is_ours || (ip.family != IP_NONE && ip_eq(&ip, &g->world->conf->listeners[i].at.ip));
+    return fact_bool(is_ours);
+}
+
+static struct fact known_value(const struct gather *g, enum fact_id id) {
+    const struct gather_known *known = &g->known;
+    switch ((unsigned)id) {
+    case F_CLIENT_EARLY_TALKER:
+        return fact_bool(known->is_early);
+    case F_CLIENT_TLS:
+        return fact_bool(known->is_tls);
+    case F_SENDER_ADDRESS:
+        return fact_text(known->sender.text);
+    case F_SENDER_DOMAIN:
+        return fact_text(known->sender.domain);
+    case F_SENDER_NULL:
+        return fact_bool(known->sender.text.len == 0);
+    case F_SENDER_OURS:
+        return fact_bool(known->sender_is_ours);
+    case F_RCPT_ADDRESS:
+        return fact_text(known->recipient.text);
+    case F_RCPT_DOMAIN:
+        return fact_text(known->recipient.domain);
+    case F_RCPT_POSTMASTER:
+        return fact_bool(known->rcpt_is_postmaster);
+    case F_RCPT_LOCAL:
+        return known->rcpt_local;
+    case F_RCPT_KNOWN:
+        return known->rcpt_known;
+    case F_RCPT_RELAY_ALLOWED:
+        return known->relay_allowed;
+    case F_RCPT_ENFORCED:
+        return known->enforced;
+    }
+    return id >= F_HELO_NAME && id <= F_HELO_OURS ? helo_value(g, id) : (struct fact){ .state = FACT_OFF };
+}
+
+/* ---- facts that a lookup has answered */
+
+static struct fact ptr_value(const struct gather *g, enum fact_id id) {
+    const struct ptr_result *ptr = &g->memory->ptr;
+    static const struct fact unavailable = { .state = FACT_UNAVAILABLE };
+    if (ptr->status == PTR_UNAVAILABLE || (ptr->status == PTR_NAMED && id != F_PTR_NONE))
+        return unavailable;
+    switch ((unsigned)id) {
+    case F_PTR_NONE:
+        return fact_bool(ptr->status == PTR_NONE);
+    case F_PTR_UNCONFIRMED:
+        return fact_bool(ptr->status == PTR_UNCONFIRMED);
+    case F_PTR_CONFIRMED:
+        return fact_bool(ptr->status == PTR_CONFIRMED);
+    case F_PTR_ACCESS:
+        return fact_bool(ptr->status != PTR_NONE && ptr->class == NAME_ACCESS);
+    case F_PTR_STATIC:
+        return fact_bool(ptr->status != PTR_NONE && ptr->class == NAME_STATIC);
+    }
+    return fact_text(ptr_name(ptr));
+}
+
+static bool shares_organisation(struct str a, struct str b) {
+    struct str of_a = helo_organisation(a);
+    return of_a.len > 0 && str_eq_nocase(of_a, helo_organisation(b));
+}
+
+/* helo.resolves and helo.matches, when the addresses are there, and the client's name where it is needed. */
+static struct fact helo_lookup_value(const struct gather *g, enum fact_id id) {
+    const struct addresses_result *found = &g->helo_result;
+    const struct ptr_result *ptr = &g->memory->ptr;
+    static const struct fact unavailable = { .state = FACT_UNAVAILABLE };
+    if (id == F_HELO_RESOLVES)
+        return found->is_unavailable ? unavailable : fact_bool(found->is_found);
+    if (found->holds)
+        return fact_bool(true);
+    if (ptr->status == PTR_CONFIRMED && shares_organisation(g->known.helo, ptr_name(ptr)))
+        return fact_bool(true);
+    bool is_unknown = found->is_unavailable || ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
+    return is_unknown ? unavailable : fact_bool(false);
+}
+
+/* ---- groups */
+
+static enum group group_of(const struct slot *slot) {
+    enum fact_id id = (enum fact_id)(slot->row - fact_rows);
+    if (id >= F_PTR_NONE && id <= F_PTR_NAME)
+        return GROUP_PTR;
+    if (id == F_HELO_RESOLVES || id == F_HELO_MATCHES)
+        return GROUP_HELO;
+    return id == F_SENDER_RESOLVES || id == F_SENDER_NULL_MX ? GROUP_SENDER : GROUP_NONE;
+}
+
+/* A table or pattern test on a value that is known. */
+static struct fact test_value(const struct gather *g, unsigned number, struct fact value) {
+    const struct slot *slot = &g->policy->policy->slots[number];
+    bool holds;
+    if (slot->row == &fact_rows[F_CLIENT])
+        return fact_bool(g->policy->tables[number] != NULL
+                         && table_has_ip(g->policy->tables[number], &g->known.client));
+    if (value.state != FACT_KNOWN)
+        return value;
+    if (slot->kind == SLOT_TABLE)
+        holds = g->policy->tables[number] != NULL && table_has(g->policy->tables[number], value.text);
+    else
+        holds = value.text.len > 0 && pattern_matches(g->policy->patterns[number], value.text);
+    return fact_bool(holds);
+}
+
+static void set(struct gather *g, unsigned number, struct fact value) {
+    const struct slot *slot = &g->policy->policy->slots[number];
+    *fact_of(g->memory, slot) = slot->kind == SLOT_FACT ? value : test_value(g, number, value);
+}
+
+/* The facts of a group that are open get what `value` says. */
+static void fill(struct gather *g, enum group group, struct fact (*value)(const struct gather *, enum fact_id)) {
+    const struct policy *policy = g->policy->policy;
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct slot *slot = &policy->slots[i];
+        const struct fact *fact = fact_of(g->memory, slot);
+        if (group_of(slot) == group && (fact->state == FACT_UNASKED || fact->state == FACT_PENDING))
+            set(g, i, value(g, (enum fact_id)(slot->row - fact_rows)));
+    }
+}
+
+static struct fact unavailable_value(const struct gather *g, enum fact_id id) {
+    return (struct fact){ .state = FACT_UNAVAILABLE };
+}
+
+/* ---- lookups */
+
+static void step_later(struct gather *g);
+
+static void complete_helo(struct gather *g) {
+    g->helo_waits_for_ptr = false;
+    fill(g, GROUP_HELO, helo_lookup_value);
+    step_later(g);
+}
+
+static void on_ptr(void *arg, const struct ptr_result *result) {
+    struct gather *g = arg;
+    g->ptr = NULL;
+    g->memory->ptr = *result;
+    fill(g, GROUP_PTR, ptr_value);
+    if (g->helo_waits_for_ptr)
+        complete_helo(g);
+    step_later(g);
+}
+
+static bool start_ptr(struct gather *g) {
+    const struct gather_world *world = g->world;
+    if (g->ptr == NULL)
+        g->ptr = ptr_start(world->resolver, &g->known.client, world->timeout_ms, on_ptr, g);
+    return g->ptr != NULL;
+}
+
+static void on_helo(void *arg, const struct addresses_result *result) {
+    struct gather *g = arg;
+    g->helo = NULL;
+    g->helo_result = *result;
+    bool needs_ptr = !result->holds && g->memory->ptr.status == PTR_UNAVAILABLE;
+    g->helo_waits_for_ptr = needs_ptr && start_ptr(g);
+    if (!g->helo_waits_for_ptr)
+        complete_helo(g);
+}
+
+static void on_sender(void *arg, const struct sender_result *result);
+
+static struct fact sender_value(const struct gather *g, enum fact_id id) {
+    /* the null sender, and an address literal: they resolve by themselves */
+    return fact_bool(id == F_SENDER_RESOLVES);
+}
+
+/* Starts a group's lookup, or answers it where there is nothing to look up. */
+static void start(struct gather *g, enum group group) {
+    const struct gather_world *world = g->world;
+    struct ip ip;
+    bool is_started = true;
+    switch (group) {
+    case GROUP_PTR:
+        is_started = start_ptr(g);
+        break;
+    case GROUP_HELO:
+        if (!g->known.has_helo || helo_look(g->known.helo, &ip).is_invalid || ip.family != IP_NONE) {
+            g->helo_result = (struct addresses_result){ .is_found = ip.family != IP_NONE,
+                                                        .holds = ip_eq(&ip, &g->known.client) };
+            complete_helo(g);
+            return;
+        }
+        g->helo = addresses_start(world->resolver, g->known.helo, &g->known.client, world->timeout_ms, on_helo, g);
+        is_started = g->helo != NULL;
+        break;
+    case GROUP_SENDER:
+        if (g->known.sender.text.len == 0 || g->known.sender.is_literal) {
+            fill(g, GROUP_SENDER, sender_value);
+            step_later(g);
+            return;
+        }
+        g->sender = sender_start(world->resolver, g->known.sender.domain, world->timeout_ms, on_sender, g);
+        is_started = g->sender != NULL;
+        break;
+    case GROUP_NONE:
+    case N_GROUPS:
+        break;
+    }
+    if (!is_started)
+        fill(g, group, unavailable_value);
+}
+
+static void on_sender(void *arg, const struct sender_result *result) {
+    struct gather *g = arg;
+    const struct policy *policy = g->policy->policy;
+    g->sender = NULL;
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct slot *slot = &policy->slots[i];
+        if (group_of(slot) != GROUP_SENDER)
+            continue;
+        bool value = slot->row == &fact_rows[F_SENDER_NULL_MX] ? result->null_mx : result->resolves;
+        set(g, i, result->is_unavailable ? (struct fact){ .state = FACT_UNAVAILABLE } : fact_bool(value));
+    }
+    step_later(g);
+}
+
+static void cancel_group(struct gather *g, enum group group) {
+    if (group == GROUP_PTR) {
+        ptr_cancel(g->ptr);
+        g->ptr = NULL;
+    } else if (group == GROUP_HELO) {
+        addresses_cancel(g->helo);
+        g->helo = NULL;
+        g->helo_waits_for_ptr = false;
+    } else {
+        sender_cancel(g->sender);
+        g->sender = NULL;
+    }
+}
+
+static bool is_running(const struct gather *g, enum group group) {
+    return (group == GROUP_PTR && g->ptr != NULL) || (group == GROUP_SENDER && g->sender != NULL)
+        || (group == GROUP_HELO && (g->helo != NULL || g->helo_waits_for_ptr));
+}
+
+/* What is pending but cannot matter any more is cancelled, and unasked again. */
+static void cancel_needless(struct gather *g, const struct policy_set *need) {
+    const struct policy *policy = g->policy->policy;
+    bool is_needed[N_GROUPS] = { false };
+    for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1))
+        is_needed[group_of(&policy->slots[i])] = true;
+    if (g->helo_waits_for_ptr && is_needed[GROUP_HELO])
+        is_needed[GROUP_PTR] = true;
+    for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
+        if (is_needed[group] || !is_running(g, group))
+            continue;
+        cancel_group(g, group);
+        for (unsigned i = 0; i < policy->n_slots; i++)
+            if (group_of(&policy->slots[i]) == group && fact_of(g->memory, &policy->slots[i])->state == FACT_PENDING)
+                unask(g->memory, policy, &policy->slots[i]);
+    }
+}
+
+/* ---- deciding */
+
+static void free_gather(struct gather *g) {
+    for (enum group group = GROUP_PTR; group < N_GROUPS; group++)
+        cancel_group(g, group);
+    task_cancel(g->world->loop, &g->task);
+    timer_cancel(g->world->loop, &g->deadline);
+    free(g);
+}
+
+/* Asks for what is needed and was not asked yet. True: something was answered at once. */
+static bool ask(struct gather *g, const struct policy_set *need) {
+    const struct policy *policy = g->policy->policy;
+    bool is_answered = false;
+    for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1)) {
+        const struct slot *slot = &policy->slots[i];
+        struct fact *fact = fact_of(g->memory, slot);
+        enum group group = group_of(slot);
+        if (fact->state != FACT_UNASKED)
+            continue;
+        if (group == GROUP_NONE) {
+            set(g, (unsigned)i, known_value(g, (enum fact_id)(slot->row - fact_rows)));
+            is_answered = true;
+        } else {
+            fact->state = FACT_PENDING;
+            if (!is_running(g, group))
+                start(g, group);
+            is_answered = is_answered || fact->state != FACT_PENDING;
+        }
+    }
+    return is_answered;
+}
+
+static void step(struct task *task) {
+    struct gather *g = (struct gather *)((char *)task - offsetof(struct gather, task));
+    struct policy_verdict verdict;
+    do {
+        policy_decide(g->policy->policy, (enum policy_layer)g->last, &g->memory->facts, &verdict);
+        if (verdict.status == DECIDE_VERDICT) {
+            gather_fn *done = g->done;
+            void *arg = g->arg;
+            cancel_needless(g, &(struct policy_set){ 0 });
+            free_gather(g);
+            done(arg, &verdict);
+            return;
+        }
+        cancel_needless(g, &verdict.need);
+    } while (ask(g, &verdict.need));
+}
+
+static void step_later(struct gather *g) {
+    task_start(g->world->loop, &g->task, step);
+}
+
+/* Time is up: what has not come is unavailable. */
+static void on_deadline(struct timer *timer) {
+    struct gather *g = (struct gather *)((char *)timer - offsetof(struct gather, deadline));
+    for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
+        if (is_running(g, group))
+            fill(g, group, unavailable_value);
+        cancel_group(g, group);
+    }
+    step_later(g);
+}
+
+struct gather *gather_start(const struct gather_world *world, const struct gather_policy *policy, enum policy_layer last,
+                            const struct gather_known *known, struct gather_memory *memory, gather_fn *done,
+                            void *arg) {
+    struct gather *g = calloc(1, sizeof(*g));
+    if (g == NULL)
+        return NULL;
+    *g = (struct gather){ .world = world, .policy = policy, .memory = memory, .known = *known, .done = done, .arg = arg,
+                          .last = (uint8_t)last };
+    if (timer_set(world->loop, &g->deadline, loop_now(world->loop) + world->timeout_ms, on_deadline) < 0) {
+        free(g);
+        return NULL;
+    }
+    step_later(g);
+    return g;
+}
+
+void gather_cancel(struct gather *take_gather) {
+    if (take_gather == NULL)
+        return;
+    cancel_needless(take_gather, &(struct policy_set){ 0 });
+    free_gather(take_gather);
+}

@@ -1,0 +1,80 @@
+/*
+ * gather: finds the facts that a decision needs, no more and no sooner, and says the verdict.
+ *
+ *   gather_start ─▶ policy_decide ─need─▶ ask what is cheap at once, DNS in parallel ─answers─▶ policy_decide … ─▶ done
+ *
+ * One gather is one decision about one recipient (or one connection). What was found goes into the arrays of the scopes it
+ * belongs to, which the caller owns and keeps as long as the scope lives, so that the next recipient finds it there.
+ * What cannot matter any more is cancelled; what has not come when time is up is unavailable, and the policy decides
+ * with that.
+ *
+ * The same gather serves the SMTP door, the Postfix policy door and `explain --dns`.
+ */
+#pragma once
+
+#include "conf/conf.h"
+#include "facts/ptr.h"
+#include "policy/verdict.h"
+#include "smtp/address.h"
+#include "table/tables.h"
+
+/* A policy with what its tests are about: by number of slot, NULL where the slot tests nothing. */
+struct gather_policy {
+    struct policy *policy;
+    const struct table **tables;
+    struct pattern **patterns;
+};
+
+/* What the gathers of a worker share; borrowed. */
+struct gather_world {
+    struct loop *loop;
+    struct resolver *resolver; /* NULL: facts of DNS must be off in the policy */
+    const struct conf *conf;
+    uint64_t timeout_ms;       /* for all that one decision asks */
+};
+
+/*
+ * What is known so far, in the scopes of one session: made when the first decision is due, an array a scope. The owner
+ * of a scope forgets it with gather_forget() when it ends.
+ */
+struct gather_memory {
+    struct facts facts;
+    struct ptr_result ptr; /* whose name the facts of the connection borrow */
+    struct fact values[];
+};
+
+/* NULL: no memory. Free with free(). */
+struct gather_memory *gather_memory_new(const struct policy *policy);
+
+/* The scope and all that live shorter begin anew (a new greeting forgets the transaction too). */
+void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope);
+
+/* What was unavailable may be asked again: for what outlives a transaction, at its end. */
+void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy);
+
+/* What the door knows for certain. Views must live until `done`. */
+struct gather_known {
+    struct ip client;
+    bool is_early;
+    bool has_helo;              /* false: facts about HELO are OFF (the Postfix door may not know it) */
+    bool is_tls;
+    struct str helo;            /* as said; "" */
+    struct smtp_address sender; /* text "" is the null sender */
+    bool sender_is_ours;        /* one of our domains, from outside */
+    struct smtp_address recipient;
+    bool rcpt_is_postmaster;
+    struct fact rcpt_local, rcpt_known, relay_allowed, enforced;
+};
+
+struct gather;
+typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
+
+/*
+ * Decides all layers up to `last`. `done` comes once, in a later turn, unless cancelled; its verdict is valid during the
+ * call. `known` is copied, what its views show is not. NULL: no memory.
+ */
+struct gather *gather_start(const struct gather_world *world, const struct gather_policy *policy, enum policy_layer last,
+                            const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);
+
+/* Nothing comes after this; what is under way is cancelled and unasked again. Accepts NULL; not after `done`. */
+void gather_cancel(struct gather *take_gather);
