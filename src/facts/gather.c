@@ -1,6 +1,6 @@
 /*
- * gather: see the header. One step() is: decide; ask for what is needed and not yet asked; if anything was answered at once
- * (the wire, the tables), decide again; else wait.
+ * gather: see the header. One step() is: decide; ask for what is needed and not yet asked; if anything was answered
+ * at once (the wire, the tables), decide again; else wait.
  *
  * Facts that DNS answers come in groups, each with one lookup: the client's name (ptr), the HELO's addresses, the
  * sender's domain. A group is started when the first of its facts is needed and cancelled when none is any more. All

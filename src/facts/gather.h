@@ -3,10 +3,10 @@
  *
  *   gather_start ─▶ policy_decide ─need─▶ ask what is cheap at once, DNS in parallel ─answers─▶ policy_decide … ─▶ done
  *
- * One gather is one decision about one recipient (or one connection). What was found goes into the arrays of the scopes it
- * belongs to, which the caller owns and keeps as long as the scope lives, so that the next recipient finds it there.
- * What cannot matter any more is cancelled; what has not come when time is up is unavailable, and the policy decides
- * with that.
+ * One gather is one decision about one recipient (or one connection). What was found goes into the arrays of the
+ * scopes it belongs to, which the caller owns and keeps as long as the scope lives, so that the next recipient finds
+ * it there. What cannot matter any more is cancelled; what has not come when time is up is unavailable, and the
+ * policy decides with that.
  *
  * The same gather serves the SMTP door, the Postfix policy door and `explain --dns`.
  */
@@ -70,8 +70,8 @@ struct gather;
 typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
 
 /*
- * Decides all layers up to `last`. `done` comes once, in a later turn, unless cancelled; its verdict is valid during the
- * call. `known` is copied, what its views show is not. NULL: no memory.
+ * Decides all layers up to `last`. `done` comes once, in a later turn, unless cancelled; its verdict is valid during
+ * the call. `known` is copied, what its views show is not. NULL: no memory.
  */
 struct gather *gather_start(const struct gather_world *world, const struct gather_policy *policy, enum policy_layer last,
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);

@@ -1,8 +1,8 @@
 /*
  * ptr: see the header. The lookup owns PTR_NAMES_MAX + 1 queries; the last answer decides and frees it.
  *
- * A client with twenty names is judged by the first eight that its server sent: looking all of them up would let it make
- * us ask as much as it likes.
+ * A client with twenty names is judged by the first eight that its server sent: looking all of them up would let it
+ * make us ask as much as it likes.
  */
 #include "facts/ptr.h"
 

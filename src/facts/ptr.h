@@ -2,8 +2,9 @@
  * ptr: the client's name, confirmed or not (RFC 1912 2.1: a PTR and the name's own address should agree).
  *
  * One PTR question, then for each name (at most PTR_NAMES_MAX) its addresses of the client's family, all at once. A
- * client has *no* name only if DNS said so; silence is PTR_UNAVAILABLE. Of several names the one that speaks best for the client
- * is taken: confirmed before unconfirmed, then by class (mail, other, static, access), then by the alphabet.
+ * client has *no* name only if DNS said so; silence is PTR_UNAVAILABLE. Of several names the one that speaks best for
+ * the client is taken: confirmed before unconfirmed, then by class (mail, other, static, access), then by the
+ * alphabet.
  */
 #pragma once
 

@@ -41,9 +41,9 @@ struct dns_answer {
 int dns_message_parse(const void *packet, size_t len, enum dns_type type, struct dns_answer *ret_answer);
 
 /*
- * The name under which an address is looked up: "7.113.0.203" + suffix, or 32 nibbles for IPv6 (RFC 3596 2.5). For PTR
- * the suffix is ".in-addr.arpa" or ".ip6.arpa" (dns_reverse_suffix()), for a block list its zone with a dot in front (RFC
- * 5782 2.1, 2.4). Returns the length, 0 when it does not fit into DNS_NAME_MAX.
+ * The name under which an address is looked up: "7.113.0.203" + suffix, or 32 nibbles for IPv6 (RFC 3596 2.5). For
+ * PTR the suffix is ".in-addr.arpa" or ".ip6.arpa" (dns_reverse_suffix()), for a block list its zone with a dot in
+ * front (RFC 5782 2.1, 2.4). Returns the length, 0 when it does not fit into DNS_NAME_MAX.
  */
 size_t dns_reverse_name(const struct ip *ip, struct str suffix, char out[DNS_NAME_MAX + 1]);
 struct str dns_reverse_suffix(const struct ip *ip);

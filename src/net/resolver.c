@@ -1,15 +1,16 @@
 /*
  * resolver: a deadline, a bound and the laws of asynchrony around libunbound.
  *
- * libunbound calls back inside ub_resolve_event() for what is in its cache, retries a dead server for 17 s and longer, and
- * goes on with queries that were cancelled. So: every result, whenever it comes, is parsed into an answer of ours and
- * delivered by a task; a timer of ours ends what takes too long; and a query that was cancelled is counted as a ghost
- * for GHOST_SECONDS more, so that a dead server cannot make memory grow with every client.
+ * libunbound calls back inside ub_resolve_event() for what is in its cache, retries a dead server for 17 s and
+ * longer, and goes on with queries that were cancelled. So: every result, whenever it comes, is parsed into an answer
+ * of ours and delivered by a task; a timer of ours ends what takes too long; and a query that was cancelled is
+ * counted as a ghost for GHOST_SECONDS more, so that a dead server cannot make memory grow with every client.
  *
  * An answer is "unknown" unless a server said so: SERVFAIL, REFUSED, a time-out, an answer that cannot be read and a
  * question that was not asked are all DNS_UNAVAILABLE. Only NXDOMAIN and an empty answer mean that there is nothing.
  *
- * Rejected: c-ares (no cache, one UDP port for all that is in flight), a resolver process (a hop for each cached answer).
+ * Rejected: c-ares (no cache, one UDP port for all that is in flight), a resolver process (a hop for each cached
+ * answer).
  */
 #include "net/resolver.h"
 

@@ -1,7 +1,7 @@
 /*
- * resolver_events: see the header. What libunbound expects of an event, learned from its own use of libevent: one that does
- * not persist is off before its callback runs; adding one that is on sets it anew; freeing one turns it off, also
- * inside its own callback, so memory goes at the end of the turn (law 3 of net/loop.h).
+ * resolver_events: see the header. What libunbound expects of an event, learned from its own use of libevent: one
+ * that does not persist is off before its callback runs; adding one that is on sets it anew; freeing one turns it
+ * off, also inside its own callback, so memory goes at the end of the turn (law 3 of net/loop.h).
  */
 #include "net/resolver_events.h"
 
