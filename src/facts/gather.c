@@ -24,7 +24,7 @@ enum group { GROUP_NONE, GROUP_PTR, GROUP_HELO, GROUP_SENDER, N_GROUPS };
 
 struct gather {
     const struct gather_world *world;
-    const struct gather_policy *policy;
+    const struct conf_policy *policy;
     struct gather_memory *memory;
     struct gather_known known;
     gather_fn *done;
@@ -58,6 +58,8 @@ struct gather_memory *gather_memory_new(const struct policy *policy) {
 }
 
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
+    if (scope == SCOPE_CONNECTION)
+        memory->ptr = (struct ptr_result){ 0 };
     for (int s = scope; s < N_SCOPES; s++)
         facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
 }
@@ -391,6 +393,26 @@ static bool ask(struct gather *g, const struct policy_set *need) {
     return is_answered;
 }
 
+bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
+                const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict) {
+    struct gather g = { .world = world, .policy = policy, .memory = memory, .known = *known };
+    for (bool is_answered = true; is_answered;) {
+        policy_decide(policy->policy, last, &memory->facts, ret_verdict);
+        if (ret_verdict->status == DECIDE_VERDICT)
+            return true;
+        is_answered = false;
+        const struct policy_set *need = &ret_verdict->need;
+        for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1)) {
+            const struct slot *slot = &policy->policy->slots[i];
+            if (group_of(slot) != GROUP_NONE || fact_of(memory, slot)->state != FACT_UNASKED)
+                continue;
+            set(&g, (unsigned)i, known_value(&g, (enum fact_id)(slot->row - fact_rows)));
+            is_answered = true;
+        }
+    }
+    return false;
+}
+
 static void step(struct task *task) {
     struct gather *g = (struct gather *)((char *)task - offsetof(struct gather, task));
     struct policy_verdict verdict;
@@ -423,7 +445,7 @@ static void on_deadline(struct timer *timer) {
     step_later(g);
 }
 
-struct gather *gather_start(const struct gather_world *world, const struct gather_policy *policy, enum policy_layer last,
+struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done,
                             void *arg) {
     struct gather *g = calloc(1, sizeof(*g));

@@ -18,13 +18,6 @@
 #include "smtp/address.h"
 #include "table/tables.h"
 
-/* A policy with what its tests are about: by number of slot, NULL where the slot tests nothing. */
-struct gather_policy {
-    struct policy *policy;
-    const struct table **tables;
-    struct pattern **patterns;
-};
-
 /* What the gathers of a worker share; borrowed. */
 struct gather_world {
     struct loop *loop;
@@ -70,10 +63,17 @@ struct gather;
 typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
 
 /*
+ * Decides all layers up to `last`, if that takes nothing but what the door knows. False: facts must be found out, with
+ * gather_start(). What was answered stays in `memory`.
+ */
+bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
+                const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict);
+
+/*
  * Decides all layers up to `last`. `done` comes once, in a later turn, unless cancelled; its verdict is valid during
  * the call. `known` is copied, what its views show is not. NULL: no memory.
  */
-struct gather *gather_start(const struct gather_world *world, const struct gather_policy *policy, enum policy_layer last,
+struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);
 
 /* Nothing comes after this; what is under way is cancelled and unasked again. Accepts NULL; not after `done`. */

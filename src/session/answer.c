@@ -46,7 +46,7 @@ void say_no(struct session *s, unsigned code, const char *enhanced, const char *
 /* ---- outcomes at the mailbox server */
 
 static struct verdict of_answer(const struct smtp_answer *answer, struct buf *text) {
-    struct verdict verdict = { .layer = "relay", .rule = "MAILBOX SERVER" };
+    struct verdict verdict = { .layer = STR_INIT("relay"), .rule = STR_INIT("MAILBOX SERVER") };
     buf_put(text, answer->text, answer->text_len);
     verdict.reply = (struct smtp_reply){ answer->code, answer->enhanced[0] ? answer->enhanced : NULL, buf_str(text) };
     if (answer->code / 100 == 2)
@@ -84,12 +84,12 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
         verdict = of_answer(result->answer, text);
     } else {
         verdict = (struct verdict){ .action = outcomes[result->outcome].action,
-                                    .layer = "relay",
-                                    .rule = outcomes[result->outcome].rule,
+                                    .layer = STR_INIT("relay"),
+                                    .rule = str_of(outcomes[result->outcome].rule),
                                     .reply = outcomes[result->outcome].reply };
     }
     if (result->outcome == RELAY_TIMED_OUT && result->is_final_dot_sent)
-        verdict.rule = outcomes[RELAY_UNKNOWN].rule; /* it may have arrived, and the sender will try again */
+        verdict.rule = str_of(outcomes[RELAY_UNKNOWN].rule); /* it may have arrived, and the sender will try again */
     verdict.server = result->server;
     return verdict;
 }
@@ -115,7 +115,7 @@ static struct str sender_of(const struct session *s) {
 }
 
 static bool is_relay_denied(const struct verdict *verdict) {
-    return strcmp(verdict->rule, "RELAY DENIED") == 0;
+    return str_eq(verdict->rule, STR("RELAY DENIED"));
 }
 
 /* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
@@ -130,12 +130,12 @@ static void log_refusal(const struct session *s, const char *stage, struct str r
     bool is_rcpt = stage[0] == 'R';
     struct str from = sender_of(s);
     log_info("NOQUEUE: reject: %s from %s: %u %s %s%.*s%s%s%.*s; from=<%.*s> to=<%.*s> proto=%s helo=<%.*s> "
-             "layer=%s rule=\"%s\"%s%.*s sid=%s",
+             "layer=%.*s rule=\"%.*s\"%s%.*s sid=%s",
              stage, label, v->reply.code, v->reply.enhanced ? v->reply.enhanced : "", is_rcpt ? "<" : "",
              STR_ARG(is_rcpt ? recipient : STR("")), is_rcpt ? ">: " : "", is_rcpt ? pflogsumm_words(v) : "",
              STR_ARG(v->reply.text), STR_ARG(from), STR_ARG(recipient), s->is_esmtp ? "ESMTP" : "SMTP",
              STR_ARG(s->helo),
-             v->layer, v->rule, v->server.len > 0 ? " server=" : "", STR_ARG(v->server), id);
+             STR_ARG(v->layer), STR_ARG(v->rule), v->server.len > 0 ? " server=" : "", STR_ARG(v->server), id);
 }
 
 static void log_delivery(struct session *s, const struct verdict *v, const char *id) {
@@ -184,9 +184,9 @@ static void record_connection(struct record *r, const struct session *s, const c
 }
 
 static void record_verdict(struct record *r, const struct verdict *v) {
-    record_str(r, "layer", str_of(v->layer));
-    if (v->rule[0] != '\0')
-        record_str(r, "rule", str_of(v->rule));
+    record_str(r, "layer", v->layer);
+    if (v->rule.len > 0)
+        record_str(r, "rule", v->rule);
     record_str(r, "action", str_of(action_names[v->action]));
     record_open(r, "reply", '{');
     record_u64(r, "code", v->reply.code);

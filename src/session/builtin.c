@@ -1,37 +1,23 @@
 /*
  * builtin: what is decided before any rule, and whatever the configuration.
  *
- * Recipients: is this one ours, is the client allowed to send there, and do we know the address?
- *
- * Relay control and recipient validation of design.md section 4: decided before any rule, for everyone, and no
- * configuration makes an open relay of it. The order: whose domain is it; ours: does its directory know the address;
- * not ours: only relay_clients, and only by the smart host.
+ * Recipients: whose domain is it, may this client send there, does the directory know the address? The answers go to the
+ * policy as facts, whose first two rules (relay control and recipient validation, design.md section 4) no policy file can
+ * leave out. Decided here alone are limits, and what speaks against a message whatever its content.
  */
 #include "session/state.h"
 
 #include "base/clock.h"
 
-static const struct verdict relay_denied = {
-    .action = ACTION_REJECT, .layer = "recipient", .rule = "RELAY DENIED", .rcpt_known = KNOWN_OFF,
-    .reply = { 554, "5.7.1", STR_INIT("Relay access denied: not a domain of this host") },
-};
-static const struct verdict no_such_user = {
-    .action = ACTION_REJECT, .layer = "recipient", .rule = "NO SUCH USER", .rcpt_known = KNOWN_NO,
-    .reply = { 550, "5.1.1", STR_INIT("No such recipient here, check the address") },
-};
-static const struct verdict no_directory = {
-    .action = ACTION_DEFER, .layer = "recipient", .rule = "NO DIRECTORY", .rcpt_known = KNOWN_UNAVAILABLE,
-    .reply = { 450, "4.1.1", STR_INIT("This recipient cannot be checked now, try again later") },
-};
 static const struct verdict too_many_recipients = {
-    .action = ACTION_DEFER, .layer = "limit", .rule = "TOO MANY RECIPIENTS",
+    .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("TOO MANY RECIPIENTS"),
     .reply = { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the others separately") },
 };
 static const struct verdict other_server = { /* one transaction serves one mailbox server (design.md section 7) */
-    .action = ACTION_DEFER, .layer = "relay", .rule = "OTHER SERVER",
+    .action = ACTION_DEFER, .layer = STR_INIT("relay"), .rule = STR_INIT("OTHER SERVER"),
     .reply = { 452, "4.5.3", STR_INIT("This recipient must be sent in a message of its own") },
 };
-static const struct verdict passed = { .action = ACTION_PASS, .layer = "recipient", .rule = "" };
+static const struct verdict passed = { .action = ACTION_PASS };
 
 /* <postmaster> alone belongs to the first domain configured (RFC 5321 4.5.1). */
 static const struct conf_domain *domain_of(const struct conf *conf, const struct smtp_address *address) {
@@ -40,26 +26,14 @@ static const struct conf_domain *domain_of(const struct conf *conf, const struct
     return conf->n_domains > 0 ? &conf->domains[0] : NULL;
 }
 
-static struct verdict validate_foreign(const struct session *s, const struct smtp_address *address,
-                                       struct route *ret_route) {
-    const struct conf_settings *set = &s->server->conf->set;
-    if (set->smart_host == NULL
-        || !cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip))
-        return relay_denied;
-    *ret_route = (struct route){ .group = set->smart_host, .address = address->text };
-    return passed;
-}
-
 static const struct directory *directory_of(const struct session *s, const struct conf_domain *domain) {
     if (domain->set.directory == CONF_DIRECTORY_OF)
         domain = conf_domain_find(s->server->conf, str_of(domain->set.directory_of));
     return domain != NULL ? s->server->directories[domain->index] : NULL;
 }
 
-static struct verdict validate(const struct session *s, const struct smtp_address *address, struct route *ret_route) {
-    const struct conf_domain *domain = domain_of(s->server->conf, address);
-    if (domain == NULL)
-        return validate_foreign(s, address, ret_route);
+static void look_in_directory(const struct session *s, const struct conf_domain *domain,
+                              const struct smtp_address *address, struct recipient_view *view) {
     const struct recipient_lookup how = {
         .delimiter = domain->set.delimiter,
         .catch_all = domain->set.catch_all,
@@ -71,58 +45,68 @@ static struct verdict validate(const struct session *s, const struct smtp_addres
     const char *rewrite = NULL;
     enum recipient_answer answer =
         recipient_find(directory_of(s, domain), &how, address, clock_wall_ms(), &way, &rewrite);
-    *ret_route = (struct route){ .group = domain->set.servers, .address = rewrite ? str_of(rewrite) : address->text };
-    struct verdict verdict = passed;
+    view->route.address = rewrite != NULL ? str_of(rewrite) : address->text;
     switch (answer) {
     case RECIPIENT_KNOWN:
-        verdict.rcpt_known = KNOWN_YES;
-        break;
-    case RECIPIENT_UNCHECKED: /* the mailbox server's answer to RCPT decides */
-        verdict.rcpt_known = KNOWN_OFF;
+        view->known = KNOWN_YES;
         break;
     case RECIPIENT_UNKNOWN:
-        return no_such_user;
+        view->known = KNOWN_NO;
+        break;
+    case RECIPIENT_UNCHECKED: /* the mailbox server's answer to RCPT decides */
+        view->known = KNOWN_OFF;
+        break;
     case RECIPIENT_NO_DIRECTORY:
     case RECIPIENT_STALE:
-        return no_directory;
+        view->known = KNOWN_UNAVAILABLE;
+        break;
     }
-    return verdict;
 }
 
-struct verdict recipient_validate(const struct session *s, const struct smtp_address *address,
-                                  struct route *ret_route) {
-    const struct transaction *t = s->transaction;
-    if (t->n_asked >= s->server->conf->set.limits.recipients)
-        return too_many_recipients;
-    struct verdict verdict = validate(s, address, ret_route);
-    if (verdict.action == ACTION_PASS && t->n_accepted > 0 && ret_route->group != t->group) {
-        enum known known = verdict.rcpt_known;
-        verdict = other_server;
-        verdict.rcpt_known = known;
+void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view) {
+    const struct conf_settings *set = &s->server->conf->set;
+    const struct conf_domain *domain = domain_of(s->server->conf, address);
+    *ret_view = (struct recipient_view){ .is_local = domain != NULL, .is_enforced = set->enforce, .known = KNOWN_OFF,
+                                         .route = { .group = set->smart_host, .address = address->text } };
+    if (domain == NULL) {
+        ret_view->may_relay = set->smart_host != NULL
+            && cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip);
+        return;
     }
-    return verdict;
+    ret_view->route.group = domain->set.servers;
+    ret_view->is_enforced = set->enforce && domain->set.enforce;
+    look_in_directory(s, domain, address, ret_view);
+}
+
+const struct verdict *recipient_limit(const struct session *s) {
+    return s->transaction->n_asked >= s->server->conf->set.limits.recipients ? &too_many_recipients : NULL;
+}
+
+const struct verdict *recipient_server_limit(const struct session *s, const struct route *route) {
+    const struct transaction *t = s->transaction;
+    return t->n_accepted > 0 && route->group != t->group ? &other_server : NULL;
 }
 
 /* ---- messages */
 
 const struct verdict bare_newline_verdict = {
-    .action = ACTION_REJECT, .layer = "content", .rule = "BARE NEWLINE",
+    .action = ACTION_REJECT, .layer = STR_INIT("content"), .rule = STR_INIT("BARE NEWLINE"),
     .reply = { 550, "5.5.2", STR_INIT("Bare <CR> or <LF> in the message, lines must end in <CR><LF>") },
 };
 const struct verdict endless_verdict = {
-    .action = ACTION_REJECT, .layer = "limit", .rule = "MESSAGE SIZE",
+    .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("MESSAGE SIZE"),
     .reply = { 552, "5.3.4", STR_INIT("Message too large, and no end of it") },
 };
 static const struct verdict too_large = {
-    .action = ACTION_REJECT, .layer = "limit", .rule = "MESSAGE SIZE",
+    .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("MESSAGE SIZE"),
     .reply = { 552, "5.3.4", STR_INIT("Message too large: more than this host takes") },
 };
 static const struct verdict no_room = {
-    .action = ACTION_DEFER, .layer = "limit", .rule = "NO ROOM",
+    .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("NO ROOM"),
     .reply = { 452, "4.3.1", STR_INIT("No room for the message here, try again later") },
 };
 static const struct verdict mail_loop = {
-    .action = ACTION_REJECT, .layer = "limit", .rule = "MAIL LOOP",
+    .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("MAIL LOOP"),
     .reply = { 554, "5.4.6", STR_INIT("Too many hops: the message goes in circles") },
 };
 

@@ -60,6 +60,7 @@ void answered(struct session *s) {
 /* ---- ending */
 
 void end_transaction(struct session *s) {
+    judge_cancel(s);
     transaction_free(s->transaction);
     s->transaction = NULL;
 }
@@ -91,6 +92,7 @@ void end(struct session *s) {
     stream_close(&s->stream);
     remember(&s->helo, (struct str){ 0 });
     remember(&s->client_name, (struct str){ 0 });
+    free(s->memory);
     loop_free_later(server->loop, s);
     server->counters->sessions_now = --server->n_sessions;
     if (server->n_sessions == 0 && server->on_empty != NULL)

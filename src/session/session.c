@@ -3,12 +3,13 @@
  *
  *   on_connect ─▶ on_helo ─▶ on_starttls ─▶ on_mail ─▶ on_rcpt ─▶ on_data | on_bdat ─▶ on_message ─▶ on_quit
  *                                                       │ ask                           │ ask
- *                                                       └▶ on_rcpt_answered             └▶ on_delivered
+ *                                                       ├▶ on_judged (facts)            └▶ on_delivered
+ *                                                       └▶ on_rcpt_answered
  *
  * Bytes come in through on_input(), which cuts them into lines, message text or chunks and gives each to its handler.
  * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
  * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
- * session has at most one pending operation, the transfer's; whatever ends the session ends the transaction, which
+ * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the transaction, which
  * ends the transfer, which cancels it.
  *
  * Replies to a pipelined group gather in the stream and leave in one packet. Time-outs are one timer a session, moved
@@ -155,6 +156,7 @@ void session_start(struct server *server, int take_fd, const struct session_orig
 
 static void forget_hello(struct session *s) {
     end_transaction(s);
+    judge_forget(s, SCOPE_HELLO);
     remember(&s->helo, (struct str){ 0 });
 }
 
@@ -260,38 +262,69 @@ static void on_mail(struct session *s, const struct smtp_command *c) {
         hang_up(s, "4.7.0", "Too many messages in one session, connect again", "too many transactions");
     } else if ((c->parameters & SMTP_HAS_SMTPUTF8) && !set->smtputf8) {
         mistake(s, 555, "5.5.4", "SMTPUTF8 is not offered");
-    } else if ((s->transaction = transaction_new(s, c)) == NULL) {
+    } else if (judge_forget(s, SCOPE_TRANSACTION), (s->transaction = transaction_new(s, c)) == NULL) {
         say_no(s, 451, "4.3.0", "Out of memory, try again later");
     } else {
         on_sender(s);
     }
 }
 
+/* Keeps what the command said, whose line is gone when facts or the mailbox server have been waited for. */
+static bool keep_recipient(struct transaction *t, const struct smtp_command *c) {
+    struct recipient *r = arena_zalloc(&t->arena, sizeof(*r));
+    struct str line = arena_str(&t->arena, c->address.text);
+    t->asked_address = c->address;
+    t->asked_for = (struct relay_recipient){ .parameters = c->parameters, .notify = arena_str(&t->arena, c->notify),
+                                             .orcpt = arena_str(&t->arena, c->orcpt) };
+    if (r == NULL || line.at == NULL || t->asked_for.notify.at == NULL || t->asked_for.orcpt.at == NULL)
+        return false;
+    r->address = t->asked_address.text = line;
+    t->asked_address.local = str_head(line, c->address.local.len);
+    t->asked_address.domain = str_from(line, line.len - c->address.domain.len);
+    t->asked = r;
+    return true;
+}
+
 static void on_rcpt_answered(void *arg, const struct relay_result *result);
 
 /* Asks the mailbox server about a recipient that is ours to deliver. */
-static void pass_to_server(struct session *s, const struct smtp_command *c, const struct route *route) {
+static void pass_to_server(struct session *s) {
     struct transaction *t = s->transaction;
-    if (t->transfer != NULL && t->group != route->group) { /* nobody accepted there yet: see on_rcpt() */
+    const struct route *route = &t->asked_view.route;
+    if (t->transfer != NULL && t->group != route->group) { /* nobody accepted there yet: see recipient_server_limit() */
         relay_end(t->transfer);
         t->transfer = NULL;
     }
     t->group = route->group;
     if (t->transfer == NULL)
         t->transfer = relay_begin(s->server->relay, t->group, &t->envelope);
-    struct recipient *r = arena_zalloc(&t->arena, sizeof(*r));
-    struct relay_recipient recipient = { .address = route->address, .parameters = c->parameters, .notify = c->notify,
-                                         .orcpt = c->orcpt };
-    if (r != NULL)
-        r->address = arena_str(&t->arena, c->address.text);
-    t->asked = r;
+    t->asked_for.address = route->address;
     t->asked_us = clock_us();
-    if (t->transfer == NULL || r == NULL || r->address.at == NULL
-        || relay_rcpt(t->transfer, &recipient, on_rcpt_answered, s) < 0) {
+    if (t->transfer == NULL || relay_rcpt(t->transfer, &t->asked_for, on_rcpt_answered, s) < 0) {
         say_no(s, 451, "4.3.0", "Out of memory, try again later");
+        if (s->waiting_for != NULL)
+            answered(s);
         return;
     }
     ask(s, "the mailbox server's answer to RCPT");
+}
+
+/* The verdict about t->asked is there. */
+static void settle(struct session *s, const struct verdict *verdict) {
+    struct transaction *t = s->transaction;
+    const struct verdict *limit = recipient_server_limit(s, &t->asked_view.route);
+    if (verdict->action == ACTION_PASS && limit == NULL) {
+        pass_to_server(s);
+        return;
+    }
+    struct verdict told = verdict->action == ACTION_PASS ? *limit : *verdict;
+    told.rcpt_known = t->asked_view.known;
+    answer_recipient(s, t->asked->address, &told);
+    /* Someone who only guesses is cut off; a mailing list with some dead addresses is not. */
+    if (told.action == ACTION_REJECT && t->n_accepted == 0 && ++s->n_errors > s->server->conf->set.limits.errors)
+        hang_up(s, "4.7.0", "Too many errors", "too many errors");
+    else if (s->waiting_for != NULL)
+        answered(s);
 }
 
 static void on_rcpt(struct session *s, const struct smtp_command *c) {
@@ -304,18 +337,29 @@ static void on_rcpt(struct session *s, const struct smtp_command *c) {
         hang_up(s, "4.5.3", "Too many recipients in one message", "too many recipients");
         return;
     }
-    struct route route;
-    struct verdict verdict = recipient_validate(s, &c->address, &route);
+    const struct verdict *limit = recipient_limit(s);
     t->n_asked++;
-    t->asked_known = verdict.rcpt_known;
-    if (verdict.action == ACTION_PASS) {
-        pass_to_server(s, c, &route);
+    if (limit != NULL) {
+        answer_recipient(s, c->address.text, limit);
         return;
     }
-    answer_recipient(s, c->address.text, &verdict);
-    /* Someone who only guesses is cut off; a mailing list with some dead addresses is not. */
-    if (verdict.action == ACTION_REJECT && t->n_accepted == 0 && ++s->n_errors > s->server->conf->set.limits.errors)
-        hang_up(s, "4.7.0", "Too many errors", "too many errors");
+    if (!keep_recipient(t, c)) {
+        say_no(s, 451, "4.3.0", "Out of memory, try again later");
+        return;
+    }
+    recipient_look(s, &t->asked_address, &t->asked_view);
+    struct verdict verdict;
+    struct buf text;
+    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    if (judge_recipient(s, &text, &verdict))
+        settle(s, &verdict);
+    else
+        ask(s, "facts about the recipient");
+    buf_deinit(&text);
+}
+
+void on_judged(struct session *s, const struct verdict *verdict) {
+    settle(s, verdict);
 }
 
 static void on_rcpt_answered(void *arg, const struct relay_result *result) {
@@ -324,7 +368,7 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
     struct buf text;
     buf_init(&text, 1024);
     struct verdict verdict = verdict_of_relay(s, result, &text);
-    verdict.rcpt_known = t->asked_known;
+    verdict.rcpt_known = t->asked_view.known;
     if (verdict.action == ACTION_PASS) {
         *t->last = t->asked;
         t->last = &t->asked->next;

@@ -30,6 +30,7 @@ struct server {
     struct loop *loop;
     const struct conf *conf;
     struct relay *relay;
+    struct gather_world *gather;
     SSL_CTX *tls; /* NULL: no STARTTLS */
     struct directory **directories; /* by conf->domains[].index */
     struct journal *journal;

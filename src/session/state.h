@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "facts/gather.h"
 #include "net/stream.h"
 #include "session/intake.h"
 #include "session/session.h"
@@ -21,14 +22,28 @@ enum known { KNOWN_OFF /* nobody was asked */, KNOWN_YES, KNOWN_NO, KNOWN_UNAVAI
 /* What was decided about a recipient or a message, and why. */
 struct verdict {
     enum action action;
-    const char *layer;       /* "recipient", "relay", "limit", "content" */
-    const char *rule;        /* "NO SUCH USER" */
+    struct str layer;        /* "recipient", "relay", "limit", "content" */
+    struct str rule;         /* "NO SUCH USER" */
     struct smtp_reply reply; /* without the id, which answer.c adds */
     enum known rcpt_known;
     struct str server;       /* the mailbox server that answered, "" */
 };
 
 /* ---- the envelope */
+
+struct route {
+    const struct conf_group *group;
+    struct str address; /* what the mailbox server is told: as written, or where the configuration rewrites it to */
+};
+
+/* What the configuration and the directory say about a recipient. */
+struct recipient_view {
+    struct route route;
+    enum known known;
+    bool is_local;    /* its domain is one of ours */
+    bool may_relay;   /* not ours, but this client may send anywhere */
+    bool is_enforced; /* no `enforce no` for its domain */
+};
 
 struct recipient {
     struct recipient *next;
@@ -41,7 +56,10 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     struct relay_transfer *transfer;
     const struct conf_group *group;     /* where it goes; NULL until a recipient passed validation */
     struct recipient *accepted, **last;
-    struct recipient *asked;            /* the one that the mailbox server is being asked about */
+    struct recipient *asked;            /* the one that policy or mailbox server are being asked about */
+    struct smtp_address asked_address;
+    struct relay_recipient asked_for;   /* as the mailbox server is told of it */
+    struct recipient_view asked_view;
     unsigned n_asked, n_accepted;       /* RCPT commands, and those answered 2xx */
     struct intake intake;
     struct buf head;                    /* our Received field */
@@ -49,7 +67,6 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
     uint64_t asked_us, began_us;
     bool is_chunked, is_last_chunk;     /* BDAT */
-    enum known asked_known;
 };
 
 /* Begins a transaction for MAIL. NULL: no memory. */
@@ -81,6 +98,8 @@ struct session {
     struct session *next, **prev; /* among server->sessions */
     struct transaction *transaction;
     const char *waiting_for; /* "the answer to RCPT": reading is paused; NULL: the client's turn */
+    struct gather_memory *memory; /* facts; NULL until a recipient was judged */
+    struct gather *gather;        /* facts are being found out */
     struct str helo;         /* owned; empty before HELO */
     struct str client_name;  /* owned; by XCLIENT; empty: unknown */
     struct session_origin origin;
@@ -111,19 +130,27 @@ int xclient_take(struct session *s, struct str attributes);
 
 /* ---- builtin.c: what is decided before any rule and for everyone (design.md section 4) */
 
-struct route {
-    const struct conf_group *group;
-    struct str address; /* what the mailbox server is told: as written, or where the configuration rewrites it to */
-};
+/* Asks nothing but tables and the clock. */
+void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view);
 
-/*
- * Relay control, recipient validation, limits. ACTION_PASS: ret_route says where to. Asks nothing but tables and the
- * clock.
- */
-struct verdict recipient_validate(const struct session *s, const struct smtp_address *address, struct route *ret_route);
+/* Why no further recipient is taken in this transaction, or NULL. */
+const struct verdict *recipient_limit(const struct session *s);
+/* Why this one cannot go with those that were taken, or NULL. */
+const struct verdict *recipient_server_limit(const struct session *s, const struct route *route);
 
-/* What MAIL says of the message: its size. */
+/* MAIL: what speaks against the message before it is sent. */
 struct verdict sender_validate(const struct session *s);
+
+/* ---- judge.c: a recipient before the policy */
+
+/* Decides about t->asked. True: at once, and *ret_verdict is set (its text in `text`); false: on_judged() follows. */
+bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_verdict);
+/* session.c's, the end of a judgement that had to wait. */
+void on_judged(struct session *s, const struct verdict *verdict);
+
+/* What ends with a scope is forgotten; what is being found out is given up. */
+void judge_forget(struct session *s, enum fact_scope scope);
+void judge_cancel(struct session *s);
 
 /* A message that is complete: size, room, loops. */
 struct verdict message_validate(const struct session *s);
