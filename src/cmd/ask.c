@@ -59,7 +59,7 @@ int ask_socket_path(const struct ask_options *options, struct buf *ret_path) {
     int r = 0;
     if (options->socket != NULL)
         r = buf_puts(ret_path, str_of(options->socket));
-    else if (conf_load(options->conf_path, &diag, &conf) == 0)
+    else if (conf_load_settings(options->conf_path, &diag, &conf) == 0)
         r = buf_puts(ret_path, str_of(conf->set.control_socket));
     else if (scan_file(options->conf_path, ret_path) != 0)
         r = buf_puts(ret_path, STR(ASK_DEFAULT_SOCKET));

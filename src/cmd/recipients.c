@@ -601,7 +601,7 @@ static int load(struct request *request) {
         return 0;
     struct diag_list diag;
     diag_init(&diag);
-    int r = conf_load(request->conf_path != NULL ? request->conf_path : DEFAULT_PATH, &diag, &request->conf);
+    int r = conf_load_settings(request->conf_path != NULL ? request->conf_path : DEFAULT_PATH, &diag, &request->conf);
     if (r < 0 && diag.text.len > 0)
         fwrite(diag.text.at, 1, diag.text.len, stderr);
     else if (r < 0)

@@ -2,8 +2,8 @@
  * conf: postern.conf as the program sees it.
  *
  * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All
- * memory belongs to conf->arena. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener,
- * conf_group and conf_domain_settings is one row of the option table in options.c, which gives parser, bounds,
+ * memory belongs to conf->arena, or like tables and the policy to struct conf itself. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener,
+ * conf_group, conf_table and conf_domain_settings is one row of the option table in options.c, which gives parser, bounds,
  * default and dump.
  */
 #pragma once
@@ -12,7 +12,10 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "net/resolver.h"
 #include "net/tls.h"
+#include "policy/policy.h"
+#include "table/tables.h"
 
 struct conf_cidrs {
     struct cidr *at;
@@ -57,6 +60,7 @@ struct conf_domain_settings { /* the options of a domain block; `domain_defaults
     const char *catch_all;    /* every local part is known: NULL no; else "" (passed as it is) or an address that the
                                  envelope is rewritten to */
     const char *postmaster;   /* where postmaster@ and abuse@ go; NULL: passed as they are */
+    bool enforce;             /* see conf_is_enforced() */
 };
 
 struct conf_domain {
@@ -64,6 +68,43 @@ struct conf_domain {
     struct conf_domain_settings set;
     unsigned index;   /* position in conf->domains */
 };
+
+/* Tables that rules ask about. */
+enum { CONF_TABLES_MAX = 256, CONF_TABLE_NAME_MAX = 64 };
+
+struct conf_words {
+    const char **at;
+    size_t n;
+};
+
+struct conf_table { /* table NAME cidr|names|addresses|patterns { … } */
+    const char *name;
+    const char *file;          /* NULL: not from a file */
+    struct conf_words entries; /* as written in the block */
+    enum table_type type;
+    struct table *table;       /* owned; NULL only while loading, and after conf_load_settings() */
+};
+
+/* A policy with what its tests are about: by number of slot, NULL where the slot tests nothing. */
+struct conf_policy {
+    struct policy *policy;      /* owned; NULL: only what is built in decides */
+    const struct table **tables;
+    struct pattern **patterns;  /* owned */
+};
+
+enum conf_dns_use { CONF_DNS_HOST, CONF_DNS_FORWARD, CONF_DNS_RECURSE, CONF_DNS_OFF };
+
+struct conf_endpoints {
+    struct endpoint *at;
+    size_t n;
+};
+
+struct conf_stubs {
+    struct resolver_stub *at;
+    size_t n;
+};
+
+enum conf_failure { CONF_FAILURE_PASS, CONF_FAILURE_DEFER };
 
 enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
 
@@ -77,6 +118,8 @@ struct conf_settings {
     const char *control_socket;/* default /run/postern/control */
     bool smtputf8;             /* offered if the servers do; default yes */
     enum conf_bare_newline bare_newline;
+    const char *policy_path;   /* NULL: none */
+    bool enforce;              /* see conf_is_enforced() */
 
     struct conf_cidrs relay_clients;
     const struct conf_group *smart_host; /* NULL: none */
@@ -131,6 +174,18 @@ struct conf_settings {
         uint64_t rotate_size; /* 256 MiB */
         uint64_t keep_days;   /* 30 */
     } journal;
+
+    struct { /* block `dns` */
+        enum conf_dns_use use;
+        struct conf_endpoints forward_to; /* with CONF_DNS_FORWARD: at least one */
+        struct conf_stubs stubs;
+        uint64_t timeout;   /* 4 s, for all that one decision asks */
+        uint64_t in_flight; /* 4096 questions */
+    } dns;
+
+    struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
+        enum conf_failure dns;
+    } on_failure;
 };
 
 struct domain_index;
@@ -147,11 +202,15 @@ struct conf {
     size_t n_domains;
     struct conf_domain_settings domain_defaults; /* `servers` is NULL when each domain must name its own */
     struct domain_index *domain_index;           /* domains.h */
+    struct conf_table *tables;                   /* in the order of the file */
+    size_t n_tables;
+    struct table *relay_clients;                 /* set.relay_clients, as rules ask about them */
+    struct conf_policy policy;
 };
 
 /*
- * Reads and checks a file and all it names (domain lists; certificates and keys must be there). hash_init() was
- * called. Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or
+ * Reads and checks a file and all it names (domain lists, tables, the policy, whose tests are run; certificates and
+ * keys must be there). hash_init() was called. Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or
  * -EINVAL (see diag), -ENOMEM.
  */
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
@@ -159,11 +218,22 @@ int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
 /* The same for a text that was read elsewhere; relative paths begin at the folder of `path`. For tests and fuzzers. */
 int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf);
 
+/*
+ * The same without the contents of tables and without the policy: for commands that need a path or a domain from the
+ * configuration, and must work while a policy is being written.
+ */
+int conf_load_settings(const char *path, struct diag_list *diag, struct conf **ret_conf);
+
 /* Accepts NULL. */
 void conf_free(struct conf *conf);
 
 /* The domain by name (any case, no final dot), or NULL: not ours. < 100 ns. */
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str name);
+
+/* False: rules of this domain's recipients are counted and journalled, and change nothing (design.md section 4). */
+static inline bool conf_is_enforced(const struct conf *conf, const struct conf_domain *domain_or_null) {
+    return conf->set.enforce && (domain_or_null == NULL || domain_or_null->set.enforce);
+}
 
 /*
  * Writes every option with its value, in the syntax of the file, defaults marked `# default`. What it writes loads

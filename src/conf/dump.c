@@ -33,13 +33,21 @@ static int dump_listener(const struct conf_listener *listener, struct buf *out) 
     return r < 0 ? r : buf_puts(out, STR("}\n"));
 }
 
+static int dump_table(const struct conf_table *table, struct buf *out) {
+    int r = buf_putf(out, "\ntable %s %s {\n", table->name, table_type_names[table->type]);
+    if (r == 0)
+        r = dump_block(OPTION_IN_TABLE, table, "    ", out);
+    return r < 0 ? r : buf_puts(out, STR("}\n"));
+}
+
 static int dump_sections(const struct conf *conf, struct buf *out) {
     static const struct {
         const char *name;
         enum option_block block;
     } sections[] = {
         { "tls", OPTION_IN_TLS },           { "limits", OPTION_IN_LIMITS }, { "timeouts", OPTION_IN_TIMEOUTS },
-        { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL },
+        { "log", OPTION_IN_LOG },           { "journal", OPTION_IN_JOURNAL }, { "dns", OPTION_IN_DNS },
+        { "on_failure", OPTION_IN_ON_FAILURE },
     };
     int r = 0;
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]) && r == 0; i++) {
@@ -89,6 +97,8 @@ int conf_dump(const struct conf *conf, struct buf *out) {
         r = dump_listener(&conf->listeners[i], out);
     for (size_t i = 0; i < conf->n_groups && r == 0; i++)
         r = dump_group(&conf->groups[i], out);
+    for (size_t i = 0; i < conf->n_tables && r == 0; i++)
+        r = dump_table(&conf->tables[i], out);
     if (r == 0)
         r = dump_sections(conf, out);
     if (r == 0)

@@ -2,6 +2,7 @@
  * load: which configuration does this file describe, and what is wrong with it?
  *
  *     text ─▶ tree of statements (parse.c) ─▶ server groups ─▶ domain_defaults ─▶ everything else, in order ─▶ checks
+ *     ─▶ policy
  *
  * Groups and domain_defaults are read first because the rest refers to them, wherever in the file they stand. Every
  * word is looked up in the option table; what a value may be is values.c's; here is what holds between options:
@@ -20,7 +21,9 @@
 #include "conf/list.h"
 #include "conf/options.h"
 #include "conf/parse.h"
+#include "conf/policy.h"
 #include "conf/source.h"
+#include "conf/table.h"
 #include "conf/values.h"
 #include "smtp/address.h"
 
@@ -46,6 +49,7 @@ struct loader {
     struct statement *statements;
     const struct statement *defaults; /* domain_defaults { … }, or NULL */
     struct origin *origins;           /* by conf->domains[].index */
+    bool is_whole;                    /* tables and policy too */
 };
 
 #define ERROR(loader, at, ...) diag_error((loader)->diag, &(loader)->source, (at), __VA_ARGS__)
@@ -340,6 +344,30 @@ static int load_domains(struct loader *l, const struct statement *statement) {
     return load_domain_list(l, list);
 }
 
+/* ---- tables */
+
+static int load_table(struct loader *l, const struct statement *statement) {
+    const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
+    struct conf *conf = l->conf;
+    struct conf_table table = { 0 };
+    int r;
+    if (!table_parse_head(&reader, statement, &table, &r))
+        return r;
+    unsigned errors = l->diag->errors;
+    r = load_block(l, OPTION_IN_TABLE, statement->children, &table);
+    if (r == 0 && l->is_whole && l->diag->errors == errors)
+        r = table_fill(&reader, statement, &table);
+    if (r == 0)
+        r = list_grow(&conf->arena, &conf->tables, conf->n_tables, sizeof(table));
+    if (r == 0)
+        conf->tables[conf->n_tables++] = table;
+    else
+        table_free(table.table);
+    return r;
+}
+
+/* ---- domain_defaults */
+
 /* The only group, where there is one, serves every domain that names none. */
 static int load_domain_defaults(struct loader *l) {
     struct conf_domain_settings *set = &l->conf->domain_defaults;
@@ -362,6 +390,7 @@ static const struct {
 } sections[] = {
     { "tls", OPTION_IN_TLS }, { "limits", OPTION_IN_LIMITS },   { "timeouts", OPTION_IN_TIMEOUTS },
     { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL }, { "domain_defaults", OPTION_IN_DOMAIN },
+    { "dns", OPTION_IN_DNS }, { "on_failure", OPTION_IN_ON_FAILURE },
 };
 
 static int open_section(struct loader *l, const struct statement *statement, enum option_block block) {
@@ -384,6 +413,8 @@ static int open_block(struct loader *l, const struct statement *statement) {
         return load_domain(l, statement);
     if (is_named(statement, "domains"))
         return load_domains(l, statement);
+    if (is_named(statement, "table"))
+        return load_table(l, statement);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (is_named(statement, sections[i].name))
             return open_section(l, statement, sections[i].block);
@@ -481,6 +512,32 @@ static void check_domain(struct loader *l, const struct conf_domain *domain) {
                domain->name);
 }
 
+static void check_dns(struct loader *l) {
+    const struct conf_settings *set = &l->conf->set;
+    if (set->dns.use == CONF_DNS_FORWARD && set->dns.forward_to.n == 0)
+        ERROR(l, NULL, "dns use forward: no forward_to says to whom");
+    if (set->dns.use != CONF_DNS_FORWARD && set->dns.forward_to.n > 0)
+        diag_warning(l->diag, &l->source, NULL, "dns forward_to has an effect with 'use forward' only");
+}
+
+/* What everybody should know who reads why nothing is refused (design.md section 4). */
+static void tell_what_is_not_enforced(struct loader *l) {
+    const struct conf *conf = l->conf;
+    const char *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < conf->n_domains; i++) {
+        if (conf->domains[i].set.enforce)
+            continue;
+        first = first == NULL ? conf->domains[i].name : first;
+        n++;
+    }
+    if (!conf->set.enforce)
+        diag_warning(l->diag, &l->source, NULL, "enforce no: the rules of the policy refuse nothing");
+    else if (n > 0)
+        diag_warning(l->diag, &l->source, NULL, "enforce no: the rules of the policy refuse nothing for domain %s%s",
+                     first, n > 1 ? " and others" : "");
+}
+
 static int check_whole(struct loader *l) {
     const struct conf *conf = l->conf;
     int r = check_hostname(l);
@@ -493,7 +550,9 @@ static int check_whole(struct loader *l) {
     for (size_t i = 0; i < conf->n_domains; i++)
         check_domain(l, &conf->domains[i]);
     check_limits(l);
+    check_dns(l);
     check_files(l);
+    tell_what_is_not_enforced(l);
     return r;
 }
 
@@ -513,9 +572,17 @@ static const char *folder_of(const char *path, struct arena *arena) {
     return folder;
 }
 
+static int load_policy(struct loader *l) {
+    const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
+    const struct statement *statement = l->statements;
+    while (statement != NULL && !is_named(statement, "policy"))
+        statement = statement->next;
+    return conf_policy_load(&reader, statement);
+}
+
 static int load(struct loader *l) {
     int r = parse_statements(&l->source, &l->scratch, l->diag, &l->statements);
-    for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_JOURNAL; block++)
+    for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_ON_FAILURE; block++)
         set_defaults(block, &l->conf->set);
     if (r == 0)
         r = load_groups(l);
@@ -525,14 +592,18 @@ static int load(struct loader *l) {
         r = load_block(l, OPTION_IN_MAIN, l->statements, &l->conf->set);
     if (r == 0 && l->diag->errors == 0)
         r = check_whole(l);
+    if (r == 0 && l->diag->errors == 0 && l->is_whole)
+        r = load_policy(l);
     return r < 0 ? r : l->diag->errors > 0 ? -EINVAL : 0;
 }
 
-int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf) {
+static int load_text(const char *path, struct str text, bool is_whole, struct diag_list *diag,
+                     struct conf **ret_conf) {
     struct conf *conf = calloc(1, sizeof(*conf));
     if (conf == NULL)
         return -ENOMEM;
-    struct loader loader = { .conf = conf, .diag = diag, .source = { .path = path, .text = text } };
+    struct loader loader = { .conf = conf, .diag = diag, .source = { .path = path, .text = text },
+                             .is_whole = is_whole };
     if (text.len == 0)
         loader.source.text = STR("");
     conf->path = arena_strdup(&conf->arena, str_of(path));
@@ -546,12 +617,16 @@ int conf_load_text(const char *path, struct str text, struct diag_list *diag, st
     return r;
 }
 
-int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf) {
+int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf) {
+    return load_text(path, text, true, diag, ret_conf);
+}
+
+static int load_file(const char *path, bool is_whole, struct diag_list *diag, struct conf **ret_conf) {
     struct arena arena = { 0 };
     struct str text;
     int r = source_read(path, &arena, &text);
     if (r == 0) {
-        r = conf_load_text(path, text, diag, ret_conf);
+        r = load_text(path, text, is_whole, diag, ret_conf);
     } else if (r != -ENOMEM) {
         const struct diag_source source = { .path = path, .text = STR("") };
         if (r == -EFBIG)
@@ -564,9 +639,21 @@ int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf) 
     return r;
 }
 
+int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf) {
+    return load_file(path, true, diag, ret_conf);
+}
+
+int conf_load_settings(const char *path, struct diag_list *diag, struct conf **ret_conf) {
+    return load_file(path, false, diag, ret_conf);
+}
+
 void conf_free(struct conf *conf) {
     if (conf == NULL)
         return;
+    conf_policy_deinit(&conf->policy);
+    for (size_t i = 0; i < conf->n_tables; i++)
+        table_free(conf->tables[i].table);
+    table_free(conf->relay_clients);
     arena_reset(&conf->arena);
     free(conf);
 }

@@ -29,6 +29,8 @@ static const char *const bare_newline_words[] = { "normalise", "refuse", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
+static const char *const dns_use_words[] = { "host", "forward", "recurse", "off", NULL };
+static const char *const failure_words[] = { "pass", "defer", NULL };
 static const char *const log_level_words[] = { "error", "warning", "info", "debug", NULL };
 
 #define MAIN(field) .block = OPTION_IN_MAIN, .offset = offsetof(struct conf_settings, field)
@@ -39,6 +41,11 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
     .offset = offsetof(struct conf_settings, timeouts.field)
 #define LOG(field) .block = OPTION_IN_LOG, .offset = offsetof(struct conf_settings, log.field)
 #define JOURNAL(field) .block = OPTION_IN_JOURNAL, .offset = offsetof(struct conf_settings, journal.field)
+#define DNS(field) .block = OPTION_IN_DNS, .offset = offsetof(struct conf_settings, dns.field)
+#define ON_FAILURE(field) \
+    .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
+    .offset = offsetof(struct conf_settings, on_failure.field)
+#define TABLE(field) .name = #field, .block = OPTION_IN_TABLE, .offset = offsetof(struct conf_table, field)
 #define LISTEN(field) .block = OPTION_IN_LISTEN, .offset = offsetof(struct conf_listener, field)
 #define GROUP(field) .block = OPTION_IN_SERVERS, .offset = offsetof(struct conf_group, field)
 #define DOMAIN(field) .block = OPTION_IN_DOMAIN, .offset = offsetof(struct conf_domain_settings, field)
@@ -63,6 +70,10 @@ const struct option option_table[] = {
       .help = "offer SMTPUTF8 when all mailbox servers do" },
     { .name = "bare_newline", MAIN(bare_newline), .type = OPTION_CHOICE, .words = bare_newline_words,
       .number = CONF_BARE_NEWLINE_NORMALISE, .help = "what happens to a message with a line end other than CRLF" },
+    { .name = "policy", MAIN(policy_path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
+      .help = "file of the rules; none: only what is built in decides" },
+    { .name = "enforce", MAIN(enforce), .type = OPTION_FLAG, .number = true,
+      .help = "no: rules are counted and journalled, and change nothing" },
     { .name = "relay_clients", MAIN(relay_clients), .type = OPTION_CIDRS,
       .help = "clients that may send to any domain" },
     { .name = "smart_host", MAIN(smart_host), .type = OPTION_GROUP, .none = "none",
@@ -80,6 +91,10 @@ const struct option option_table[] = {
     { .name = "log", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1, .help = "where log lines go" },
     { .name = "journal", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "the record of every decision" },
+    { .name = "dns", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1, .help = "whom questions to DNS go to" },
+    { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "what happens when a rule cannot be decided" },
+    { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
 
     { .name = "proxy_from", LISTEN(proxy_from), .type = OPTION_CIDRS,
       .help = "balancers that must begin with a PROXY header" },
@@ -104,6 +119,8 @@ const struct option option_table[] = {
       .help = "take every recipient, as it is or as another address" },
     { .name = "postmaster", DOMAIN(postmaster), .type = OPTION_ADDRESS, .none = "unchanged",
       .help = "where mail to postmaster@ and abuse@ goes" },
+    { .name = "enforce", DOMAIN(enforce), .type = OPTION_FLAG, .number = true,
+      .help = "no: rules are counted and journalled for its recipients, and change nothing" },
 
     { .name = "certificate", TLS(certificates), .type = OPTION_CERTIFICATE,
       .help = "a certificate chain and its key, both PEM" },
@@ -178,12 +195,27 @@ const struct option option_table[] = {
       .number = 256 * MIB, .help = "size at which a new file is begun; also at midnight UTC" },
     { .name = "keep_days", JOURNAL(keep_days), .type = OPTION_NUMBER, .min = 1, .max = 36500, .number = 30,
       .unit = "days", .help = "how long files are kept" },
+
+    { .name = "use", DNS(use), .type = OPTION_CHOICE, .words = dns_use_words, .number = CONF_DNS_HOST,
+      .help = "who answers: the host's resolver, those of forward_to, the Internet's servers, or nobody" },
+    { .name = "forward_to", DNS(forward_to), .type = OPTION_ENDPOINTS, .help = "the resolvers of use forward" },
+    { .name = "stub", DNS(stubs), .type = OPTION_STUB, .help = "a zone and the server that is asked for it directly" },
+    { .name = "timeout", DNS(timeout), .type = OPTION_TIME, .min = 100, .max = 30 * SECONDS, .number = 4 * SECONDS,
+      .help = "for all that one decision asks" },
+    { .name = "in_flight", DNS(in_flight), .type = OPTION_NUMBER, .min = 1, .max = 65536, .number = 4096,
+      .unit = "questions", .help = "under way at once, of each worker" },
+
+    { ON_FAILURE(dns), .number = CONF_FAILURE_PASS, .help = "a rule that DNS left open: not fired, or 451" },
+
+    { TABLE(file), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none", .help = "one entry a line" },
+    { TABLE(entries), .type = OPTION_WORDS, .help = "the entries themselves" },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
 _Static_assert(sizeof(option_table) / sizeof(option_table[0]) <= OPTION_MAX, "OPTION_MAX counts every row");
-_Static_assert(sizeof(enum conf_tls_mode) == sizeof(unsigned) && sizeof(enum log_target) == sizeof(unsigned),
+_Static_assert(sizeof(enum conf_tls_mode) == sizeof(unsigned) && sizeof(enum log_target) == sizeof(unsigned) &&
+               sizeof(enum conf_dns_use) == sizeof(unsigned) && sizeof(enum conf_failure) == sizeof(unsigned),
                "a choice is stored as an unsigned");
 
 const struct option *option_find(enum option_block block, struct str name) {
@@ -208,6 +240,12 @@ const char *option_block_title(enum option_block block) {
         return "in the log block";
     case OPTION_IN_JOURNAL:
         return "in the journal block";
+    case OPTION_IN_DNS:
+        return "in the dns block";
+    case OPTION_IN_ON_FAILURE:
+        return "in the on_failure block";
+    case OPTION_IN_TABLE:
+        return "in a table block";
     case OPTION_IN_LISTEN:
         return "in a listen block";
     case OPTION_IN_SERVERS:
@@ -222,5 +260,6 @@ const char *option_block_title(enum option_block block) {
 
 bool option_is_repeatable(const struct option *option) {
     return option->type == OPTION_CIDRS || option->type == OPTION_SERVER || option->type == OPTION_CERTIFICATE ||
+           option->type == OPTION_WORDS || option->type == OPTION_ENDPOINTS || option->type == OPTION_STUB ||
            (option->type == OPTION_BLOCK && option->max != 1);
 }

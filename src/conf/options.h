@@ -13,15 +13,18 @@
 
 /* Where an option stands, and by that the struct its offset counts in. */
 enum option_block {
-    OPTION_IN_MAIN,     /* struct conf_settings, like the five below */
+    OPTION_IN_MAIN,     /* struct conf_settings, like the seven below */
     OPTION_IN_TLS,
     OPTION_IN_LIMITS,
     OPTION_IN_TIMEOUTS,
     OPTION_IN_LOG,
     OPTION_IN_JOURNAL,
+    OPTION_IN_DNS,
+    OPTION_IN_ON_FAILURE,
     OPTION_IN_LISTEN,   /* struct conf_listener */
     OPTION_IN_SERVERS,  /* struct conf_group */
     OPTION_IN_DOMAIN,   /* struct conf_domain_settings; `domain` and `domain_defaults` */
+    OPTION_IN_TABLE,    /* struct conf_table */
     OPTION_BLOCKS,
 };
 
@@ -43,6 +46,9 @@ enum option_type {
     OPTION_DELIMITER,   /* const char * */
     OPTION_CATCH_ALL,   /* const char * */
     OPTION_ADDRESS,     /* const char *, a mail address; `none` is the word for NULL */
+    OPTION_WORDS,       /* struct conf_words; may be repeated */
+    OPTION_ENDPOINTS,   /* struct conf_endpoints, of name servers: port 53 when left out; may be repeated */
+    OPTION_STUB,        /* struct conf_stubs; may be repeated */
     OPTION_TYPES,
 };
 
@@ -60,7 +66,7 @@ struct option {
     const char *help;         /* one line */
 };
 
-enum { OPTION_MAX = 80 }; /* rows; load.c keeps a note about each */
+enum { OPTION_MAX = 112 }; /* rows; load.c keeps a note about each */
 
 extern const struct option option_table[];
 extern const size_t option_count;

@@ -90,6 +90,15 @@ static void put_value(const struct option *option, struct buf *out) {
     case OPTION_ADDRESS:
         buf_puts(out, str_of(PICK("unchanged", "p@example.com")));
         break;
+    case OPTION_WORDS:
+        buf_puts(out, str_of(PICK("one", "\"two #words\" three", "\\.example\\.net$", "\"a\\\\b{2}\"")));
+        break;
+    case OPTION_ENDPOINTS:
+        buf_puts(out, str_of(PICK("192.0.2.53", "192.0.2.53:5353 [2001:db8::53]:53", "2001:db8::1")));
+        break;
+    case OPTION_STUB:
+        buf_puts(out, str_of(PICK("example.com 192.0.2.53", "10.in-addr.arpa [::1]:5353")));
+        break;
     case OPTION_BLOCK:
     case OPTION_TYPES:
         fail_msg("no value for %s", option->name);
@@ -100,7 +109,7 @@ static void put_value(const struct option *option, struct buf *out) {
 static void put_options(enum option_block block, struct buf *out) {
     static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
                                            "command", "command_stressed", "data", "data_stressed", "ca_file",
-                                           "hostname" };
+                                           "hostname", "policy", "use" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;
@@ -136,6 +145,14 @@ static void put_related(struct buf *out) {
     buf_puts(out, STR("}\n"));
 }
 
+static void put_dns(struct buf *out) {
+    buf_puts(out, STR("dns {\n"));
+    if (draw(2) == 0)
+        buf_puts(out, STR("use forward\nforward_to 192.0.2.1\n"));
+    put_options(OPTION_IN_DNS, out);
+    buf_puts(out, STR("}\n"));
+}
+
 static void put_random(struct buf *out) {
     buf_puts(out, STR("hostname mx.example.com\n"));
     put_options(OPTION_IN_MAIN, out);
@@ -147,6 +164,10 @@ static void put_random(struct buf *out) {
     put_block("tls", OPTION_IN_TLS, out);
     put_block("log", OPTION_IN_LOG, out);
     put_block("journal", OPTION_IN_JOURNAL, out);
+    put_block("on_failure", OPTION_IN_ON_FAILURE, out);
+    put_dns(out);
+    buf_puts(out, STR("table empty cidr\ntable two names {\nentries a.example .b.example\nentries c.example\n}\n"
+                      "table three patterns {\nentries \"#a b\" \\.example$ \"a{2}\"\n}\n"));
     buf_puts(out, STR("domain_defaults {\nservers two\ndelimiter -\n}\ndomain own.example\n"));
     put_block("domain a.example { servers one }\ndomain b.example", OPTION_IN_DOMAIN, out);
     put_block("domain d\xC3\xBC.example", OPTION_IN_DOMAIN, out);
@@ -161,7 +182,7 @@ static void assert_block_eq(enum option_block block, const void *a, const void *
 }
 
 static void assert_conf_eq(const struct conf *a, const struct conf *b) {
-    for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_JOURNAL; block++)
+    for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_ON_FAILURE; block++)
         assert_block_eq(block, &a->set, &b->set);
     assert_int_equal(a->n_listeners, b->n_listeners);
     for (size_t i = 0; i < a->n_listeners; i++) {
@@ -173,6 +194,13 @@ static void assert_conf_eq(const struct conf *a, const struct conf *b) {
     for (size_t i = 0; i < a->n_groups; i++) {
         assert_string_equal(a->groups[i].name, b->groups[i].name);
         assert_block_eq(OPTION_IN_SERVERS, &a->groups[i], &b->groups[i]);
+    }
+    assert_int_equal(a->n_tables, b->n_tables);
+    for (size_t i = 0; i < a->n_tables; i++) {
+        assert_string_equal(a->tables[i].name, b->tables[i].name);
+        assert_int_equal(a->tables[i].type, b->tables[i].type);
+        assert_int_equal(table_count(a->tables[i].table), table_count(b->tables[i].table));
+        assert_block_eq(OPTION_IN_TABLE, &a->tables[i], &b->tables[i]);
     }
     assert_int_equal(a->n_domains, b->n_domains);
     assert_block_eq(OPTION_IN_DOMAIN, &a->domain_defaults, &b->domain_defaults);
@@ -221,7 +249,7 @@ static void test_minimal(void **state) {
 }
 
 static void test_every_option(void **state) {
-    struct loaded l = load_good(MINIMAL "domain example.com { delimiter + }\n");
+    struct loaded l = load_good(MINIMAL "domain example.com { delimiter + }\ntable partners cidr\n");
     struct buf out;
     dump(l.conf, &out);
     for (size_t i = 0; i < option_count; i++) {
@@ -232,6 +260,7 @@ static void test_every_option(void **state) {
     assert_non_null(strstr(out.at, "message_size 50M  # default\n"));
     assert_non_null(strstr(out.at, "command 5m  # default\n"));
     assert_non_null(strstr(out.at, "# relay_clients: none  # default\n"));
+    assert_non_null(strstr(out.at, "table partners cidr {\n    file none  # default\n    # entries: none  # default\n}\n"));
     assert_non_null(strstr(out.at, "domain example.com {\n    delimiter +\n}\n"));
     buf_deinit(&out);
     unload(&l);

@@ -1,0 +1,160 @@
+/*
+ * policy: how does the policy language meet this configuration?
+ *
+ * src/policy is pure: all that it may know of the world comes in as a value, struct policy_environment, which is made
+ * here: the names, kinds and emptiness of the tables, which sources of facts do not exist, what an unavailable fact
+ * leads to, and three functions for the policy's own tests. What goes the other way is a list of slots: a number for
+ * each table test and pattern test that some rule makes. Those numbers are resolved here, once, so that a session asks
+ * by index and never by name.
+ *
+ * Sources that this version cannot answer are OFF: the rules about them load, are warned of, and do not fire.
+ */
+#include "conf/policy.h"
+
+#include "conf/source.h"
+#include "conf/table.h"
+#include "policy/classify.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert((int)TABLE_CIDR == (int)TABLE_TYPE_CIDR && (int)TABLE_NAMES == (int)TABLE_TYPE_NAMES &&
+               (int)TABLE_ADDRESSES == (int)TABLE_TYPE_ADDRESSES && (int)TABLE_PATTERNS == (int)TABLE_TYPE_PATTERNS,
+               "the policy counts kinds of tables as the tables do");
+
+#define BIT(source) (UINT32_C(1) << (source))
+
+/* No part of this program answers for these yet. */
+static const uint32_t sources_missing = BIT(SOURCE_RATE) | BIT(SOURCE_SPF) | BIT(SOURCE_VERIFICATION) |
+                                        BIT(SOURCE_GREYLIST) | BIT(SOURCE_VIRUS) | BIT(SOURCE_SPAM) |
+                                        BIT(SOURCE_MESSAGE);
+
+/* ---- what the policy's own tests ask */
+
+static enum host_class classify(struct str name, const struct ip *address) {
+    switch (name_classify(name, address)) {
+    case NAME_ACCESS:
+        return HOST_ACCESS;
+    case NAME_STATIC:
+        return HOST_STATIC;
+    case NAME_MAIL:
+        return HOST_MAIL;
+    case NAME_OTHER:
+        break;
+    }
+    return HOST_OTHER;
+}
+
+/* A few times for each test, at load alone: compiled each time. */
+static bool matches(struct str text_of_pattern, struct str text) {
+    struct pattern *pattern;
+    const char *problem;
+    if (pattern_new(text_of_pattern, &pattern, &problem) < 0)
+        return false;
+    bool is_match = pattern_matches(pattern, text);
+    pattern_free(pattern);
+    return is_match;
+}
+
+static const char *pattern_problem(struct str text) {
+    struct pattern *pattern;
+    const char *problem;
+    if (pattern_new(text, &pattern, &problem) < 0)
+        return problem;
+    pattern_free(pattern);
+    return NULL;
+}
+
+/* ---- the environment */
+
+static const struct table *find_table(const struct conf *conf, struct str name) {
+    for (size_t i = 0; i < conf->n_tables; i++) {
+        if (str_eq(str_of(conf->tables[i].name), name))
+            return conf->tables[i].table;
+    }
+    return str_eq(name, STR("relay_clients")) ? conf->relay_clients : NULL;
+}
+
+static struct policy_table describe(const char *name, const struct table *table) {
+    return (struct policy_table){ .name = str_of(name), .kind = (uint8_t)table_type(table),
+                                  .is_empty = table_count(table) == 0 };
+}
+
+/* Tables go into `arena`. Returns 0 or -ENOMEM. */
+static int environment_init(struct policy_environment *environment, const struct conf *conf, struct arena *arena) {
+    struct policy_table *tables = arena_alloc(arena, (conf->n_tables + 1) * sizeof(*tables));
+    if (tables == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < conf->n_tables; i++)
+        tables[i] = describe(conf->tables[i].name, conf->tables[i].table);
+    tables[conf->n_tables] = describe("relay_clients", conf->relay_clients);
+    *environment = (struct policy_environment){
+        .tables = tables,
+        .n_tables = conf->n_tables + 1,
+        .off = sources_missing,
+        .classify = classify,
+        .matches = matches,
+        .pattern_problem = pattern_problem,
+    };
+    if (conf->set.dns.use == CONF_DNS_OFF)
+        environment->off |= BIT(SOURCE_DNS);
+    if (conf->set.on_failure.dns == CONF_FAILURE_DEFER)
+        environment->defer |= BIT(SOURCE_DNS);
+    return 0;
+}
+
+/* ---- slots */
+
+/* Tables and patterns by number of slot. Returns 0 or -ENOMEM. */
+static int resolve_slots(struct conf *conf, struct conf_policy *policy) {
+    size_t n = policy->policy->n_slots;
+    policy->tables = arena_zalloc(&conf->arena, (n + 1) * sizeof(*policy->tables));
+    policy->patterns = arena_zalloc(&conf->arena, (n + 1) * sizeof(*policy->patterns));
+    if (policy->tables == NULL || policy->patterns == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = &policy->policy->slots[i];
+        const char *problem;
+        if (slot->kind == SLOT_TABLE)
+            policy->tables[i] = find_table(conf, slot->argument);
+        else if (slot->kind == SLOT_PATTERN && pattern_new(slot->argument, &policy->patterns[i], &problem) < 0)
+            return -ENOMEM; /* that it compiles was found at load */
+    }
+    return 0;
+}
+
+/* ---- loading */
+
+static int load_text(const struct value_reader *reader, struct str text, struct arena *arena) {
+    struct conf *conf = reader->conf;
+    struct policy_environment environment;
+    int r = environment_init(&environment, conf, arena);
+    if (r == 0)
+        r = policy_load(conf->set.policy_path, text, &environment, reader->diag, &conf->policy.policy);
+    return r < 0 ? r : resolve_slots(conf, &conf->policy);
+}
+
+int conf_policy_load(const struct value_reader *reader, const struct statement *statement) {
+    struct conf *conf = reader->conf;
+    const char *path = conf->set.policy_path;
+    struct arena arena = { 0 };
+    struct str text;
+    int r = table_of_cidrs(&conf->set.relay_clients, &conf->relay_clients);
+    if (r < 0 || path == NULL)
+        return r;
+    r = source_read(path, &arena, &text);
+    if (r == 0)
+        r = load_text(reader, text, &arena);
+    else if (r != -ENOMEM)
+        diag_error(reader->diag, reader->source, statement->words[statement->n_words - 1].at, "%s cannot be read: %s",
+                   path, strerror(-r));
+    arena_reset(&arena);
+    return r == -ENOMEM ? r : 0;
+}
+
+void conf_policy_deinit(struct conf_policy *policy) {
+    for (size_t i = 0; policy->patterns != NULL && i < policy->policy->n_slots; i++)
+        pattern_free(policy->patterns[i]);
+    policy_free(policy->policy);
+    *policy = (struct conf_policy){ 0 };
+}
