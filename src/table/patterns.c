@@ -3,8 +3,9 @@
  *
  * A pattern whose last TAIL_LEN characters before `$` are literal can only fit a text that ends in them. Such patterns
  * stand in a chain by the hash of that tail, so that of thousands a handful is tried; the others are tried each time.
- * The tail is cut with care: only letters, digits, hyphens and escaped dots count, and a pattern with `|` outside of
- * parentheses has none.
+ * The tail is cut with care, by a walk over the whole pattern: only letters, digits, hyphens and escaped dots count; a
+ * pattern with `|` outside of parentheses has none, nor has one with anything that this file does not know. Nothing is
+ * lost then but time.
  *
  * Every match has a bound on its work (MATCH_LIMIT): patterns come from administrators, texts from strangers. A
  * match that meets the bound is no match.
@@ -21,6 +22,9 @@
 #include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* `$` is the end and nothing else, so that a tail is the last bytes; \C would cut a character of (*UTF) in two. */
+static const uint32_t OPTIONS = PCRE2_CASELESS | PCRE2_NO_AUTO_CAPTURE | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
 
 enum { TAIL_LEN = 6, BUCKETS = 4096, MATCH_LIMIT = 10000, TEXT_MAX = 1024 };
 
@@ -46,7 +50,7 @@ int pattern_new(struct str text, struct pattern **ret_pattern, const char **ret_
     *ret_problem = "out of memory";
     if (pattern == NULL)
         return -ENOMEM;
-    pattern->code = pcre2_compile((PCRE2_SPTR)text.at, text.len, PCRE2_CASELESS | PCRE2_NO_AUTO_CAPTURE, &error, &at, NULL);
+    pattern->code = pcre2_compile((PCRE2_SPTR)text.at, text.len, OPTIONS, &error, &at, NULL);
     if (pattern->code == NULL) {
         char why[100];
         pcre2_get_error_message(error, (PCRE2_UCHAR *)why, sizeof(why));
@@ -84,43 +88,111 @@ bool pattern_matches(const struct pattern *pattern, struct str text) {
 
 /* ---- tails */
 
-static bool has_top_level_bar(struct str text) {
-    int depth = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.at[i] == '\\')
-            i++;
-        else if (text.at[i] == '[' || text.at[i] == '(')
-            depth++;
-        else if (text.at[i] == ']' || text.at[i] == ')')
-            depth--;
-        else if (text.at[i] == '|' && depth <= 0)
-            return true;
-    }
-    return false;
-}
+/* What a walk over a pattern has seen: the literal characters just before here, as many as a tail takes. */
+struct walk {
+    const char *at, *end;
+    char literal[TAIL_LEN];
+    size_t n; /* of them, all since the last thing that is not literal */
+    int depth;
+    bool is_at_end; /* the last thing was a bare `$` outside of parentheses */
+};
 
 static bool is_literal(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
 }
 
+static void add_literal(struct walk *walk, char c) {
+    if (walk->n == TAIL_LEN)
+        memmove(walk->literal, walk->literal + 1, TAIL_LEN - 1);
+    else
+        walk->n++;
+    walk->literal[walk->n - 1] = ascii_lower(c);
+}
+
+/* Behind a backslash. False: what it means reaches further than one character, or we do not know. */
+static bool walk_escape(struct walk *walk) {
+    char c = walk->at < walk->end ? *walk->at++ : '\0';
+    if (c == '.' || c == '-')
+        add_literal(walk, c);
+    else
+        walk->n = 0;
+    bool is_plain = c != '\0' && (unsigned char)c < 0x80 && !is_literal(c);
+    return is_plain || c == '-' || (c != '\0' && strchr("dDwWsShHvVRbBAZz", c) != NULL);
+}
+
+/* Behind a `[`, to behind its `]`. False: a class with another bracket inside is not looked into. */
+static bool walk_class(struct walk *walk) {
+    if (walk->at < walk->end && *walk->at == '^')
+        walk->at++;
+    const char *first = walk->at;
+    while (walk->at < walk->end) {
+        char c = *walk->at++;
+        if (c == '[' || (c == '\\' && !walk_escape(walk)))
+            return false;
+        if (c == ']' && walk->at > first + 1) {
+            walk->n = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Behind a `(`. Only plain groups and (?: are known not to change what the rest means; (?i) says what holds anyway. */
+static bool walk_open(struct walk *walk) {
+    struct str rest = { walk->at, (size_t)(walk->end - walk->at) };
+    walk->n = 0;
+    if (str_eq(str_head(rest, 3), STR("?i)"))) {
+        walk->at += 3;
+        return true;
+    }
+    walk->depth++;
+    if (str_eq(str_head(rest, 2), STR("?:")))
+        walk->at += 2;
+    return walk->at == walk->end || (*walk->at != '?' && *walk->at != '*');
+}
+
+/* One thing of the pattern. False: it cannot have a tail. */
+static bool walk_on(struct walk *walk) {
+    char c = *walk->at++;
+    walk->is_at_end = false;
+    switch (c) {
+    case '\\':
+        return walk_escape(walk);
+    case '[':
+        return walk_class(walk);
+    case '(':
+        return walk_open(walk);
+    case '|':
+        walk->n = 0;
+        return walk->depth > 0;
+    case '$':
+        walk->is_at_end = walk->depth == 0 && walk->at == walk->end;
+        if (!walk->is_at_end)
+            walk->n = 0;
+        return true;
+    case ')':
+        walk->depth--;
+        walk->n = 0;
+        return true;
+    default:
+        if (is_literal(c))
+            add_literal(walk, c);
+        else
+            walk->n = 0; /* a quantifier among them: what it repeats may be missing */
+        return true;
+    }
+}
+
 /* The last TAIL_LEN literal characters before the final `$`, in lower case. False: there are fewer. */
 static bool cut_tail(struct str text, char out[TAIL_LEN]) {
-    if (text.len < 2 || text.at[text.len - 1] != '$' || text.at[text.len - 2] == '\\' || has_top_level_bar(text))
-        return false;
-    size_t at = text.len - 1;
-    for (int i = TAIL_LEN - 1; i >= 0; i--) {
-        if (at == 0)
+    struct walk walk = { .at = text.at, .end = text.at + text.len };
+    while (walk.at < walk.end) {
+        if (!walk_on(&walk))
             return false;
-        char c = text.at[--at];
-        bool is_escaped = at > 0 && text.at[at - 1] == '\\';
-        if (is_escaped != (c == '.') || (c != '.' && !is_literal(c)))
-            return false;
-        if (is_escaped)
-            at--;
-        if (is_escaped && at > 0 && text.at[at - 1] == '\\')
-            return false; /* an escaped backslash: too clever for us */
-        out[i] = ascii_lower(c);
     }
+    if (!walk.is_at_end || walk.n < TAIL_LEN)
+        return false;
+    memcpy(out, walk.literal, TAIL_LEN);
     return true;
 }
 

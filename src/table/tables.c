@@ -3,7 +3,10 @@
  *
  * A name or domain is kept without the dots at its ends; the flags of a word say whether it stands for itself
  * (".example.com" does, too) or for what is below it. For an address three words are looked up: all of it, its
- * domain, its local part.
+ * domain, its local part. Addresses are compared by what their local part means ("a\ b" and "a b" are one mailbox), or a
+ * banned sender would come back in quotes.
+ *
+ * Rejected: mapping the file. Whoever truncates it meanwhile would stop the program by SIGBUS.
  */
 #include "table/tables.h"
 
@@ -15,11 +18,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { ADDRESS_MAX = SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX };
 enum { ITSELF = 1, BELOW = 2, LOCAL = 4 };
+
+const char *const table_type_names[TABLE_TYPES] = { "cidr", "names", "addresses", "patterns" };
 
 struct table {
     enum table_type type;
@@ -28,6 +33,25 @@ struct table {
     struct words *words;
     struct patterns *patterns;
 };
+
+int table_new(enum table_type type, struct table **ret_table) {
+    struct table *table = calloc(1, sizeof(*table));
+    if (table == NULL)
+        return -ENOMEM;
+    table->type = type;
+    if (type == TABLE_TYPE_CIDR)
+        table->prefixes = cidr_set_new();
+    else if (type == TABLE_TYPE_PATTERNS)
+        table->patterns = patterns_new();
+    else
+        table->words = words_new();
+    if (table->prefixes == NULL && table->patterns == NULL && table->words == NULL) {
+        free(table);
+        return -ENOMEM;
+    }
+    *ret_table = table;
+    return 0;
+}
 
 /* ---- entries */
 
@@ -52,17 +76,39 @@ static int add_name(struct table *table, struct str entry, const char **ret_prob
     return is_name(name) ? words_add(table->words, name, is_tree ? ITSELF | BELOW : ITSELF) : -EINVAL;
 }
 
+/* The address as tables hold and find it: the meaning of its local part, and its domain. */
+static struct str canonical(const struct smtp_address *address, char out[ADDRESS_MAX]) {
+    size_t len = smtp_local_canonical(address, out);
+    out[len++] = '@';
+    memcpy(out + len, address->domain.at, address->domain.len);
+    return (struct str){ out, len + address->domain.len };
+}
+
+/* "user@": read as an address of a domain that is put behind it. */
+static int add_local(struct table *table, struct str entry) {
+    struct smtp_address address;
+    char text[SMTP_LOCAL_MAX + 2], local[SMTP_LOCAL_MAX];
+    if (entry.len > SMTP_LOCAL_MAX + 1)
+        return -EINVAL;
+    memcpy(text, entry.at, entry.len);
+    text[entry.len] = 'x';
+    if (smtp_address_parse((struct str){ text, entry.len + 1 }, true, &address) != SMTP_ADDRESS_OK)
+        return -EINVAL;
+    return words_add(table->words, (struct str){ local, smtp_local_canonical(&address, local) }, LOCAL);
+}
+
 static int add_address(struct table *table, struct str entry, const char **ret_problem) {
     struct smtp_address address;
+    char buffer[ADDRESS_MAX];
     size_t at = str_find_last(entry, '@');
     *ret_problem = "expected user@example.com, example.com for all of a domain, or user@ for that name in any domain";
     if (at == entry.len)
         return is_name(entry) ? words_add(table->words, entry, BELOW) : -EINVAL;
     if (at == entry.len - 1)
-        return at > 0 ? words_add(table->words, str_head(entry, at), LOCAL) : -EINVAL;
+        return add_local(table, entry);
     if (smtp_address_parse(entry, true, &address) != SMTP_ADDRESS_OK)
         return -EINVAL;
-    return words_add(table->words, entry, ITSELF);
+    return words_add(table->words, canonical(&address, buffer), ITSELF);
 }
 
 static int add(struct table *table, struct str entry, const char **ret_problem) {
@@ -79,6 +125,18 @@ static int add(struct table *table, struct str entry, const char **ret_problem) 
     return -EINVAL;
 }
 
+int table_add(struct table *table, struct str entry, const char **ret_problem) {
+    int r = entry.len == 0 ? -EINVAL : add(table, entry, ret_problem);
+    if (entry.len == 0)
+        *ret_problem = "an empty entry";
+    table->n += r == 0;
+    return r;
+}
+
+int table_seal(struct table *table) {
+    return table->prefixes != NULL ? cidr_set_seal(table->prefixes) : 0;
+}
+
 /* ---- loading */
 
 /* An entry without its comment, which begins at a # behind a blank; a pattern may hold # anywhere else. */
@@ -91,38 +149,32 @@ static struct str entry_of(struct str line) {
 
 static int load_lines(struct table *table, const struct diag_source *source, struct diag_list *diag) {
     unsigned errors = diag->errors;
+    static const struct str byte_order_mark = STR_INIT("\xEF\xBB\xBF");
     struct str rest = source->text;
+    if (str_eq(str_head(rest, byte_order_mark.len), byte_order_mark))
+        rest = str_from(rest, byte_order_mark.len);
     while (rest.len > 0) {
         size_t end = str_find(rest, '\n');
         struct str entry = entry_of(str_head(rest, end));
         const char *problem;
         rest = str_from(rest, end + 1);
-        int r = entry.len > 0 ? add(table, entry, &problem) : 0;
+        int r = entry.len > 0 ? table_add(table, entry, &problem) : 0;
         if (r == -ENOMEM)
             return r;
         if (r < 0)
             diag_error(diag, source, entry.at, "%s", problem);
-        table->n += entry.len > 0;
     }
     return diag->errors > errors ? -EINVAL : 0;
 }
 
-int table_load(enum table_type type, const struct diag_source *source, struct diag_list *diag, struct table **ret_table) {
-    struct table *table = calloc(1, sizeof(*table));
-    if (table == NULL)
-        return -ENOMEM;
-    table->type = type;
-    if (type == TABLE_TYPE_CIDR)
-        table->prefixes = cidr_set_new();
-    else if (type == TABLE_TYPE_PATTERNS)
-        table->patterns = patterns_new();
-    else
-        table->words = words_new();
-    int r = table->prefixes == NULL && table->patterns == NULL && table->words == NULL ? -ENOMEM : 0;
+int table_load(enum table_type type, const struct diag_source *source, struct diag_list *diag,
+               struct table **ret_table) {
+    struct table *table = NULL;
+    int r = table_new(type, &table);
     if (r == 0)
         r = load_lines(table, source, diag);
-    if (r == 0 && table->prefixes != NULL)
-        r = cidr_set_seal(table->prefixes);
+    if (r == 0)
+        r = table_seal(table);
     if (r < 0) {
         table_free(table);
         return r;
@@ -131,29 +183,58 @@ int table_load(enum table_type type, const struct diag_source *source, struct di
     return 0;
 }
 
-int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
-    struct diag_source source = { .path = path };
+/* As far as it reaches: a file that shrinks while it is read must not stop the program, as a mapped one would. */
+static int read_all(int fd, char *out, size_t size, size_t *ret_len) {
+    size_t len = 0;
+    while (len < size) {
+        ssize_t n = read(fd, out + len, size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    *ret_len = len;
+    return 0;
+}
+
+/* The whole of a regular file of at most TABLE_FILE_MAX bytes; to be freed. */
+static int read_file(const char *path, char **ret_text, size_t *ret_len) {
     struct stat st;
-    int r = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        r = -errno;
-    else if (!S_ISREG(st.st_mode) || st.st_size > TABLE_FILE_MAX)
+    char *text = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would wait for ever */
+    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    if (r == 0 && !S_ISREG(st.st_mode))
+        r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+    if (r == 0 && st.st_size > TABLE_FILE_MAX)
         r = -EFBIG;
-    void *map = MAP_FAILED;
-    if (r == 0 && st.st_size > 0 && (map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
-        r = -errno;
+    if (r == 0 && (text = malloc((size_t)st.st_size + 1)) == NULL)
+        r = -ENOMEM;
+    if (r == 0)
+        r = read_all(fd, text, (size_t)st.st_size, ret_len);
     if (fd >= 0)
         close(fd);
+    if (r < 0)
+        free(text);
+    else
+        *ret_text = text;
+    return r;
+}
+
+int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
+    struct diag_source source = { .path = path, .text = STR("") };
+    char *text;
+    size_t len;
+    int r = read_file(path, &text, &len);
     if (r < 0) {
-        diag_error(diag, &source, NULL, "cannot be read: %s", strerror(-r));
+        diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
         return r;
     }
-    if (map != MAP_FAILED)
-        source.text = (struct str){ map, (size_t)st.st_size };
+    source.text = (struct str){ text, len };
     r = table_load(type, &source, diag, ret_table);
-    if (map != MAP_FAILED)
-        munmap(map, (size_t)st.st_size);
+    free(text);
     return r;
 }
 
@@ -193,6 +274,10 @@ static bool has_name(const struct words *words, struct str name) {
 }
 
 static bool has_address(const struct words *words, struct str address) {
+    struct smtp_address parsed;
+    char buffer[ADDRESS_MAX];
+    if (smtp_address_parse(address, true, &parsed) == SMTP_ADDRESS_OK)
+        address = canonical(&parsed, buffer);
     size_t at = str_find_last(address, '@');
     return (words_find(words, address) & ITSELF) != 0 || (words_find(words, str_from(address, at + 1)) & BELOW) != 0
         || (words_find(words, str_head(address, at)) & LOCAL) != 0;

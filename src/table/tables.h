@@ -7,7 +7,8 @@
  * cidr: prefixes, IPv4 and IPv6; an address is in it when a prefix holds it. < 150 ns for a million of them.
  * names: host and domain names, case ignored, no final dot; "example.com" holds itself alone, ".example.com" itself and
  *   all below it.
- * addresses: "user@example.com", "example.com" (all of that domain), "user@" (that local part anywhere); case ignored.
+ * addresses: "user@example.com", "example.com" (all of that domain), "user@" (that local part anywhere); case ignored,
+ *   and so are quotes that a local part does not need.
  * patterns: regular expressions (PCRE2, caseless, matched anywhere, with a bound on the work of each match).
  */
 #pragma once
@@ -16,6 +17,9 @@
 #include "base/diag.h"
 
 enum table_type { TABLE_TYPE_CIDR, TABLE_TYPE_NAMES, TABLE_TYPE_ADDRESSES, TABLE_TYPE_PATTERNS };
+enum { TABLE_TYPES = TABLE_TYPE_PATTERNS + 1 };
+
+extern const char *const table_type_names[TABLE_TYPES]; /* "cidr", … */
 
 struct table;
 
@@ -23,11 +27,21 @@ struct table;
  * Builds a table from text, one entry a line. A bad line is an error in `diag` that names it, and there is no table.
  * Returns 0, -EINVAL (see diag) or -ENOMEM.
  */
-int table_load(enum table_type type, const struct diag_source *source, struct diag_list *diag, struct table **ret_table);
+int table_load(enum table_type type, const struct diag_source *source, struct diag_list *diag,
+               struct table **ret_table);
 
 /* The same from a file of at most TABLE_FILE_MAX bytes. Also -errno of reading it, said in `diag` too. */
 enum { TABLE_FILE_MAX = 256 * 1024 * 1024 };
 int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table);
+
+/* ---- entry by entry */
+
+/* Returns 0 or -ENOMEM. */
+int table_new(enum table_type type, struct table **ret_table);
+/* Why an entry is wrong goes to `ret_problem` (static until the next call). Returns 0, -EINVAL or -ENOMEM. */
+int table_add(struct table *table, struct str entry, const char **ret_problem);
+/* Ends building; nothing is found before. Returns 0 or -ENOMEM. */
+int table_seal(struct table *table);
 
 /* Accepts NULL. */
 void table_free(struct table *table);
