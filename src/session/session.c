@@ -478,6 +478,9 @@ static void on_message(struct session *s) {
     struct transaction *t = s->transaction;
     struct verdict verdict = message_validate(s);
     if (verdict.action != ACTION_PASS) {
+        if (t->intake.spool_error != 0)
+            log_warning("spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
+                        strerror(-t->intake.spool_error), s->id);
         answer_message(s, &verdict);
         end_transaction(s);
         arm(s);
