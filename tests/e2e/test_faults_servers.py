@@ -1,8 +1,11 @@
 """Whatever a mailbox server does, the client gets a true answer, and a message arrives exactly once or not at all."""
+import socket
+
 import pytest
 
 from lib.client import Client, Closed, message
 from lib.deliver import RECIPIENT, send, send_until_taken, subjects
+from lib.load import Senders, numbers
 from lib.ports import LOOPBACK, free_port
 from lib.server import DROP, EXTENSIONS, GREETING, HANG, RESET, Delay, Gate, MailServer
 from lib.wait import eventually
@@ -388,6 +391,32 @@ def test_the_replay_goes_to_the_second_server_when_the_first_died_after_rcpt(mak
         first.crash()
         assert client.data(message(subject)) == 250
     assert not first.messages and subjects(second) == [subject]
+
+
+def test_a_server_that_does_not_take_our_connection_is_passed_over_after_server_connect(make_server, make_postern):
+    """Its backlog is full, so the kernel answers nothing, as a host that is switched off does."""
+    second = make_server()
+    with socket.create_server((LOOPBACK, free_port()), backlog=0) as first:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(first.getsockname())
+        gateway = make_postern([f"{LOOPBACK}:{first.getsockname()[1]}", second], timeouts=FAST, workers=1)
+        assert send(gateway) == 250
+        assert gateway.find_log(r"mailbox server .*: down: connect timed out")
+        for filler in fillers:
+            filler.close()
+    assert len(second.messages) == 1
+
+
+def test_one_connection_to_the_server_serves_twenty_senders(make_server, make_postern):
+    server = make_server(max_connections=1)
+    gateway = make_postern([server], workers=1, limits={"server_connections": 1})
+    with Senders(gateway.address, 20, total=200) as senders:
+        senders.join()
+    assert len(senders.acknowledged) == 200 and not senders.refused
+    assert numbers(subjects(server)) == {number: 1 for number in range(200)}
+    assert len(server.connections) == 1 and server.turned_away == 0
 
 
 def test_no_client_waits_for_a_server_that_is_known_to_be_dead(make_server, make_postern):
