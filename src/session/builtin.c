@@ -23,6 +23,10 @@ static const struct verdict no_directory = {
     .action = ACTION_DEFER, .layer = "recipient", .rule = "NO DIRECTORY", .rcpt_known = KNOWN_UNAVAILABLE,
     .reply = { 450, "4.1.1", STR_INIT("This recipient cannot be checked now, try again later") },
 };
+static const struct verdict old_directory = {
+    .action = ACTION_DEFER, .layer = "recipient", .rule = "DIRECTORY TOO OLD", .rcpt_known = KNOWN_UNAVAILABLE,
+    .reply = { 450, "4.1.1", STR_INIT("This recipient cannot be checked now, try again later") },
+};
 static const struct verdict too_many_recipients = {
     .action = ACTION_DEFER, .layer = "limit", .rule = "TOO MANY RECIPIENTS",
     .reply = { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the others separately") },
@@ -83,8 +87,9 @@ static struct verdict validate(const struct session *s, const struct smtp_addres
     case RECIPIENT_UNKNOWN:
         return no_such_user;
     case RECIPIENT_NO_DIRECTORY:
-    case RECIPIENT_STALE:
         return no_directory;
+    case RECIPIENT_STALE:
+        return old_directory;
     }
     return verdict;
 }
