@@ -190,8 +190,8 @@ static bool is_numbered_host(const struct evidence *e) {
 
 static unsigned address_points(const struct evidence *e) {
     static const unsigned points[] = { [NAME_ADDRESS_NONE] = 0, [NAME_ADDRESS_HEX] = 2, [NAME_ADDRESS_PARTIAL] = 3,
-        [NAME_ADDRESS_MAC] = 3, [NAME_ADDRESS_SHAPE] = 4, [NAME_ADDRESS_FULL] = 4 };
-    unsigned serial = e->longest_digits >= MANY_DIGITS ? 2 : e->longest_digits >= SOME_DIGITS || e->n_digits > 3 ? 1 : 0;
+        [NAME_ADDRESS_MAC] = 3, [NAME_ADDRESS_MOST] = 4, [NAME_ADDRESS_SHAPE] = 4, [NAME_ADDRESS_FULL] = 4 };
+    unsigned serial = e->longest_digits >= MANY_DIGITS ? 2 : e->longest_digits >= SOME_DIGITS || e->n_digits > 3;
     return points[e->address] > serial ? points[e->address] : serial;
 }
 
@@ -211,14 +211,15 @@ static unsigned access_points(const struct evidence *e) {
 static bool is_access(const struct evidence *e) {
     if (e->n_digits == 0 && e->address == NAME_ADDRESS_NONE)
         return e->says_dynamic || (e->dynamic + e->line >= 2);
-    return access_points(e) >= ACCESS_POINTS + (e->is_first_infra ? 3U : 0U);
+    unsigned task = !e->is_first_infra ? 0 : e->address >= NAME_ADDRESS_MOST ? 1 : 3;
+    return access_points(e) >= ACCESS_POINTS + task;
 }
 
 /* A whole address beside a word of lines is more than `mx` or `out`: `mx-ll-203.0.113-7.dynamic.example.net`. */
 static bool is_mail(const struct evidence *e) {
     if (e->mail > 0)
         return true;
-    bool is_line = e->address >= NAME_ADDRESS_SHAPE && e->dynamic + e->line + e->is_static > 0;
+    bool is_line = e->address >= NAME_ADDRESS_MOST && e->dynamic + e->line + e->is_static > 0;
     return !is_line && (e->mail_weak > 0 || e->provider == PROVIDER_MAIL || (e->own_mail && is_numbered_host(e)));
 }
 
@@ -232,7 +233,7 @@ static enum name_class decide(const struct evidence *e) {
         return is_numbered_host(e) ? NAME_STATIC : NAME_OTHER;
     if (is_access(e))
         return NAME_ACCESS;
-    return e->address >= NAME_ADDRESS_SHAPE ? NAME_STATIC : NAME_OTHER;
+    return e->address >= NAME_ADDRESS_MOST ? NAME_STATIC : NAME_OTHER;
 }
 
 enum name_class name_classify(struct str name, const struct ip *ip_or_null) {
