@@ -158,7 +158,7 @@ static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *a
         if (is_last && !t->body->is_chunked)
             up->is_dirty = false;
         transfer_finish_answer(t, RELAY_ANSWERED, answer, is_last ? RELEASE : DROP);
-    } else if (kind == POSITIVE && is_last) {
+    } else if (kind == POSITIVE && is_last && stream_pending(&up->stream) == 0) { /* else it came before the end */
         up->is_dirty = false;
         transfer_finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
     } else if (kind == POSITIVE && is_chunk_taken(t, up)) {

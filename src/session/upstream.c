@@ -294,6 +294,7 @@ static void dispatch(struct upstream *up) {
  * STARTTLS they may be somebody else's (CVE-2011-0411).
  */
 static void on_whole_answer(struct upstream *up, bool more) {
+    up->has_more = more;
     up->is_ahead = more && is_last_due(up);
     if (!up->is_ahead || up->state == UPSTREAM_READY)
         dispatch(up);
@@ -324,6 +325,9 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         on_whole_answer(up, used < len);
         up->answer = (struct smtp_answer){ 0 };
     }
+    up->has_more = used < len || up->answer.code;
+    if (up->has_more && up->state == UPSTREAM_READY && up->due + up->swallow == 0) /* a part of an answer to nothing */
+        fail(up, UPSTREAM_REFUSED, "talks out of turn");
     return used;
 }
 
@@ -386,6 +390,10 @@ bool upstream_may_write(const struct upstream *up) {
     if (up->offer.extensions & SMTP_EXT_PIPELINING)
         return !up->is_reset_due;
     return up->due == 0 && up->swallow == 0 && !up->is_reset_due;
+}
+
+bool upstream_is_silent(const struct upstream *up) {
+    return !up->has_more;
 }
 
 struct buf *upstream_out(struct upstream *up) {

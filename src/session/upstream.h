@@ -63,6 +63,7 @@ struct upstream {
     bool is_dirty;       /* MAIL was sent and no end of data answered: RSET is needed before another */
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */
     bool is_broken;      /* a write failed, or no timer was to be had: on_end comes with the task */
+    bool has_more;       /* a part of the next answer has come */
     bool is_ahead;       /* bytes stand behind the last answer that was due: nothing is written any more */
     uint32_t due;        /* answers that the user waits for */
     /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
@@ -84,6 +85,9 @@ int upstream_connect(struct upstream *up, const struct upstream_setup *setup, co
  * no bytes read that came before they were due.
  */
 bool upstream_may_write(const struct upstream *up);
+
+/* False while an answer has begun to come and is not whole yet. */
+bool upstream_is_silent(const struct upstream *up);
 
 /* Where commands are written to. Out of memory is told by upstream_broken(). */
 struct buf *upstream_out(struct upstream *up);

@@ -488,6 +488,58 @@ static void an_answer_that_came_before_its_command_is_none(void **state) {
     world_close(&w);
 }
 
+static void half_an_answer_before_its_command_is_none_either(void **state) {
+    static const char *const halves[] = { "25", "250-kept\r\n" };
+
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct client c;
+
+        world_init(&w);
+        w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+        w.first.dot = NULL;
+        world_open(&w);
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        fake_server_say(&w.first, 0, halves[i]); /* the loan is lost, so the delivery goes elsewhere */
+        turns(&w);
+        w.first.dot = "250 kept\r\n";
+        deliver(&c);
+        assert_int_equal(c.code, 250);
+        assert_int_equal(w.first.connections, 2);
+        client_close(&c);
+        world_close(&w);
+    }
+}
+
+static void half_an_answer_before_the_end_keeps_the_end_back(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.bdat = NULL;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    fill(&c, 60000); /* 23 chunks, and more than a few turns write */
+    rcpt(&c, "b@near.example");
+    start_deliver(&c);
+    fake_server_say(&w.first, 0, "250-half");
+    turns(&w);
+    assert_null(memmem(w.first.heard.at, w.first.heard.len, " LAST\r\n", 7));
+    fake_server_say(&w.first, 0, "\r\n250 chunk\r\n");
+    turns(&w);
+    assert_int_equal(w.first.messages, 1);
+    for (int i = 0; i < 21; i++) {
+        assert_int_equal(c.n_done, 1);
+        fake_server_say(&w.first, 0, "250 chunk\r\n");
+        turns(&w);
+    }
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    world_close(&w);
+}
+
 static void a_server_that_talks_ahead_in_its_hello_is_no_server(void **state) {
     static const struct { const char *greeting, *ehlo; } cases[] = {
         { "220 hi\r\n250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n" },
@@ -1508,6 +1560,8 @@ int main(void) {
         cmocka_unit_test(data_refused_is_the_servers_answer),
         cmocka_unit_test(nonsense_before_the_final_dot_is_lost_and_behind_it_unknown),
         cmocka_unit_test(an_answer_that_came_before_its_command_is_none),
+        cmocka_unit_test(half_an_answer_before_its_command_is_none_either),
+        cmocka_unit_test(half_an_answer_before_the_end_keeps_the_end_back),
         cmocka_unit_test(a_server_that_talks_ahead_in_its_hello_is_no_server),
         cmocka_unit_test(a_loan_ends_after_relay_hold_and_the_delivery_replays_in_one_group),
         cmocka_unit_test(the_oldest_loan_is_taken_back_for_one_who_waits),
