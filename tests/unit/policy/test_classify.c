@@ -277,7 +277,7 @@ static void a_name_of_255_bytes_is_read_a_longer_one_is_other(void **state) {
 }
 
 static void the_tables_of_words_are_sorted_words_are_found_inside_others(void **state) {
-    assert_true(word_tables_are_sorted());
+    assert_true(word_tables_are_sound());
     assert_int_equal(word_kind(STR("adsl")), WORD_LINE);
     assert_int_equal(word_kind(STR("netdsl")), WORD_LINE);
     assert_int_equal(word_kind(STR("dynamicip")), WORD_DYNAMIC);
