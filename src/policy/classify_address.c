@@ -305,17 +305,21 @@ static enum name_address match_v6(const struct parts *parts, const uint8_t bytes
 
 /* --- what looks like an address */
 
-/* Four joined numbers up to 255, or three and one more within the name (`7.red-203-0-113`). */
+/*
+ * Four joined numbers up to 255, or three and one more within the name (`7.red-203-0-113`). Two of them must have two
+ * digits, as hardly any address has not: `xe-0-1-3.core2` is a port of a router.
+ */
 static bool looks_like_octets(const struct parts *parts) {
-    size_t chain = 0, longest = 0, octets = 0;
+    size_t chain = 0, longest = 0, octets = 0, large = 0;
     for (size_t i = 0; i < parts->n_numbers; i++) {
         const struct number *number = &parts->numbers[i];
         bool is_octet = number->value <= 255 && number->len <= 3;
         octets += is_octet;
+        large += is_octet && number->value >= 10;
         chain = !is_octet ? 0 : number->is_joined ? chain + 1 : 1;
         longest = chain > longest ? chain : longest;
     }
-    return longest >= 4 || (longest == 3 && octets >= 4);
+    return large >= 2 && (longest >= 4 || (longest == 3 && octets >= 4));
 }
 
 /* Twelve digits, each three an octet. */

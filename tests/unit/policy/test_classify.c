@@ -108,6 +108,8 @@ static void without_the_client_s_address_its_shape_is_found(void **state) {
         { "s01060011aabbccdd", NAME_ADDRESS_MAC },
         { "host-203-0-113-256", NAME_ADDRESS_NONE },
         { "v1-2-3", NAME_ADDRESS_NONE },
+        { "rack-1-2-3-4", NAME_ADDRESS_NONE },
+        { "xe-0-1-3.core12", NAME_ADDRESS_NONE },
         { "2001-db8-0-1-0-0-0-7", NAME_ADDRESS_SHAPE },
         { "20010db800000001000000000000000a", NAME_ADDRESS_SHAPE },
         { "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0", NAME_ADDRESS_SHAPE },
