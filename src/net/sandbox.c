@@ -84,6 +84,8 @@ static int become(const char *user) {
     const struct passwd *entry = getpwnam(user);
     if (!entry)
         return errno ? -errno : -ENOENT;
+    if (entry->pw_uid == 0) /* whatever the name: these rights are what we are here to give up */
+        return -EPERM;
     if (geteuid() == entry->pw_uid && getegid() == entry->pw_gid && getuid() != 0)
         return 0;
     if (setgroups(0, NULL) < 0 || setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) < 0 ||

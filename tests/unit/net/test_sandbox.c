@@ -222,6 +222,10 @@ static void a_path_that_may_miss_is_no_error(void **state) {
     assert_int_equal(enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 }) & ~SANDBOX_NO_LANDLOCK, 0);
 }
 
+static void root_is_no_user_to_become(void **state) {
+    assert_int_equal(enter_in_child(&(struct sandbox){ .user = "root" }), EPERM);
+}
+
 static void root_becomes_the_named_user_without_groups(void **state) {
     int status;
     if (getuid() != 0)
@@ -256,6 +260,7 @@ int main(void) {
         cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
         cmocka_unit_test(a_path_that_may_miss_is_no_error),
+        cmocka_unit_test(root_is_no_user_to_become),
         cmocka_unit_test(root_becomes_the_named_user_without_groups),
     };
     return cmocka_run_group_tests(tests, make_spool, remove_spool);
