@@ -1,10 +1,13 @@
 """What a worker is left with, seen from outside, and that nobody is stranded between two generations of them."""
 import os
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from lib.client import Client, proxy_v1
+from lib.postern import PROGRAM
 
 BALANCER = "127.0.0.1"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,3 +55,12 @@ def test_a_proxy_header_behind_a_reload_still_finds_its_worker(make_postern, ser
     for client in early:
         assert client.reply().code == 220
         client.close()
+
+
+def test_the_program_is_built_to_resist():
+    if not shutil.which("readelf"):
+        pytest.skip("needs readelf")
+    done = subprocess.run(["readelf", "-hldW", PROGRAM], stdout=subprocess.PIPE, text=True, check=True)
+    assert re.search(r"Type:\s+DYN", done.stdout)
+    assert "GNU_RELRO" in done.stdout and "BIND_NOW" in done.stdout
+    assert re.search(r"GNU_STACK.* RW ", done.stdout)
