@@ -208,6 +208,8 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
 
 /* ---- once a second */
 
+_Static_assert((int)CONF_SERVERS_MAX == (int)WORKER_SERVERS_MAX, "each mailbox server has its counters");
+
 static void publish_servers(struct worker *w) {
     unsigned at = 0;
     const struct conf *conf = w->setup->conf;
