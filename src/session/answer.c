@@ -73,6 +73,8 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
                                    { 550, "5.6.7", STR_INIT("The mailbox server takes ASCII addresses only") } },
         [RELAY_TOO_LARGE] = { ACTION_REJECT, "MESSAGE SIZE",
                               { 552, "5.3.4", STR_INIT("Message too large for the mailbox server") } },
+        [RELAY_TOO_MANY] = { ACTION_DEFER, "TOO MANY RECIPIENTS",
+                             { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the rest apart") } },
         [RELAY_TIMED_OUT] = { ACTION_DEFER, "MAILBOX SERVER SLOW",
                               { 451, "4.4.2", STR_INIT("The mailbox server took too long, try again later") } },
         [RELAY_UNKNOWN] = { ACTION_DEFER, "OUTCOME UNKNOWN",

@@ -133,7 +133,7 @@ static void say(struct upstream *up, enum upstream_state state, const char *form
 
 void upstream_hello(struct upstream *up) {
     up->offer = (struct smtp_offer){ 0 };
-    up->mail_max = 0;
+    up->mail_max = up->rcpt_max = 0;
     say(up, UPSTREAM_EHLO, "EHLO %s\r\n", up->setup->conf->set.hostname);
 }
 
@@ -224,6 +224,8 @@ static void on_line(void *arg, unsigned index, struct str text) {
 
         if (str_starts_nocase(word, STR("MAILMAX=")) && str_to_u64(str_from(word, 8), UINT32_MAX, &n) == 0)
             up->mail_max = (uint32_t)n;
+        if (str_starts_nocase(word, STR("RCPTMAX=")) && str_to_u64(str_from(word, 8), UINT32_MAX, &n) == 0)
+            up->rcpt_max = (uint32_t)n;
     }
 }
 

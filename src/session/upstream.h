@@ -71,6 +71,7 @@ struct upstream {
     uint64_t due_ms;     /* when the next answer must have come; 0: the user minds the time itself */
     uint64_t limit_ms;   /* how long each answer may take */
     uint32_t mails, mail_max; /* MAIL commands sent; most allowed on one connection (RFC 9422 MAILMAX), 0: no limit */
+    uint32_t rcpt_max;   /* RCPT commands it takes in one transaction (RFC 9422 RCPTMAX), 0: no limit */
     struct smtp_offer offer;
     char server_name[UPSTREAM_NAME_MAX]; /* how it greets, "" unless that looks like a host name */
     struct smtp_answer answer;
