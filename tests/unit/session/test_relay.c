@@ -742,6 +742,36 @@ static void a_loan_that_the_server_dropped_is_repaired_by_the_replay(void **stat
     world_close(&w);
 }
 
+static void a_loan_that_dies_when_a_whole_bdat_went_out_leaves_the_outcome_unknown_unless_it_says_421(void **state) {
+    static const struct { const char *end; bool is_repaired; } cases[] = {
+        { "!", false }, { "!421 4.4.2 idle too long\r\n", true },
+    };
+
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+        struct client c;
+        bool has_left = i >= 2;
+
+        world_init(&w);
+        w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+        world_open(&w);
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        start_deliver(&c); /* the chunk and the server's farewell cross */
+        fake_server_say(&w.first, 0, cases[i % 2].end);
+        if (has_left)
+            client_close(&c);
+        turns(&w);
+        assert_int_equal(c.n_done, has_left ? 1 : 2);
+        assert_int_equal(w.n_orphans, has_left);
+        if (!has_left)
+            assert_int_equal(c.outcome, cases[i].is_repaired ? RELAY_ANSWERED : RELAY_UNKNOWN);
+        assert_int_equal(w.first.messages, !has_left && cases[i].is_repaired);
+        client_close(&c);
+        world_close(&w);
+    }
+}
+
 static void a_replay_that_refuses_one_recipient_delivers_nothing(void **state) {
     struct world w;
     struct client c;
@@ -1266,6 +1296,25 @@ static void what_is_offered_is_what_all_servers_offered_when_last_met(void **sta
     world_close(&w);
 }
 
+static void no_transaction_has_more_recipients_than_its_server_allows(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    rcpt(&c, "b@near.example");
+    rcpt(&c, "c@near.example");
+    rcpt(&c, "d@near.example");
+    assert_int_equal(c.outcome, RELAY_TOO_MANY);
+    assert_null(memmem(w.first.heard.at, w.first.heard.len, "d@", 2));
+    deliver(&c);
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    world_close(&w);
+}
+
 static void no_connection_carries_more_mails_than_its_server_allows(void **state) {
     struct world w;
     struct client c;
@@ -1569,6 +1618,7 @@ int main(void) {
         cmocka_unit_test(a_user_that_leaves_with_answers_due_leaves_the_next_one_in_step),
         cmocka_unit_test(a_kept_connection_that_the_server_closed_is_replaced_unnoticed),
         cmocka_unit_test(a_loan_that_the_server_dropped_is_repaired_by_the_replay),
+        cmocka_unit_test(a_loan_that_dies_when_a_whole_bdat_went_out_leaves_the_outcome_unknown_unless_it_says_421),
         cmocka_unit_test(a_replay_that_refuses_one_recipient_delivers_nothing),
         cmocka_unit_test(a_server_that_goes_away_after_mail_is_lost_and_no_other_is_tried),
         cmocka_unit_test(the_replay_may_go_to_the_next_server_when_the_first_has_died_meanwhile),
@@ -1590,6 +1640,7 @@ int main(void) {
         cmocka_unit_test(what_a_server_does_not_offer_is_left_out_noted_or_refused),
         cmocka_unit_test(what_a_server_offers_is_used),
         cmocka_unit_test(what_is_offered_is_what_all_servers_offered_when_last_met),
+        cmocka_unit_test(no_transaction_has_more_recipients_than_its_server_allows),
         cmocka_unit_test(no_connection_carries_more_mails_than_its_server_allows),
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
