@@ -646,9 +646,12 @@ static int run(int argc, char **argv) {
 
 const struct command command_recipients = {
     .name = "recipients",
-    .synopsis = "[-c CONF | --dir DIR] import DOMAIN FILE [--format list|csv|postfix|ldif] [--column NAME] "
-                "[--delimiter CHAR] [--force]\n"
-                "              | export DOMAIN | check ADDRESS [--sub-address CHARS] | stats",
+    .synopsis = "[-c FILE | --dir DIR] ACTION, which is one of\n"
+                "                import DOMAIN FILE [--format list|csv|postfix|ldif] [--column NAME]\n"
+                "                       [--delimiter CHAR] [--force]\n"
+                "                export DOMAIN\n"
+                "                check ADDRESS [--sub-address CHARS]\n"
+                "                stats",
     .help = "import, export, check and count the known recipients of a domain",
     .run = run,
 };
