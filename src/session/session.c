@@ -32,7 +32,7 @@ enum {
     UNREAD_MAX = 128 * 1024, /* a read of the stream and a command line */
     OUTPUT_HIGH = 64 * 1024, /* replies that the client has not taken: no command is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 16 * 1024,
-    RECIPIENTS_FACTOR = 10,  /* times the limit: a client that heard 452 so often does not listen */
+    RECIPIENTS_OVERSHOOT = 1000, /* past the limit: a client that heard 452 so often does not listen */
 };
 
 static const struct stream_ops stream_ops;
@@ -302,7 +302,7 @@ static void on_rcpt(struct session *s, const struct smtp_command *c) {
         mistake(s, 503, "5.5.1", t == NULL ? "Say MAIL first" : "The message is being sent already");
         return;
     }
-    if (t->n_asked >= s->server->conf->set.limits.recipients * RECIPIENTS_FACTOR) {
+    if (t->n_asked >= s->server->conf->set.limits.recipients + RECIPIENTS_OVERSHOOT) {
         hang_up(s, "4.5.3", "Too many recipients in one message", "too many recipients");
         return;
     }
