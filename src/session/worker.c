@@ -349,8 +349,8 @@ static int give_up_rights(const struct worker_setup *setup) {
         log_warning("this kernel has no seccomp: system calls are not filtered");
     const char *spool_path = setup->conf->set.spool_path;
     if (gaps >= 0 && access(spool_path, W_OK | X_OK) < 0) /* as the user we are now */
-        log_warning("spool_path %s: %s: messages larger than memory_spool will be deferred; give the folder to the user "
-                    "of the workers", spool_path, strerror(errno));
+        log_warning("spool_path %s: %s: messages larger than memory_spool will be deferred; give the folder to the "
+                    "user of the workers", spool_path, strerror(errno));
     return gaps < 0 ? gaps : 0;
 }
 
