@@ -46,7 +46,7 @@ static bool is_admitted(struct session *s) {
         say_no(s, 421, "4.3.0", "Out of memory, try again later");
         return false;
     }
-    /* A balancer that has not yet said for whom it speaks is not the client, and there are as many as it has clients. */
+    /* A balancer that has not yet said for whom it speaks is no client, and comes as often as it has clients. */
     bool is_balancer = s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip);
     if (is_balancer || s->silence.client->connections <= server->conf->set.limits.connections_client)
         return true;
