@@ -12,12 +12,13 @@ TOTAL = 300
 SENDERS = 16
 DEATHS = [DROP, RESET, b"!? what\r\n", Delay(0.02), [Delay(0.01), DROP]]
 TROUBLES = {
-    "BDAT": [*DEATHS, ["421 4.3.2 Closing", DROP], ["451 4.3.0 Not now", DROP]],  # no chunk is taken behind a refused one
+    "BDAT": [*DEATHS, ["421 4.3.2 Closing", DROP], ["451 4.3.0 Not now", DROP]],  # nothing is taken behind it
     "": [*DEATHS, "421 4.3.2 Closing", "451 4.3.0 Not now"],
 }
 RATES = {"CONNECT": 0.05, "EHLO": 0.03, "XFORWARD": 0.01, "MAIL": 0.03, "RCPT": 0.03, "DATA": 0.03, "BDAT": 0.05,
          "END": 0.08, "RSET": 0.03, "QUIT": 0.1}
-BODIES = {"small": b"A few words.\r\n.\r\n..\r\n", "large": b"".join(b"%06d\r\n.\r\n" % number for number in range(60000))}
+BODIES = {"small": b"A few words.\r\n.\r\n..\r\n",
+          "large": b"".join(b"%06d\r\n.\r\n" % number for number in range(60000))}
 
 
 def failing(choice):
