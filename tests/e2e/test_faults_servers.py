@@ -539,7 +539,7 @@ def test_an_address_beyond_ascii_is_refused_where_the_server_cannot_take_it(make
 def test_smtputf8_goes_to_the_server_of_two_that_offers_it(make_server, make_postern, subject):
     first, second = make_server(without=("SMTPUTF8",)), make_server()
     gateway = make_postern([first, second], workers=1)
-    eventually(lambda: first.lines("EHLO") and second.lines("EHLO"), "both servers met")
+    wait_offer(gateway, lambda offer: "DSN" in offer)  # offered only when both were met
     with Client(gateway.address) as client:
         client.ehlo()
         assert client.envelope("jörg@example.com", parameters="SMTPUTF8") == 250
