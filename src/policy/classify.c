@@ -34,9 +34,8 @@ struct evidence {
     unsigned dynamic, line, customer, is_static, hosting, mail, mail_weak, infra;
     bool own_line, own_static, own_hosting, own_mail; /* words in the label of the organisational domain */
     bool says_dynamic, is_first_infra;
-    size_t n_labels;       /* of the host part */
     size_t longest_digits; /* in a row, in the host part */
-    size_t n_digits;
+    size_t n_digits;       /* in the host part */
 };
 
 /* --- taking the name apart */
@@ -158,18 +157,16 @@ static void read_words(struct evidence *e, struct str host) {
 }
 
 static void read_digits(struct evidence *e, struct str host) {
-    e->n_labels = host.len > 0;
     for (size_t i = 0, run = 0; i < host.len; i++) {
         run = is_digit(host.at[i]) ? run + 1 : 0;
         e->n_digits += run > 0;
         e->longest_digits = run > e->longest_digits ? run : e->longest_digits;
-        e->n_labels += host.at[i] == '.';
     }
 }
 
 /* The words of the label that the provider registered. */
 static void read_domain(struct evidence *e, struct str domain) {
-    struct evidence own = { .n_labels = 0 };
+    struct evidence own = { .provider = PROVIDER_UNKNOWN };
     read_words(&own, str_head(domain, str_find(domain, '.')));
     e->provider = provider_kind(domain);
     e->own_line = own.line > 0 || own.dynamic > 0;
@@ -195,11 +192,11 @@ static unsigned address_points(const struct evidence *e) {
     return points[e->address] > serial ? points[e->address] : serial;
 }
 
-/* How much speaks for a line: 4 is enough. A word without any number is not. */
+/* How much speaks for a line. No word is enough without a number. */
 static unsigned access_points(const struct evidence *e) {
     unsigned points = address_points(e);
     points += e->dynamic > 0 ? 3 + (e->dynamic > 1) : 0;
-    points += e->line > 0 ? 2 + (e->line > 1) : 0;
+    points += e->line > 0 ? 3 + (e->line > 1) : 0;
     points += e->customer > 1 ? 2 : e->customer;
     if (e->n_digits > 0)
         points += e->own_line;
@@ -248,7 +245,7 @@ enum name_class name_classify(struct str name, const struct ip *ip_or_null) {
     size_t domain_at = find_domain(whole);
     struct str domain = str_from(whole, domain_at);
     size_t label = str_find(domain, '.');
-    struct evidence e = { .n_labels = 0 };
+    struct evidence e = { .provider = PROVIDER_UNKNOWN };
     read_domain(&e, domain);
     bool is_host_too = is_numbered(str_head(domain, label));
     struct str host = str_head(whole, is_host_too ? domain_at + label : domain_at);

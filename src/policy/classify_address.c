@@ -27,7 +27,7 @@ struct number {
 struct piece {
     uint32_t value; /* of the last 8 digits */
     uint8_t len;
-    bool has_digit, is_joined; /* joined: the piece before it is hexadecimal too, and one separator away */
+    bool is_joined; /* the piece before it is hexadecimal too, and at most two separators away */
 };
 
 struct parts {
@@ -92,7 +92,6 @@ static void add_piece(struct parts *parts, struct str text, bool is_joined) {
     for (size_t i = 0; i < text.len; i++) {
         if (!is_hex(text.at[i]))
             return;
-        piece.has_digit |= is_digit(text.at[i]);
         piece.value = piece.value << 4 | hex_value(text.at[i]);
     }
     parts->pieces[parts->n_pieces++] = piece;

@@ -150,6 +150,7 @@ static void words_of_lines_beside_a_number_make_an_access_name(void **state) {
         { "usuario-113-7.telefonia.example.net", "203.0.113.7", NAME_ACCESS },
         { "cpc1-brmb8-2-0-cust123.cable.example.net", "203.0.113.7", NAME_ACCESS },
         { "dynamic.example.net", NULL, NAME_ACCESS },
+        { "adsl-lon-191.example.net", NULL, NAME_ACCESS },
     };
     CHECK(samples);
 }
@@ -215,6 +216,12 @@ static void mail_words_win_over_everything(void **state) {
         { "203-0-113-7.outmail.example.com", "203.0.113.7", NAME_MAIL },
         { "203-0-113-7.bulkmailer.example", "203.0.113.7", NAME_MAIL },
         { "resqmta-c1p-023456.sys.comcast.net", "203.0.113.7", NAME_MAIL },
+        { "vmta-203-0-113-7.example.com", "203.0.113.7", NAME_MAIL },
+        { "vps-mail-203-0-113-7.example.net", "203.0.113.7", NAME_MAIL },
+        { "cable-mx1.example.nl", "203.0.113.7", NAME_MAIL },
+        { "pppoe-relay.example.cz", "203.0.113.7", NAME_MAIL },
+        { "elasmtp-kukur.atl.sa.earthlink.net", "203.0.113.7", NAME_MAIL },
+        { "m13-124.163.com", "203.0.13.124", NAME_MAIL },
     };
     CHECK(samples);
 }
