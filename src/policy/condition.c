@@ -276,7 +276,7 @@ static int take_value(struct parsed *p, struct literal *literal, enum literal_op
     switch ((enum fact_type)literal->row->type) {
     case TYPE_NUMBER:
     case TYPE_COUNT:
-        literal->op = op;
+        literal->op = (uint8_t)op;
         if (p->token.kind != TOKEN_WORD || parse_number(p->token.text, &literal->number) != 0)
             return parse_expected(p, "a number");
         return 0;
