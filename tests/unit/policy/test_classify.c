@@ -257,6 +257,7 @@ static void what_a_provider_is_called_does_not_make_its_hosts_lines(void **state
         { "relay.dynamic.co.uk", NULL, NAME_MAIL },
         { "www.dynamic.co.uk", NULL, NAME_OTHER },
         { "dialog7.example.com", NULL, NAME_OTHER },
+        { "host-203-0-113-7.colorado.example", "203.0.113.7", NAME_ACCESS },
     };
     CHECK(samples);
 }
