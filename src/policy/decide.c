@@ -1,24 +1,27 @@
 /*
  * decide: what becomes of this delivery, given what is known; or what must be asked?
  *
- * The model. A condition has one of four values, in the order of how much it makes its rule act:
+ * The model. A condition has one of three values, in the order of how much it makes its rule act:
  *
  *     DEAD    it is false, or could be true only if something that is off were known: the rule does not fire
  *     OPEN    it could be true if something unavailable were known: see below
- *     DEFERS  the same, and the configuration says to defer when that is away (design.md section 13)
  *     FIRE    it is true
  *
  * compile.c has pushed `not` into the literals, so `and` is the least and `or` the greatest of its operands. What has
  * not been answered yet (unasked, pending) makes a literal anything from DEAD to FIRE, so what is computed is a range
  * lo..hi; the same rules hold for both ends. A rule is decided when lo == hi, often long before every fact is known;
- * bounds on counts enter in literal() and nowhere else.
+ * bounds on counts enter in literal() and nowhere else. Beside the value goes whether the condition is open because of
+ * a fact that is configured to defer while it is away (design.md section 13): surely, or possibly.
  *
  * Rules are tried in order. At the first one that is undecided in a way that matters, the answer is what to ask: those
  * facts that can still move its value (collect_needs()), of the cheapest class. What a rule is worth depends on what
  * it does: a reject that cannot fire any more need not be decided further; tags matter only once the message passes.
  *
  * Never a 5xx for want of a fact: an open rule that could have kept the mail from the reject that fires now turns it
- * into 451 4.4.3. Whether a rule is open or dead is asked only when such a reject does fire (`maybe_open`).
+ * into 451 4.4.3. Whether a rule is open or dead is asked only when such a reject does fire (`maybe_open`). A `pass`
+ * keeps mail only from the rejects of its own layer; but behind an open pass an open reject counts in later layers,
+ * too, since it would have become a 451 itself, and so does an `accept` that fires, since the pass could have kept it
+ * from skipping a rule that defers (docs/decisions).
  *
  * A greylist rule that is true asks for the triplet's status, so conditions behind it see that status, and those that
  * no true greylist rule precedes see none of the six. Where it is unknown whether a rule asked (it is open, or stands
@@ -34,10 +37,11 @@
 
 #include "policy/compile.h"
 
-enum value { DEAD, OPEN, DEFERS, FIRE };
+enum value { DEAD, OPEN, FIRE };
 
 struct range {
     uint8_t lo, hi; /* enum value */
+    bool defers, may_defer; /* it is open for a fact that defers: surely; depending on what is not answered yet */
 };
 
 enum step { STEP_NEXT, STEP_END_LAYER, STEP_ACCEPTED, STEP_DONE };
@@ -48,12 +52,14 @@ struct decision {
     struct policy_verdict *verdict;
     struct rule_trace *trace; /* NULL unless someone wants to know why */
     struct policy_set maybe_open; /* rules: open or dead, which nobody needed to know so far */
+    struct policy_set maybe_held; /* rejects: open behind an open pass, or one or both of them dead */
     struct policy_set late_tags;  /* rules: tags that are undecided */
     uint16_t open;      /* the first open rule that a later reject has to respect */
     uint16_t open_pass; /* the same of action pass; holds for its own layer only */
     uint16_t idle_pass; /* an undecided `pass` of this layer behind which only shadow rules could act */
+    uint8_t accepted_in; /* layer of the `accept` that fired; N_LAYERS: none */
     uint8_t status_asked, status_asked_shadow; /* enum value: did a greylist rule ask? FIRE, DEAD, or OPEN: unknown */
-    bool is_enforced, is_shadow_rule, has_late_tags;
+    bool is_enforced, is_shadow_rule, has_late_tags, has_maybe_pass /* of this layer */;
 };
 
 static const struct policy_reply open_reply = {
@@ -80,7 +86,11 @@ static uint8_t greatest(uint8_t a, uint8_t b) {
 }
 
 static struct range exactly(uint8_t value) {
-    return (struct range){ value, value };
+    return (struct range){ .lo = value, .hi = value };
+}
+
+static struct range away(bool is_deferring) {
+    return (struct range){ .lo = OPEN, .hi = OPEN, .defers = is_deferring, .may_defer = is_deferring };
 }
 
 /* By its state alone, for a literal that its value does not decide. */
@@ -88,11 +98,11 @@ static struct range by_state(const struct slot *slot, enum fact_state state) {
     switch (state) {
     case FACT_UNASKED:
     case FACT_PENDING:
-        return (struct range){ DEAD, FIRE };
+        return (struct range){ .lo = DEAD, .hi = FIRE, .may_defer = slot->is_deferring || slot->is_deferring_skipped };
     case FACT_UNAVAILABLE:
-        return exactly(slot->is_deferring ? DEFERS : OPEN);
+        return away(slot->is_deferring);
     case FACT_SKIPPED:
-        return exactly(slot->is_deferring_skipped ? DEFERS : OPEN);
+        return away(slot->is_deferring_skipped);
     case FACT_KNOWN:
     case FACT_OFF:
         break;
@@ -174,9 +184,13 @@ static struct range evaluate(const struct decision *d, unsigned at) {
         struct range one = evaluate(d, i);
         range.lo = is_and ? least(range.lo, one.lo) : greatest(range.lo, one.lo);
         range.hi = is_and ? least(range.hi, one.hi) : greatest(range.hi, one.hi);
+        range.defers |= one.defers;
+        range.may_defer |= one.may_defer;
         if (is_and ? range.hi == DEAD : range.lo == FIRE)
             break;
     }
+    range.defers &= range.lo != DEAD && range.hi != FIRE;
+    range.may_defer &= range.hi != DEAD && range.lo != FIRE;
     return range;
 }
 
@@ -227,6 +241,20 @@ static void collect_needs(const struct decision *d, unsigned at, uint8_t floor, 
     }
 }
 
+/* The same for whether it is open for a fact that defers: adds what could make it false or true regardless. */
+static void collect_deferring_needs(const struct decision *d, unsigned at, struct policy_set *needs) {
+    const struct node *nodes = d->policy->nodes, *node = &nodes[at];
+    struct range range = evaluate(d, at);
+    if (range.defers == range.may_defer)
+        return;
+    if (node->kind == NODE_LITERAL)
+        set_add(needs, node->slot);
+    for (unsigned i = at + 1; i < node->end; i = nodes[i].end) {
+        collect_needs(d, i, node->kind == NODE_AND ? DEAD : OPEN, node->kind == NODE_AND ? OPEN : FIRE, needs);
+        collect_deferring_needs(d, i, needs);
+    }
+}
+
 /* The facts that made a decided condition what it is: below `and` and `or` the operands that have its value. */
 static void collect_reasons(const struct decision *d, unsigned at, uint8_t value, struct policy_set *reasons) {
     const struct node *nodes = d->policy->nodes, *node = &nodes[at];
@@ -268,6 +296,7 @@ static enum step need_slot(struct decision *d, unsigned slot) {
 static enum step need_of_rule(struct decision *d, unsigned rule, uint8_t floor) {
     struct policy_set needs = { { 0 } };
     collect_needs(d, d->policy->rules[rule].condition, floor, FIRE, &needs);
+    collect_deferring_needs(d, d->policy->rules[rule].condition, &needs);
     return need(d, &needs);
 }
 
@@ -301,23 +330,44 @@ static enum step end_unavailable(struct decision *d, unsigned rule, unsigned slo
     return STEP_DONE;
 }
 
-/* A condition that DEFERS: the first of the facts to blame gives the reply. */
+/* A condition that defers: the first of its facts that does so gives the reply. */
 static enum step end_deferring(struct decision *d, unsigned rule) {
-    struct policy_set reasons = { { 0 } };
-    collect_reasons(d, d->policy->rules[rule].condition, DEFERS, &reasons);
-    int slot = set_next(&reasons, 0);
-    return end_unavailable(d, rule, slot < 0 ? 0 : (unsigned)slot);
+    unsigned at = d->policy->rules[rule].condition;
+    for (unsigned i = at; i < d->policy->nodes[at].end; i++) {
+        if (d->policy->nodes[i].kind == NODE_LITERAL && literal(d, &d->policy->nodes[i]).defers)
+            return end_unavailable(d, rule, d->policy->nodes[i].slot);
+    }
+    return end_unavailable(d, rule, d->policy->nodes[at].slot);
+}
+
+/* A rule that, once it is known to be open, keeps a rule of `layer` from rejecting; or -1. */
+static int find_undecided(const struct decision *d, uint8_t layer) {
+    const struct rule *rules = d->policy->rules;
+    for (int i = set_next(&d->maybe_open, 0); i >= 0; i = set_next(&d->maybe_open, (unsigned)i + 1)) {
+        if (rules[i].action != ACT_PASS || rules[i].layer == layer || rules[i].layer == d->accepted_in)
+            return i;
+    }
+    for (int i = set_next(&d->maybe_held, 0); i >= 0; i = set_next(&d->maybe_held, (unsigned)i + 1)) {
+        struct range range = evaluate(d, rules[i].condition);
+        if (rules[i].layer == layer)
+            continue;
+        if (range.lo != range.hi)
+            return i;
+        for (int k = set_next(&d->maybe_open, 0); k >= 0 && k < i; k = set_next(&d->maybe_open, (unsigned)k + 1)) {
+            if (rules[k].layer == rules[i].layer)
+                return k;
+        }
+    }
+    return -1;
 }
 
 /* `rule` rejects, unless something open stands before it (design.md section 3). */
 static enum step end_rejected(struct decision *d, unsigned rule) {
     const struct rule *r = &d->policy->rules[rule];
     if (d->open == RULE_NONE && d->open_pass == RULE_NONE) {
-        for (int i = set_next(&d->maybe_open, 0); i >= 0; i = set_next(&d->maybe_open, (unsigned)i + 1)) {
-            const struct rule *before = &d->policy->rules[i];
-            if (before->action != ACT_PASS || before->layer == r->layer)
-                return need_of_rule(d, (unsigned)i, DEAD);
-        }
+        int undecided = find_undecided(d, r->layer);
+        if (undecided >= 0)
+            return need_of_rule(d, (unsigned)undecided, DEAD);
         return end(d, rule, ACT_REJECT, &r->reply, CAUSE_RULE);
     }
     d->verdict->open = d->open != RULE_NONE ? d->open : d->open_pass;
@@ -345,7 +395,7 @@ static enum step settle_tags(struct decision *d) {
     struct policy_set needs = { { 0 } };
     d->is_shadow_rule = false;
     for (int i = set_next(&d->late_tags, 0); i >= 0; i = set_next(&d->late_tags, (unsigned)i + 1))
-        collect_needs(d, d->policy->rules[i].condition, DEFERS, FIRE, &needs);
+        collect_needs(d, d->policy->rules[i].condition, OPEN, FIRE, &needs);
     return need(d, &needs);
 }
 
@@ -372,6 +422,14 @@ static void note_open(struct decision *d, unsigned rule) {
         *open = (uint16_t)rule;
 }
 
+/* A reject that is open, or may be: see above. */
+static void note_held(struct decision *d, unsigned rule, struct range range) {
+    if (d->open_pass != RULE_NONE && range.lo == OPEN && d->open == RULE_NONE)
+        d->open = (uint16_t)rule;
+    else if (d->open_pass != RULE_NONE || d->has_maybe_pass)
+        set_add(&d->maybe_held, rule);
+}
+
 /* Whether a greylist rule of which this is the value asked for the status. */
 static uint8_t asked_by(const struct decision *d, uint8_t value) {
     return d->open_pass != RULE_NONE ? least(value, OPEN) : value;
@@ -387,7 +445,7 @@ static enum step greylist(struct decision *d, unsigned rule) {
         return need_slot(d, policy->greylist_slot);
     if (fact->state == FACT_KNOWN && (fact->value == GREYLIST_NEW || fact->value == GREYLIST_EARLY))
         return end(d, rule, ACT_GREYLIST, &policy->rules[rule].reply, CAUSE_RULE);
-    if (range.lo == DEFERS)
+    if (range.defers)
         return end_unavailable(d, rule, policy->greylist_slot);
     if (range.lo == OPEN) {
         note_open(d, rule);
@@ -408,6 +466,9 @@ static enum step fire(struct decision *d, unsigned rule) {
         d->verdict->layer = d->policy->rules[rule].layer;
         d->verdict->rule = (uint16_t)rule;
         collect_reasons(d, d->policy->rules[rule].condition, FIRE, &d->verdict->because);
+        d->accepted_in = d->policy->rules[rule].layer;
+        if (d->open == RULE_NONE)
+            d->open = d->open_pass;
         return STEP_ACCEPTED;
     case ACT_GREYLIST:
         step = greylist(d, rule);
@@ -434,9 +495,9 @@ static void try_shadow(struct decision *d, unsigned rule, struct range range) {
     struct policy_set needs = { { 0 } };
     if (range.lo != FIRE || d->idle_pass != RULE_NONE) {
         if (range.hi == FIRE && d->idle_pass != RULE_NONE)
-            collect_needs(d, policy->rules[d->idle_pass].condition, DEFERS, FIRE, &needs);
+            collect_needs(d, policy->rules[d->idle_pass].condition, OPEN, FIRE, &needs);
         else
-            collect_needs(d, r->condition, DEFERS, FIRE, &needs);
+            collect_needs(d, r->condition, OPEN, FIRE, &needs);
         keep_cheapest(d, &needs, &d->verdict->shadow_need);
         return;
     }
@@ -469,11 +530,12 @@ static bool is_shadowed(const struct decision *d, const struct rule *rule) {
  * True when it is all the same whether the `pass` at `rule` ends its layer: no later rule of the layer could act, be
  * open, or tag.
  */
-static bool is_idle_behind(struct decision *d, unsigned rule) {
+static bool is_idle(struct decision *d, unsigned rule) {
     const struct policy *policy = d->policy;
     for (unsigned i = rule + 1; i < policy->first_rule[policy->rules[rule].layer + 1]; i++) {
         const struct rule *r = &policy->rules[i];
-        if (r->action != ACT_PASS && !is_shadowed(d, r) && evaluate(d, r->condition).hi != DEAD)
+        struct range range = evaluate(d, r->condition);
+        if (!is_shadowed(d, r) && (r->action == ACT_PASS ? range.may_defer : range.hi != DEAD))
             return false;
     }
     return true;
@@ -492,23 +554,28 @@ static enum step try_rule(struct decision *d, unsigned rule) {
         try_tag(d, rule, range);
         return STEP_NEXT;
     }
-    if (greatest(range.lo, OPEN) < range.hi) {
-        if (r->action == ACT_PASS && is_idle_behind(d, rule)) {
+    if (range.lo == FIRE)
+        return fire(d, rule);
+    if (range.defers)
+        return end_deferring(d, rule);
+    if (range.hi == FIRE || range.may_defer) {
+        if (r->action == ACT_PASS && !range.may_defer && is_idle(d, rule)) {
             d->idle_pass = d->idle_pass == RULE_NONE ? (uint16_t)rule : d->idle_pass;
             return STEP_NEXT;
         }
-        return need_of_rule(d, rule, OPEN);
+        return need_of_rule(d, rule, range.may_defer ? DEAD : OPEN);
     }
-    if (range.lo == FIRE)
-        return fire(d, rule);
-    if (range.lo == DEFERS)
-        return end_deferring(d, rule);
-    if (range.hi == DEAD || r->action == ACT_REJECT)
+    if (range.hi == DEAD)
         return STEP_NEXT;
+    if (r->action == ACT_REJECT) {
+        note_held(d, rule, range);
+        return STEP_NEXT;
+    }
     if (range.lo == DEAD) {
         if (d->policy->tests_greylist)
             return need_of_rule(d, rule, DEAD);
         set_add(&d->maybe_open, rule);
+        d->has_maybe_pass |= r->action == ACT_PASS;
         return STEP_NEXT;
     }
     if (r->action == ACT_GREYLIST)
@@ -593,13 +660,14 @@ static enum step learn_enforcement(struct decision *d) {
 
 static enum step try_layer(struct decision *d, enum policy_layer layer, bool is_accepted) {
     enum step step = STEP_NEXT;
+    d->open_pass = d->idle_pass = RULE_NONE;
+    d->has_maybe_pass = false;
     if (layer == LAYER_RECIPIENT)
         step = try_builtin(d);
     if (step == STEP_NEXT && layer == LAYER_GREYLIST)
         step = learn_enforcement(d);
     if (is_accepted && layer < LAYER_CONTENT)
         return step;
-    d->open_pass = d->idle_pass = RULE_NONE;
     for (unsigned i = d->policy->first_rule[layer]; i < d->policy->first_rule[layer + 1] && step == STEP_NEXT; i++)
         step = try_rule(d, i);
     return step;
@@ -623,7 +691,7 @@ static void decide(const struct policy *policy, enum policy_layer last, const st
     };
     struct decision d = {
         .policy = policy, .facts = facts, .verdict = verdict, .trace = trace, .open = RULE_NONE,
-        .open_pass = RULE_NONE, .idle_pass = RULE_NONE, .is_enforced = true,
+        .open_pass = RULE_NONE, .idle_pass = RULE_NONE, .accepted_in = N_LAYERS, .is_enforced = true,
     };
     run(&d, last);
     if (verdict->status == DECIDE_NEED) {
