@@ -73,6 +73,9 @@ static void tell(int r, const char *path) {
         fprintf(stderr, "postern: no master answers on %s: is it running?\n", path);
     else if (r == -EPROTO || r == -ECONNRESET)
         fprintf(stderr, "postern: the master on %s went away, or has too many clients\n", path);
+    else if (r == -EACCES)
+        fprintf(stderr, "postern: %s: %s; ask as root, or as a user who may write to that socket\n", path,
+                strerror(-r));
     else
         fprintf(stderr, "postern: %s: %s\n", path, strerror(-r));
 }

@@ -10,6 +10,7 @@
 #include "session/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,9 +19,21 @@
 
 enum { FILES_RESERVE = 256 }; /* listeners, channels, spool files in flight, log, libraries */
 
-static int make_one(const char *path, mode_t mode) {
+/* What mkdir() has just made, and nothing that was put in its place since. `owner` may be NULL. */
+static int set_up_folder(const char *path, mode_t mode, const struct passwd *owner) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = fchmod(fd, mode) == 0 ? 0 : -errno; /* whatever the umask was */
+    if (r == 0 && owner != NULL && fchown(fd, owner->pw_uid, owner->pw_gid) != 0)
+        r = -errno;
+    close(fd);
+    return r;
+}
+
+static int make_one(const char *path, mode_t mode, const struct passwd *owner) {
     if (mkdir(path, mode) == 0)
-        return chmod(path, mode) == 0 ? 1 : -errno; /* whatever the umask was */
+        return set_up_folder(path, mode, owner);
     if (errno != EEXIST)
         return -errno;
     struct stat st;
@@ -34,7 +47,7 @@ static int make_parents(char *path) {
         if (*at != '/')
             continue;
         *at = '\0';
-        int r = make_one(path, 0755);
+        int r = make_one(path, 0755, NULL);
         *at = '/';
         if (r < 0)
             return r;
@@ -42,25 +55,20 @@ static int make_parents(char *path) {
     return 0;
 }
 
-static int give_to(const char *path, const char *owner) {
-    errno = 0;
-    const struct passwd *user = getpwnam(owner);
-    if (user == NULL)
-        return errno != 0 ? -errno : -ENOENT;
-    return chown(path, user->pw_uid, user->pw_gid) == 0 ? 0 : -errno;
-}
-
 int host_make_folder(const char *path, mode_t mode, const char *owner) {
+    const struct passwd *user = NULL;
+    if (owner != NULL && access(path, F_OK) != 0) { /* asked first: a folder that exists is never given to anyone */
+        errno = 0;
+        user = getpwnam(owner);
+        if (user == NULL)
+            return errno != 0 ? -errno : -ENOENT;
+    }
     char *copy = strdup(path);
     if (copy == NULL)
         return -ENOMEM;
     int r = access(path, F_OK) == 0 ? 0 : make_parents(copy);
     free(copy);
-    if (r == 0)
-        r = make_one(path, mode);
-    if (r <= 0 || owner == NULL)
-        return r < 0 ? r : 0;
-    return give_to(path, owner);
+    return r == 0 ? make_one(path, mode, user) : r;
 }
 
 static int make(const char *path, mode_t mode, const char *owner, const char *what, struct buf *error) {

@@ -102,9 +102,22 @@ static void tell_reload(struct master *master, const char *error, struct str tex
         control_answer(master->control, ticket, error, text);
 }
 
+/* The first line of each error in a list for people, without the lines quoted from the file. */
+static void log_details(struct str details) {
+    while (details.len > 0) {
+        const char *end = memchr(details.at, '\n', details.len);
+        struct str line = str_head(details, end != NULL ? (size_t)(end - details.at) : details.len);
+        if (line.len > 0 && line.at[0] != ' ')
+            log_error("%.*s", STR_ARG(line));
+        details = str_from(details, end != NULL ? line.len + 1 : line.len);
+    }
+}
+
+/* Logs `details` too: who reloads by a signal reads them nowhere else. */
 static void refuse_reload(struct master *master, const char *reason, struct str details) {
     char text[512];
     snprintf(text, sizeof(text), "refused, the old configuration stays: %s", reason);
+    log_details(details);
     log_error("reload %s", text);
     set_last_reload(master, true, text);
     tell_reload(master, text, details);
@@ -466,6 +479,8 @@ static void on_tick(struct timer *timer) {
         if (master->inotify.fd < 0)
             master_look_at_directories(g);
     }
+    if (master->serving != NULL)
+        master_warn_of_old_directories(master->serving);
     if (++master->n_ticks % JOURNAL_TICKS == 0)
         journals_round(&master->journals, master->generations, loop_now(master->loop));
     timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick);

@@ -6,6 +6,7 @@
  * at one file, so a name that was told twice or for nothing costs one stat(). All generations hear of it: those that
  * drain may have sessions for minutes.
  */
+#include "base/clock.h"
 #include "cmd/master_state.h"
 
 #include <errno.h>
@@ -31,6 +32,18 @@ static void look_at_directory(struct generation *generation, size_t domain) {
 void master_look_at_directories(struct generation *generation) {
     for (size_t i = 0; i < generation->conf->n_domains; i++)
         look_at_directory(generation, i);
+}
+
+void master_warn_of_old_directories(struct generation *generation) {
+    uint64_t limit_ms = generation->conf->set.timeouts.directory_age, now_ms = clock_wall_ms();
+    for (size_t i = 0; limit_ms > 0 && i < generation->conf->n_domains; i++) {
+        struct generation_directory *entry = &generation->directories[i];
+        bool is_old = entry->directory != NULL && directory_meta(entry->directory)->imported_ms + limit_ms < now_ms;
+        if (is_old && !entry->is_told_old)
+            log_warning("directory of %s is older than directory_age: unknown recipients are deferred until the next "
+                        "import", generation->conf->domains[i].name);
+        entry->is_told_old = is_old;
+    }
 }
 
 /* A file came to or left the folder of directories. */

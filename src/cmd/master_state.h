@@ -47,6 +47,8 @@ void master_reload(struct master *master, uint64_t ticket);
 
 /* Looks at the files of all directories, and tells the workers and the log what is new. */
 void master_look_at_directories(struct generation *generation);
+/* Logs, once, which directories are past directory_age. */
+void master_warn_of_old_directories(struct generation *generation);
 
 /* Watches the folder of the serving generation from now on, and looks at what is there. */
 void master_watch_directories(struct master *master);

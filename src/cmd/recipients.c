@@ -535,7 +535,7 @@ static const struct {
     { "stats", 0, "", run_stats },
 };
 
-enum { N_ACTIONS = sizeof(actions) / sizeof(actions[0]) };
+enum { N_WAYS = sizeof(actions) / sizeof(actions[0]) };
 
 static const struct option long_options[] = {
     { "config", required_argument, NULL, 'c' }, { "dir", required_argument, NULL, 'd' },
@@ -625,7 +625,7 @@ static int run(int argc, char **argv) {
     request.args = argv + optind + 1;
     request.n_args = argc - optind - 1;
     hash_init();
-    for (unsigned i = 0; i < N_ACTIONS; i++) {
+    for (unsigned i = 0; i < N_WAYS; i++) {
         if (strcmp(actions[i].name, name) != 0)
             continue;
         if (request.n_args != actions[i].n_args) {

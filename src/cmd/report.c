@@ -65,6 +65,8 @@ static const char *directory_state_name(enum report_directory_state state) {
         return "too old";
     case REPORT_DIRECTORY_NONE:
         return "none";
+    case REPORT_DIRECTORY_ALIAS:
+        return "alias";
     }
     return "unknown";
 }

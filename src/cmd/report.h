@@ -32,7 +32,8 @@ enum report_directory_state {
     REPORT_DIRECTORY_FINE,
     REPORT_DIRECTORY_MISSING,
     REPORT_DIRECTORY_OLD,
-    REPORT_DIRECTORY_NONE
+    REPORT_DIRECTORY_NONE, /* `directory none`: the mailbox server decides */
+    REPORT_DIRECTORY_ALIAS /* `directory of` another domain */
 };
 
 struct report_directory {

@@ -105,8 +105,10 @@ static struct report_directory describe_directory(const struct generation *gener
     const struct conf_domain *domain = &generation->conf->domains[i];
     const struct generation_directory *entry = &generation->directories[i];
     struct report_directory d = {.domain = domain->name, .state = REPORT_DIRECTORY_NONE, .is_broken = entry->is_broken};
-    if (domain->set.directory != CONF_DIRECTORY_OWN)
+    if (domain->set.directory != CONF_DIRECTORY_OWN) {
+        d.state = domain->set.directory_of != NULL ? REPORT_DIRECTORY_ALIAS : REPORT_DIRECTORY_NONE;
         return d;
+    }
     d.state = REPORT_DIRECTORY_MISSING;
     if (entry->directory == NULL)
         return d;

@@ -87,7 +87,7 @@ struct conf_table { /* table NAME cidr|names|addresses|patterns { … } */
 
 /* A policy with what its tests are about: by number of slot, NULL where the slot tests nothing. */
 struct conf_policy {
-    struct policy *policy;      /* owned; NULL: only what is built in decides */
+    struct policy *policy;      /* owned; only what is built in, when no file is named */
     const struct table **tables;
     struct pattern **patterns;  /* owned */
 };

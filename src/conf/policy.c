@@ -130,7 +130,7 @@ static int load_text(const struct value_reader *reader, struct str text, struct 
     struct policy_environment environment;
     int r = environment_init(&environment, conf, arena);
     if (r == 0)
-        r = policy_load(conf->set.policy_path, text, &environment, reader->diag, &conf->policy.policy);
+        r = policy_load(conf->set.policy_path != NULL ? conf->set.policy_path : "policy", text, &environment, reader->diag, &conf->policy.policy);
     return r < 0 ? r : resolve_slots(conf, &conf->policy);
 }
 
@@ -140,9 +140,11 @@ int conf_policy_load(const struct value_reader *reader, const struct statement *
     struct arena arena = { 0 };
     struct str text;
     int r = table_of_cidrs(&conf->set.relay_clients, &conf->relay_clients);
-    if (r < 0 || path == NULL)
+    if (r < 0)
         return r;
-    r = source_read(path, &arena, &text);
+    text = (struct str){ 0 }; /* without a file only what is built in decides */
+    if (path != NULL)
+        r = source_read(path, &arena, &text);
     if (r == 0)
         r = load_text(reader, text, &arena);
     else if (r != -ENOMEM)

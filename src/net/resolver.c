@@ -86,6 +86,15 @@ static int set_up(struct ub_ctx *ub, const struct resolver_settings *settings, c
     return set_way(ub, settings, ret_error);
 }
 
+static void on_first_answer(void *arg, int rcode, void *packet, int len, int security, char *why, int is_rate_limited) {
+}
+
+/* The first question opens what libunbound needs; asked here, for a name that it knows, this happens before the sandbox. */
+static int finalise(struct ub_ctx *ub, const char **ret_error) {
+    *ret_error = "the first question";
+    return ub_resolve_event(ub, "localhost", DNS_A, 1, NULL, on_first_answer, NULL) == 0 ? 0 : -EINVAL;
+}
+
 int resolver_new(struct loop *loop, const struct resolver_settings *settings, struct resolver **ret_resolver,
                  const char **ret_error) {
     struct resolver *resolver = calloc(1, sizeof(*resolver));
@@ -100,6 +109,8 @@ int resolver_new(struct loop *loop, const struct resolver_settings *settings, st
         resolver->ub = ub_ctx_create_ub_event(resolver->base);
     if (resolver->ub != NULL)
         r = set_up(resolver->ub, settings, ret_error);
+    if (r == 0)
+        r = finalise(resolver->ub, ret_error);
     if (r < 0) {
         resolver_free(resolver);
         return r;

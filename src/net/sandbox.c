@@ -44,7 +44,7 @@ static const uint64_t RIGHTS_OF_FILES = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_
 static const char *const allowed[] = {
     /* descriptors */
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek",
-    "close", "close_range", "dup", "dup2", "dup3", "fcntl", "sendfile", "copy_file_range", "pipe", "pipe2", "eventfd2",
+    "close", "close_range", "dup", "dup2", "dup3", "sendfile", "copy_file_range", "pipe", "pipe2", "eventfd2",
     /* files, bounded by Landlock */
     "openat", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs", "ftruncate", "fallocate",
     "fadvise64", "fsync", "fdatasync", "unlink", "unlinkat", "rename", "renameat", "renameat2", "access",
@@ -62,7 +62,7 @@ static const char *const allowed[] = {
     "clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "futex", "membarrier", "rseq", "sched_yield",
     "sched_getaffinity", "getcpu", "set_robust_list", "get_robust_list",
     /* ourselves */
-    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getrlimit", "prlimit64",
+    "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getgroups", "getrlimit",
     "getrusage", "times", "sysinfo", "uname", "sigaltstack", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
     "rt_sigpending",
     "rt_sigtimedwait", "exit", "exit_group",
@@ -84,6 +84,8 @@ static int become(const char *user) {
     const struct passwd *entry = getpwnam(user);
     if (!entry)
         return errno ? -errno : -ENOENT;
+    if (entry->pw_uid == 0) /* whatever the name: these rights are what we are here to give up */
+        return -EPERM;
     if (geteuid() == entry->pw_uid && getegid() == entry->pw_gid && getuid() != 0)
         return 0;
     if (setgroups(0, NULL) < 0 || setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) < 0 ||
@@ -147,15 +149,25 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsign
     return number < 0 ? 0 : seccomp_rule_add_array(filter, action, number, n, compare);
 }
 
-/* Calls that are allowed with some arguments only; with others they kill, except prctl(), which libraries try. */
+/*
+ * Calls that are allowed with some arguments only; with others they kill, except prctl(), which libraries try. All
+ * workers are one user, to whom the kernel gives the right to set each other's limits, and to have signals sent when a
+ * descriptor becomes ready (F_SETOWN with F_SETSIG): so limits are one's own only, and fcntl() does what it is
+ * listed for.
+ */
 static int add_bounded(scmp_filter_ctx filter) {
     static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
+    static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
     static const unsigned long requests[] = { TCGETS, FIONREAD, FIONBIO };
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof families / sizeof families[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, "socket", 1, &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
     for (size_t i = 0; r == 0 && i < sizeof requests / sizeof requests[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, "ioctl", 1, &SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
+    for (size_t i = 0; r == 0 && i < sizeof commands / sizeof commands[0]; i++)
+        r = add(filter, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
+    if (r == 0)
+        r = add(filter, SCMP_ACT_ALLOW, "prlimit64", 1, &SCMP_A0(SCMP_CMP_EQ, 0, 0));
     if (r == 0)
         r = add(filter, SCMP_ACT_ALLOW, "prctl", 1, &SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME, 0));
     if (r == 0)
@@ -192,7 +204,8 @@ int sandbox_enter(const struct sandbox *sandbox) {
     int r = sandbox->user ? become(sandbox->user) : 0;
     if (r < 0)
         return r;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    /* The keys are in our memory: no core file, and no debugger of the same user. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     int gaps = bound_files(sandbox);
     if (gaps < 0)

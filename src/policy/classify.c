@@ -34,9 +34,8 @@ struct evidence {
     unsigned dynamic, line, customer, is_static, hosting, mail, mail_weak, infra;
     bool own_line, own_static, own_hosting, own_mail; /* words in the label of the organisational domain */
     bool says_dynamic, is_first_infra;
-    size_t n_labels;       /* of the host part */
     size_t longest_digits; /* in a row, in the host part */
-    size_t n_digits;
+    size_t n_digits;       /* in the host part */
 };
 
 /* --- taking the name apart */
@@ -158,18 +157,16 @@ static void read_words(struct evidence *e, struct str host) {
 }
 
 static void read_digits(struct evidence *e, struct str host) {
-    e->n_labels = host.len > 0;
     for (size_t i = 0, run = 0; i < host.len; i++) {
         run = is_digit(host.at[i]) ? run + 1 : 0;
         e->n_digits += run > 0;
         e->longest_digits = run > e->longest_digits ? run : e->longest_digits;
-        e->n_labels += host.at[i] == '.';
     }
 }
 
 /* The words of the label that the provider registered. */
 static void read_domain(struct evidence *e, struct str domain) {
-    struct evidence own = { .n_labels = 0 };
+    struct evidence own = { .provider = PROVIDER_UNKNOWN };
     read_words(&own, str_head(domain, str_find(domain, '.')));
     e->provider = provider_kind(domain);
     e->own_line = own.line > 0 || own.dynamic > 0;
@@ -190,16 +187,16 @@ static bool is_numbered_host(const struct evidence *e) {
 
 static unsigned address_points(const struct evidence *e) {
     static const unsigned points[] = { [NAME_ADDRESS_NONE] = 0, [NAME_ADDRESS_HEX] = 2, [NAME_ADDRESS_PARTIAL] = 3,
-        [NAME_ADDRESS_MAC] = 3, [NAME_ADDRESS_SHAPE] = 4, [NAME_ADDRESS_FULL] = 4 };
-    unsigned serial = e->longest_digits >= MANY_DIGITS ? 2 : e->longest_digits >= SOME_DIGITS || e->n_digits > 3 ? 1 : 0;
+        [NAME_ADDRESS_MAC] = 3, [NAME_ADDRESS_MOST] = 4, [NAME_ADDRESS_SHAPE] = 4, [NAME_ADDRESS_FULL] = 4 };
+    unsigned serial = e->longest_digits >= MANY_DIGITS ? 2 : e->longest_digits >= SOME_DIGITS || e->n_digits > 3;
     return points[e->address] > serial ? points[e->address] : serial;
 }
 
-/* How much speaks for a line: 4 is enough. A word without any number is not. */
+/* How much speaks for a line. No word is enough without a number. */
 static unsigned access_points(const struct evidence *e) {
     unsigned points = address_points(e);
     points += e->dynamic > 0 ? 3 + (e->dynamic > 1) : 0;
-    points += e->line > 0 ? 2 + (e->line > 1) : 0;
+    points += e->line > 0 ? 3 + (e->line > 1) : 0;
     points += e->customer > 1 ? 2 : e->customer;
     if (e->n_digits > 0)
         points += e->own_line;
@@ -211,14 +208,15 @@ static unsigned access_points(const struct evidence *e) {
 static bool is_access(const struct evidence *e) {
     if (e->n_digits == 0 && e->address == NAME_ADDRESS_NONE)
         return e->says_dynamic || (e->dynamic + e->line >= 2);
-    return access_points(e) >= ACCESS_POINTS + (e->is_first_infra ? 3U : 0U);
+    unsigned task = !e->is_first_infra ? 0 : e->address >= NAME_ADDRESS_MOST ? 1 : 3;
+    return access_points(e) >= ACCESS_POINTS + task;
 }
 
 /* A whole address beside a word of lines is more than `mx` or `out`: `mx-ll-203.0.113-7.dynamic.example.net`. */
 static bool is_mail(const struct evidence *e) {
     if (e->mail > 0)
         return true;
-    bool is_line = e->address >= NAME_ADDRESS_SHAPE && e->dynamic + e->line + e->is_static > 0;
+    bool is_line = e->address >= NAME_ADDRESS_MOST && e->dynamic + e->line + e->is_static > 0;
     return !is_line && (e->mail_weak > 0 || e->provider == PROVIDER_MAIL || (e->own_mail && is_numbered_host(e)));
 }
 
@@ -232,7 +230,7 @@ static enum name_class decide(const struct evidence *e) {
         return is_numbered_host(e) ? NAME_STATIC : NAME_OTHER;
     if (is_access(e))
         return NAME_ACCESS;
-    return e->address >= NAME_ADDRESS_SHAPE ? NAME_STATIC : NAME_OTHER;
+    return e->address >= NAME_ADDRESS_MOST ? NAME_STATIC : NAME_OTHER;
 }
 
 enum name_class name_classify(struct str name, const struct ip *ip_or_null) {
@@ -247,7 +245,7 @@ enum name_class name_classify(struct str name, const struct ip *ip_or_null) {
     size_t domain_at = find_domain(whole);
     struct str domain = str_from(whole, domain_at);
     size_t label = str_find(domain, '.');
-    struct evidence e = { .n_labels = 0 };
+    struct evidence e = { .provider = PROVIDER_UNKNOWN };
     read_domain(&e, domain);
     bool is_host_too = is_numbered(str_head(domain, label));
     struct str host = str_head(whole, is_host_too ? domain_at + label : domain_at);

@@ -27,7 +27,7 @@ struct number {
 struct piece {
     uint32_t value; /* of the last 8 digits */
     uint8_t len;
-    bool has_digit, is_joined; /* joined: the piece before it is hexadecimal too, and one separator away */
+    bool is_joined; /* the piece before it is hexadecimal too, and at most two separators away */
 };
 
 struct parts {
@@ -92,7 +92,6 @@ static void add_piece(struct parts *parts, struct str text, bool is_joined) {
     for (size_t i = 0; i < text.len; i++) {
         if (!is_hex(text.at[i]))
             return;
-        piece.has_digit |= is_digit(text.at[i]);
         piece.value = piece.value << 4 | hex_value(text.at[i]);
     }
     parts->pieces[parts->n_pieces++] = piece;
@@ -171,19 +170,29 @@ static bool has_hex_octets(const struct parts *parts, const uint8_t octets[4]) {
     return false;
 }
 
-/* Two neighbours among the last three octets, or the first three together, in order or reversed. */
-static bool has_some_octets(const struct parts *parts, const uint8_t octets[4]) {
-    for (size_t i = 0; i + 2 <= parts->n_numbers; i++) {
-        const struct number *n = &parts->numbers[i];
-        uint32_t first = n[0].value, second = n[1].value;
-        if ((first == octets[2] && second == octets[3]) || (first == octets[3] && second == octets[2]))
-            return true;
-        if (i + 3 > parts->n_numbers || second != octets[1])
-            continue;
-        if ((first == octets[0] && n[2].value == octets[2]) || (first == octets[2] && n[2].value == octets[0]))
+/* Do three numbers hold three neighbouring octets, in order or reversed? */
+static bool are_three_of(const struct number n[3], const uint8_t octets[4]) {
+    for (size_t k = 0; k < 2; k++) {
+        const uint8_t *o = octets + k;
+        if (n[1].value == o[1]
+            && ((n[0].value == o[0] && n[2].value == o[2]) || (n[0].value == o[2] && n[2].value == o[0])))
             return true;
     }
     return false;
+}
+
+/* Three neighbouring octets, or the last two: few hosts show less than the part that tells them apart. */
+static enum name_address find_some_octets(const struct parts *parts, const uint8_t octets[4]) {
+    enum name_address best = NAME_ADDRESS_NONE;
+    for (size_t i = 0; i + 2 <= parts->n_numbers; i++) {
+        const struct number *n = &parts->numbers[i];
+        if (i + 3 <= parts->n_numbers && are_three_of(n, octets))
+            return NAME_ADDRESS_MOST;
+        uint32_t first = n[0].value, second = n[1].value;
+        if ((first == octets[2] && second == octets[3]) || (first == octets[3] && second == octets[2]))
+            best = NAME_ADDRESS_PARTIAL;
+    }
+    return best;
 }
 
 /* Takes one octet, padded to three digits or not, off the front of `*digits`. */
@@ -220,7 +229,9 @@ static enum name_address find_run(const struct parts *parts, const uint8_t octet
             continue;
         if (parts->numbers[i].value == word || is_run_of(digits, octets, 4) || is_run_of(digits, reversed, 4))
             return NAME_ADDRESS_FULL;
-        if (is_run_of(digits, octets + 1, 3) || is_run_of(digits, octets, 3) || is_run_of(digits, octets + 2, 2))
+        if (is_run_of(digits, octets + 1, 3) || is_run_of(digits, octets, 3))
+            return NAME_ADDRESS_MOST;
+        if (is_run_of(digits, octets + 2, 2))
             best = NAME_ADDRESS_PARTIAL;
     }
     return best;
@@ -233,19 +244,29 @@ static void put_hex(char *out, const uint8_t *bytes, size_t n) {
     }
 }
 
+static void put_padded(char out[12], const uint8_t octets[4]) {
+    for (size_t i = 0; i < 4; i++) {
+        out[3 * i] = (char)('0' + octets[i] / 100);
+        out[3 * i + 1] = (char)('0' + octets[i] / 10 % 10);
+        out[3 * i + 2] = (char)('0' + octets[i] % 10);
+    }
+}
+
+/* The octets as text of one width each, whatever separators stand in it. */
+static bool has_fixed_width(const struct parts *parts, const uint8_t octets[4]) {
+    char hex[8], padded[12];
+    put_hex(hex, octets, 4);
+    put_padded(padded, octets);
+    return has_text(parts, hex, 8) || has_text(parts, padded, 12);
+}
+
 static enum name_address match_v4(const struct parts *parts, const uint8_t octets[4]) {
     const uint8_t reversed[4] = { octets[3], octets[2], octets[1], octets[0] };
-    char forward[8], backward[8];
-    put_hex(forward, octets, 4);
-    put_hex(backward, reversed, 4);
-    if (has_octets(parts, octets) || has_hex_octets(parts, octets))
+    if (has_octets(parts, octets) || has_hex_octets(parts, octets) || has_fixed_width(parts, octets)
+        || has_fixed_width(parts, reversed))
         return NAME_ADDRESS_FULL;
-    if (has_text(parts, forward, 8) || has_text(parts, backward, 8))
-        return NAME_ADDRESS_FULL;
-    enum name_address run = find_run(parts, octets);
-    if (run != NAME_ADDRESS_NONE)
-        return run;
-    return has_some_octets(parts, octets) ? NAME_ADDRESS_PARTIAL : NAME_ADDRESS_NONE;
+    enum name_address run = find_run(parts, octets), some = find_some_octets(parts, octets);
+    return run > some ? run : some;
 }
 
 /* --- IPv6, compared with the client's */
@@ -283,17 +304,21 @@ static enum name_address match_v6(const struct parts *parts, const uint8_t bytes
 
 /* --- what looks like an address */
 
-/* Four joined numbers up to 255, or three and one more within the name (`7.red-203-0-113`). */
+/*
+ * Four joined numbers up to 255, or three and one more within the name (`7.red-203-0-113`). Two of them must have two
+ * digits, as hardly any address has not: `xe-0-1-3.core2` is a port of a router.
+ */
 static bool looks_like_octets(const struct parts *parts) {
-    size_t chain = 0, longest = 0, octets = 0;
+    size_t chain = 0, longest = 0, octets = 0, large = 0;
     for (size_t i = 0; i < parts->n_numbers; i++) {
         const struct number *number = &parts->numbers[i];
         bool is_octet = number->value <= 255 && number->len <= 3;
         octets += is_octet;
+        large += is_octet && number->value >= 10;
         chain = !is_octet ? 0 : number->is_joined ? chain + 1 : 1;
         longest = chain > longest ? chain : longest;
     }
-    return longest >= 4 || (longest == 3 && octets >= 4);
+    return large >= 2 && (longest >= 4 || (longest == 3 && octets >= 4));
 }
 
 /* Twelve digits, each three an octet. */

@@ -10,8 +10,9 @@
 enum name_address {
     NAME_ADDRESS_NONE,
     NAME_ADDRESS_HEX,     /* eight hexadecimal digits that may be one */
-    NAME_ADDRESS_PARTIAL, /* two or three octets, or three groups, of the client's address, side by side */
+    NAME_ADDRESS_PARTIAL, /* two octets, or three groups, of the client's address, side by side */
     NAME_ADDRESS_MAC,     /* twelve hexadecimal digits: a modem's hardware address */
+    NAME_ADDRESS_MOST,    /* three octets of the client's address, side by side */
     NAME_ADDRESS_SHAPE,   /* a whole address, not known to be the client's */
     NAME_ADDRESS_FULL,    /* the client's address */
 };

@@ -19,7 +19,7 @@ enum word_kind {
 };
 
 /*
- * The kind of a run of letters, in lower case: known as a whole, or beginning or ending with a word that is safe to
+ * The kind of a run of letters a to z: known as a whole, or beginning or ending with a word that is safe to
  * look for inside others (`dyndsl`, `mailgw`).
  */
 enum word_kind word_kind(struct str word);
@@ -34,5 +34,5 @@ enum provider_kind {
 /* `domain`: an organisational domain in lower case. */
 enum provider_kind provider_kind(struct str domain);
 
-/* For the tests: both tables are in order and without doubles. */
-bool word_tables_are_sorted(void);
+/* For the tests: the tables are in order, without doubles, and agree with each other. */
+bool word_tables_are_sound(void);

@@ -134,7 +134,7 @@ enum fact_state {
     FACT_KNOWN,
     FACT_UNAVAILABLE, /* temporary failure, time-out; a number keeps the bounds it had reached */
     FACT_SKIPPED,     /* unavailable for this message alone (too large, the scanner fails on it): a choice of its own */
-    FACT_OFF,         /* its source is not configured, or cannot know it here: never asked for, never a reason to defer */
+    FACT_OFF, /* its source is not configured, or cannot know it here: never asked for, never a reason to defer */
 };
 
 struct fact {

@@ -95,7 +95,10 @@ struct policy_reply {
     struct str text;     /* with {placeholders}, see text.h */
 };
 
-/* Rules of all layers in the order in which they are tried. The first two are built in (design.md section 4). */
+/*
+ * The first two rules are built in (design.md section 4) and tried before those of layer recipient; then come the rules
+ * of all layers in the order in which they are tried.
+ */
 enum { RULE_RELAY_DENIED, RULE_NO_SUCH_USER, N_BUILTIN_RULES, RULE_NONE = 0xffff };
 
 struct rule {
@@ -104,8 +107,8 @@ struct rule {
     uint8_t action; /* enum policy_action */
     bool is_shadow;
     uint16_t condition; /* index of its first node */
-    struct policy_reply reply; /* reject, defer, greylist: as written, or the layer's own */
-    bool has_own_text;  /* `with` or `text`; else the reply names the rule, and the lists where they made it true */
+    struct policy_reply reply;  /* reject, defer, greylist: as written (`with`, `text`), or the layer's own */
+    struct policy_reply listed; /* instead of it where block lists made the rule true; names them unless as written */
 };
 
 struct node; /* compile.h */

@@ -2,8 +2,8 @@
  * world: the answers that an imagined delivery would get, for tests of a policy, golden cases and explain.
  *
  * A world begins as that of an ordinary good client (known recipient, matching PTR and HELO, listed nowhere, clean,
- * greylist `cached`, no table holds anything) and is changed by the words of `given` (postern-policy(5)). world_decide()
- * hands facts to the engine only when it needs them and keeps which ones those were.
+ * greylist `cached`, no table holds anything) and is changed by the words of `given` (postern-policy(5)).
+ * world_decide() hands facts to the engine only when it needs them and keeps which ones those were.
  */
 #pragma once
 
@@ -12,11 +12,12 @@
 struct world {
     const struct policy *policy;
     const struct policy_environment *environment;
-    struct arena *arena;          /* borrowed: copies of given values */
-    struct fact *answers;         /* one a slot */
-    struct fact *values[N_SCOPES]; /* what was handed out */
-    struct policy_set asked;      /* slots that were needed; those of shadow rules alone are not */
-    struct str ip_text, ptr_name, helo_name;
+    struct arena *arena;            /* borrowed: copies of given values */
+    struct fact *answers;           /* one a slot: what it is when asked for */
+    struct fact *values[N_SCOPES];  /* what was handed out; a view of it is in `facts` */
+    struct facts facts;
+    struct str texts[N_FACTS];      /* of string facts, used by the policy or not */
+    struct policy_set asked;        /* slots that were needed; those of shadow rules alone are not */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -24,7 +25,8 @@ int world_init(struct world *world, const struct policy *policy, const struct po
                struct arena *arena);
 
 /*
- * Takes one or more items of `given`, separated by commas. Messages go to `diag`. Returns 0, -EINVAL or -ENOMEM.
+ * Takes one or more items of `given`, separated by commas; `items` lies in source->text. Messages go to `diag`. Returns
+ * 0, -EINVAL or -ENOMEM.
  */
 int world_give(struct world *world, const struct diag_source *source, struct str items, struct diag_list *diag);
 

@@ -73,6 +73,8 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
                                    { 550, "5.6.7", STR_INIT("The mailbox server takes ASCII addresses only") } },
         [RELAY_TOO_LARGE] = { ACTION_REJECT, "MESSAGE SIZE",
                               { 552, "5.3.4", STR_INIT("Message too large for the mailbox server") } },
+        [RELAY_TOO_MANY] = { ACTION_DEFER, "TOO MANY RECIPIENTS",
+                             { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the rest apart") } },
         [RELAY_TIMED_OUT] = { ACTION_DEFER, "MAILBOX SERVER SLOW",
                               { 451, "4.4.2", STR_INIT("The mailbox server took too long, try again later") } },
         [RELAY_UNKNOWN] = { ACTION_DEFER, "OUTCOME UNKNOWN",
@@ -164,7 +166,7 @@ static void log_delivery(struct session *s, const struct verdict *v, const char 
 
 /* ---- journal */
 
-static const char *const action_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
+static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
                                             [ACTION_DEFER] = "defer" };
 static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
                                            [KNOWN_UNAVAILABLE] = "unavailable" };
@@ -187,7 +189,7 @@ static void record_verdict(struct record *r, const struct verdict *v) {
     record_str(r, "layer", v->layer);
     if (v->rule.len > 0)
         record_str(r, "rule", v->rule);
-    record_str(r, "action", str_of(action_names[v->action]));
+    record_str(r, "action", str_of(outcome_names[v->action]));
     record_open(r, "reply", '{');
     record_u64(r, "code", v->reply.code);
     if (v->reply.enhanced != NULL)

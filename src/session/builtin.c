@@ -56,8 +56,11 @@ static void look_in_directory(const struct session *s, const struct conf_domain 
     case RECIPIENT_UNCHECKED: /* the mailbox server's answer to RCPT decides */
         view->known = KNOWN_OFF;
         break;
-    case RECIPIENT_NO_DIRECTORY:
     case RECIPIENT_STALE:
+        view->is_stale = true;
+        view->known = KNOWN_UNAVAILABLE;
+        break;
+    case RECIPIENT_NO_DIRECTORY:
         view->known = KNOWN_UNAVAILABLE;
         break;
     }
@@ -66,7 +69,8 @@ static void look_in_directory(const struct session *s, const struct conf_domain 
 void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view) {
     const struct conf_settings *set = &s->server->conf->set;
     const struct conf_domain *domain = domain_of(s->server->conf, address);
-    *ret_view = (struct recipient_view){ .is_local = domain != NULL, .is_enforced = set->enforce, .known = KNOWN_OFF,
+    *ret_view = (struct recipient_view){ .is_local = domain != NULL, .is_enforced = conf_is_enforced(s->server->conf, NULL),
+                                         .known = KNOWN_OFF,
                                          .route = { .group = set->smart_host, .address = address->text } };
     if (domain == NULL) {
         ret_view->may_relay = set->smart_host != NULL
@@ -74,7 +78,7 @@ void recipient_look(const struct session *s, const struct smtp_address *address,
         return;
     }
     ret_view->route.group = domain->set.servers;
-    ret_view->is_enforced = set->enforce && domain->set.enforce;
+    ret_view->is_enforced = conf_is_enforced(s->server->conf, domain);
     look_in_directory(s, domain, address, ret_view);
 }
 

@@ -87,6 +87,8 @@ static struct verdict verdict_of_policy(const struct session *s, const struct po
     struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
     if (from->rule != RULE_NONE)
         verdict.rule = policy->rules[from->rule].name;
+    if (from->cause == CAUSE_DIRECTORY)
+        verdict.rule = s->transaction->asked_view.is_stale ? STR("DIRECTORY TOO OLD") : STR("NO DIRECTORY");
     if (from->reply == NULL)
         return verdict;
     verdict.action = from->reply->code >= 500 ? ACTION_REJECT : ACTION_DEFER;
@@ -113,7 +115,7 @@ static void on_gathered(void *arg, const struct policy_verdict *from) {
 }
 
 bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_verdict) {
-    const struct gather_world *world = s->server->gather;
+    const struct gather_world *world = &s->server->gather;
     const struct conf_policy *policy = &s->server->conf->policy;
     struct policy_verdict verdict;
     if (s->memory == NULL)

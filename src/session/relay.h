@@ -38,6 +38,7 @@ enum relay_outcome {
                              refused in the replay what it had accepted (`answer`). Nothing was delivered */
     RELAY_NEEDS_SMTPUTF8, /* 550 5.6.7 */
     RELAY_TOO_LARGE,      /* larger than the server's SIZE: 552 5.3.4 */
+    RELAY_TOO_MANY,       /* recipients for one transaction of the server (RFC 9422 RCPTMAX): 452 4.5.3 */
     RELAY_TIMED_OUT,      /* 451 4.4.2: final_reply_limit, or the client was gone before our final dot. That was not
                              sent, or its answer did not come in time */
     RELAY_UNKNOWN,        /* 451 4.4.2: the connection broke between our final dot and its answer; "outcome unknown" */

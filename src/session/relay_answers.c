@@ -31,9 +31,19 @@ static bool may_repair(const struct relay_transfer *t) {
     return t->is_kept && !t->has_answer && t->repairs < REPAIRS_MAX;
 }
 
+/*
+ * The same for a 421 with which a loan answers: it took nothing, even when the message, in one chunk, was out already.
+ * Where the session has left there is nothing to send again.
+ */
+static bool may_repair_421(const struct relay_transfer *t) {
+    return t->is_kept && !t->has_answer && t->repairs < REPAIRS_MAX && !t->is_orphan;
+}
+
 /* `user.conn` is gone already. */
 static void repair(struct relay_transfer *t, struct str why) {
     t->repairs++;
+    if (t->operation == DELIVER)
+        t->body->is_final_dot_sent = false;
     task_cancel(t->relay->loop, &t->task); /* it would write on */
     transfer_note(t, "connection repaired: %.*s", STR_ARG(why));
     pool_drop_idle(t->user.server);
@@ -158,7 +168,7 @@ static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *a
         if (is_last && !t->body->is_chunked)
             up->is_dirty = false;
         transfer_finish_answer(t, RELAY_ANSWERED, answer, is_last ? RELEASE : DROP);
-    } else if (kind == POSITIVE && is_last) {
+    } else if (kind == POSITIVE && is_last && stream_pending(&up->stream) == 0) { /* else it came before the end */
         up->is_dirty = false;
         transfer_finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
     } else if (kind == POSITIVE && is_chunk_taken(t, up)) {
@@ -169,7 +179,7 @@ static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *a
 }
 
 static void on_421(struct relay_transfer *t, const struct smtp_answer *answer) {
-    if (may_repair(t)) {
+    if (may_repair_421(t)) {
         pool_drop(&t->user);
         repair(t, STR("421"));
     } else if (t->reading == STEP_FORWARD) {

@@ -5,6 +5,8 @@
  * before more is written. With BDAT the pieces are the message itself, in chunks of 256 KiB; with DATA their dots are
  * stuffed on the way, and the encoder refuses what is not canonical.
  *
+ * An answer that comes before the end is a refusal, or one to a chunk: the end waits until it is whole.
+ *
  * The end (the final dot, or the last chunk) makes the message the server's. It is written only while the client is
  * there and with the reserve of time left. In front of it a large message first waits until the kernel has all before
  * it, so that the question is asked at the last moment; a small one leaves whole, in one packet burst, end included.
@@ -121,11 +123,10 @@ static int write_dot(struct relay_body *body, struct upstream *up) {
 static bool at_boundary(struct relay_body *body, struct upstream *up, void *arg, enum relay_body_result *ret) {
     bool is_end = body->is_chunked ? body->total - body->at <= CHUNK : true;
 
-    if (body->is_chunked && !upstream_may_write(up)) { /* without PIPELINING a chunk waits for the one before it */
-        *ret = RELAY_BODY_WAIT;
-        return true;
-    }
-    if (is_end && !is_end_near(body, up)) {
+    /* without PIPELINING a chunk waits for the one before it; an answer that has begun before the end is none to it */
+    bool must_wait = (body->is_chunked && !upstream_may_write(up)) || (is_end && !upstream_is_silent(up));
+
+    if (must_wait || (is_end && !is_end_near(body, up))) {
         *ret = RELAY_BODY_WAIT;
         return true;
     }

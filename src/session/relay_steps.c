@@ -199,6 +199,13 @@ static bool is_too_large(struct relay_transfer *t) {
     return offer->extensions & SMTP_EXT_SIZE && offer->size && message_size(t) > offer->size;
 }
 
+/* Those accepted before would not fit into the replay together with this one. */
+static bool is_one_too_many(struct relay_transfer *t) {
+    uint32_t max = transfer_up(t)->rcpt_max;
+
+    return t->operation == RCPT && max && t->n_accepted >= max;
+}
+
 /* Refuses what this server could never take. Returns false when the operation is over. */
 static bool check_connection(struct relay_transfer *t) {
     enum relay_outcome outcome;
@@ -207,6 +214,8 @@ static bool check_connection(struct relay_transfer *t) {
         outcome = t->operation == DELIVER ? RELAY_LOST : RELAY_NEEDS_SMTPUTF8;
     else if (is_too_large(t))
         outcome = RELAY_TOO_LARGE;
+    else if (is_one_too_many(t))
+        outcome = RELAY_TOO_MANY;
     else
         return true;
     pool_release(&t->user);

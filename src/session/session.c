@@ -33,7 +33,7 @@ enum {
     UNREAD_MAX = 128 * 1024, /* a read of the stream and a command line */
     OUTPUT_HIGH = 64 * 1024, /* replies that the client has not taken: no command is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 16 * 1024,
-    RECIPIENTS_FACTOR = 10,  /* times the limit: a client that heard 452 so often does not listen */
+    RECIPIENTS_OVERSHOOT = 1000, /* past the limit: a client that heard 452 so often does not listen */
 };
 
 static const struct stream_ops stream_ops;
@@ -47,7 +47,9 @@ static bool is_admitted(struct session *s) {
         say_no(s, 421, "4.3.0", "Out of memory, try again later");
         return false;
     }
-    if (s->silence.client->connections <= server->conf->set.limits.connections_client)
+    /* A balancer that has not yet said for whom it speaks is no client, and comes as often as it has clients. */
+    bool is_balancer = s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip);
+    if (is_balancer || s->silence.client->connections <= server->conf->set.limits.connections_client)
         return true;
     server->counters->too_many++;
     say_no(s, 421, "4.7.0", "Too many connections from your address");
@@ -333,7 +335,7 @@ static void on_rcpt(struct session *s, const struct smtp_command *c) {
         mistake(s, 503, "5.5.1", t == NULL ? "Say MAIL first" : "The message is being sent already");
         return;
     }
-    if (t->n_asked >= s->server->conf->set.limits.recipients * RECIPIENTS_FACTOR) {
+    if (t->n_asked >= s->server->conf->set.limits.recipients + RECIPIENTS_OVERSHOOT) {
         hang_up(s, "4.5.3", "Too many recipients in one message", "too many recipients");
         return;
     }
@@ -522,6 +524,9 @@ static void on_message(struct session *s) {
     struct transaction *t = s->transaction;
     struct verdict verdict = message_validate(s);
     if (verdict.action != ACTION_PASS) {
+        if (t->intake.spool_error != 0)
+            log_warning("spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
+                        strerror(-t->intake.spool_error), s->id);
         answer_message(s, &verdict);
         end_transaction(s);
         arm(s);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "conf/conf.h"
+#include "facts/gather.h"
 #include "journal/id.h"
 #include "journal/writer.h"
 #include "session/clients.h"
@@ -30,7 +31,7 @@ struct server {
     struct loop *loop;
     const struct conf *conf;
     struct relay *relay;
-    struct gather_world *gather;
+    struct gather_world gather;
     SSL_CTX *tls; /* NULL: no STARTTLS */
     struct directory **directories; /* by conf->domains[].index */
     struct journal *journal;

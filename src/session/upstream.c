@@ -133,7 +133,7 @@ static void say(struct upstream *up, enum upstream_state state, const char *form
 
 void upstream_hello(struct upstream *up) {
     up->offer = (struct smtp_offer){ 0 };
-    up->mail_max = 0;
+    up->mail_max = up->rcpt_max = 0;
     say(up, UPSTREAM_EHLO, "EHLO %s\r\n", up->setup->conf->set.hostname);
 }
 
@@ -224,6 +224,8 @@ static void on_line(void *arg, unsigned index, struct str text) {
 
         if (str_starts_nocase(word, STR("MAILMAX=")) && str_to_u64(str_from(word, 8), UINT32_MAX, &n) == 0)
             up->mail_max = (uint32_t)n;
+        if (str_starts_nocase(word, STR("RCPTMAX=")) && str_to_u64(str_from(word, 8), UINT32_MAX, &n) == 0)
+            up->rcpt_max = (uint32_t)n;
     }
 }
 
@@ -294,6 +296,7 @@ static void dispatch(struct upstream *up) {
  * STARTTLS they may be somebody else's (CVE-2011-0411).
  */
 static void on_whole_answer(struct upstream *up, bool more) {
+    up->has_more = more;
     up->is_ahead = more && is_last_due(up);
     if (!up->is_ahead || up->state == UPSTREAM_READY)
         dispatch(up);
@@ -324,6 +327,9 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         on_whole_answer(up, used < len);
         up->answer = (struct smtp_answer){ 0 };
     }
+    up->has_more = used < len || up->answer.code;
+    if (up->has_more && up->state == UPSTREAM_READY && up->due + up->swallow == 0) /* a part of an answer to nothing */
+        fail(up, UPSTREAM_REFUSED, "talks out of turn");
     return used;
 }
 
@@ -386,6 +392,10 @@ bool upstream_may_write(const struct upstream *up) {
     if (up->offer.extensions & SMTP_EXT_PIPELINING)
         return !up->is_reset_due;
     return up->due == 0 && up->swallow == 0 && !up->is_reset_due;
+}
+
+bool upstream_is_silent(const struct upstream *up) {
+    return !up->has_more;
 }
 
 struct buf *upstream_out(struct upstream *up) {

@@ -63,6 +63,7 @@ struct upstream {
     bool is_dirty;       /* MAIL was sent and no end of data answered: RSET is needed before another */
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */
     bool is_broken;      /* a write failed, or no timer was to be had: on_end comes with the task */
+    bool has_more;       /* a part of the next answer has come */
     bool is_ahead;       /* bytes stand behind the last answer that was due: nothing is written any more */
     uint32_t due;        /* answers that the user waits for */
     /* answers that come before those and nobody waits for; the last is RSET's unless is_reset_due */
@@ -70,6 +71,7 @@ struct upstream {
     uint64_t due_ms;     /* when the next answer must have come; 0: the user minds the time itself */
     uint64_t limit_ms;   /* how long each answer may take */
     uint32_t mails, mail_max; /* MAIL commands sent; most allowed on one connection (RFC 9422 MAILMAX), 0: no limit */
+    uint32_t rcpt_max;   /* RCPT commands it takes in one transaction (RFC 9422 RCPTMAX), 0: no limit */
     struct smtp_offer offer;
     char server_name[UPSTREAM_NAME_MAX]; /* how it greets, "" unless that looks like a host name */
     struct smtp_answer answer;
@@ -84,6 +86,9 @@ int upstream_connect(struct upstream *up, const struct upstream_setup *setup, co
  * no bytes read that came before they were due.
  */
 bool upstream_may_write(const struct upstream *up);
+
+/* False while an answer has begun to come and is not whole yet. */
+bool upstream_is_silent(const struct upstream *up);
 
 /* Where commands are written to. Out of memory is told by upstream_broken(). */
 struct buf *upstream_out(struct upstream *up);

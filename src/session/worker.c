@@ -41,6 +41,7 @@ struct worker {
     struct loop *loop;
     struct server server;
     struct journal journal;
+    struct resolver *resolver;
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
@@ -208,6 +209,8 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
 
 /* ---- once a second */
 
+_Static_assert((int)CONF_SERVERS_MAX == (int)WORKER_SERVERS_MAX, "each mailbox server has its counters");
+
 static void publish_servers(struct worker *w) {
     unsigned at = 0;
     const struct conf *conf = w->setup->conf;
@@ -285,6 +288,35 @@ static uint64_t sessions_max(const struct worker_setup *setup) {
     return share > 0 ? share : 1;
 }
 
+static bool policy_asks_dns(const struct policy *policy) {
+    for (unsigned i = 0; i < policy->n_slots; i++)
+        if (policy->slots[i].row->cost == COST_DNS)
+            return true;
+    return false;
+}
+
+/* Only where a rule may ask: a resolver takes memory and descriptors. */
+static int start_resolver(struct worker *w) {
+    const struct conf *conf = w->setup->conf;
+    static const enum resolver_way ways[] = { [CONF_DNS_HOST] = RESOLVER_HOST, [CONF_DNS_FORWARD] = RESOLVER_FORWARD,
+                                              [CONF_DNS_RECURSE] = RESOLVER_RECURSE };
+    if (conf->set.dns.use == CONF_DNS_OFF || !policy_asks_dns(conf->policy.policy))
+        return 0;
+    const struct resolver_settings settings = {
+        .way = ways[conf->set.dns.use],
+        .forwarders = conf->set.dns.forward_to.at,
+        .n_forwarders = conf->set.dns.forward_to.n,
+        .stubs = conf->set.dns.stubs.at,
+        .n_stubs = conf->set.dns.stubs.n,
+        .max_in_flight = (unsigned)conf->set.dns.in_flight,
+    };
+    const char *error;
+    int r = resolver_new(w->loop, &settings, &w->resolver, &error);
+    if (r < 0)
+        log_error("DNS cannot be set up: %s", error);
+    return r;
+}
+
 static int start_server(struct worker *w) {
     const struct worker_setup *setup = w->setup;
     journal_init(&w->journal, setup->journal_fd);
@@ -303,8 +335,12 @@ static int start_server(struct worker *w) {
     };
     w->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
     int r = clients_init(&w->server.clients);
+    if (r == 0)
+        r = start_resolver(w);
     if (r < 0)
         return r;
+    w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .conf = setup->conf,
+                                              .timeout_ms = setup->conf->set.dns.timeout };
     return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
 
@@ -345,6 +381,10 @@ static int give_up_rights(const struct worker_setup *setup) {
         log_warning("this kernel has no Landlock: files are guarded by their permissions alone");
     else if (gaps & SANDBOX_NO_SECCOMP)
         log_warning("this kernel has no seccomp: system calls are not filtered");
+    const char *spool_path = setup->conf->set.spool_path;
+    if (gaps >= 0 && access(spool_path, W_OK | X_OK) < 0) /* as the user we are now */
+        log_warning("spool_path %s: %s: messages larger than memory_spool will be deferred; give the folder to the "
+                    "user of the workers", spool_path, strerror(errno));
     return gaps < 0 ? gaps : 0;
 }
 
@@ -380,6 +420,7 @@ int worker_run(const struct worker_setup *setup) {
         log_error("worker cannot run: %s", strerror(-r));
     server_end_all(&w.server);
     relay_free(w.server.relay);
+    resolver_free(w.resolver);
     journal_deinit(&w.journal);
     clients_deinit(&w.server.clients);
     free(w.listeners);

@@ -1,8 +1,9 @@
 /*
  * patterns: PCRE2 with JIT, behind a filter by the text's end.
  *
- * A pattern whose last TAIL_LEN characters before `$` are literal can only fit a text that ends in them. Such patterns
- * stand in a chain by the hash of that tail, so that of thousands a handful is tried; the others are tried each time.
+ * A pattern whose last characters before `$` are literal can only fit a text that ends in them. Such patterns stand in
+ * a chain by the hash of that tail, so that of thousands a handful is tried; the others are tried each time. A tail has
+ * one of a few lengths, the longest that the pattern has, since thousands may share their last six characters.
  * The tail is cut with care, by a walk over the whole pattern: only letters, digits, hyphens and escaped dots count; a
  * pattern with `|` outside of parentheses has none, nor has one with anything that this file does not know. Nothing is
  * lost then but time.
@@ -26,7 +27,9 @@
 /* `$` is the end and nothing else, so that a tail is the last bytes; \C would cut a character of (*UTF) in two. */
 static const uint32_t OPTIONS = PCRE2_CASELESS | PCRE2_NO_AUTO_CAPTURE | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
 
-enum { TAIL_LEN = 6, BUCKETS = 4096, MATCH_LIMIT = 10000, TEXT_MAX = 1024 };
+static const size_t tail_lens[] = { 24, 16, 10, 6 };
+
+enum { TAIL_MAX = 24, N_TAIL_LENS = 4, BUCKETS = 4096, MATCH_LIMIT = 10000, TEXT_MAX = 1024 };
 
 struct pattern {
     struct pattern *next; /* in its bucket, or among those without tail */
@@ -38,6 +41,7 @@ struct pattern {
 struct patterns {
     struct pattern *by_tail[BUCKETS];
     struct pattern *without_tail;
+    uint32_t has_len; /* bit n: some tail has n characters */
 };
 
 /* ---- one pattern */
@@ -91,7 +95,7 @@ bool pattern_matches(const struct pattern *pattern, struct str text) {
 /* What a walk over a pattern has seen: the literal characters just before here, as many as a tail takes. */
 struct walk {
     const char *at, *end;
-    char literal[TAIL_LEN];
+    char literal[TAIL_MAX];
     size_t n; /* of them, all since the last thing that is not literal */
     int depth;
     bool is_at_end; /* the last thing was a bare `$` outside of parentheses */
@@ -102,8 +106,8 @@ static bool is_literal(char c) {
 }
 
 static void add_literal(struct walk *walk, char c) {
-    if (walk->n == TAIL_LEN)
-        memmove(walk->literal, walk->literal + 1, TAIL_LEN - 1);
+    if (walk->n == TAIL_MAX)
+        memmove(walk->literal, walk->literal + 1, TAIL_MAX - 1);
     else
         walk->n++;
     walk->literal[walk->n - 1] = ascii_lower(c);
@@ -183,21 +187,25 @@ static bool walk_on(struct walk *walk) {
     }
 }
 
-/* The last TAIL_LEN literal characters before the final `$`, in lower case. False: there are fewer. */
-static bool cut_tail(struct str text, char out[TAIL_LEN]) {
+/* The literal characters before the final `$`, in lower case. Returns the length of a tail, or 0: there is none. */
+static size_t cut_tail(struct str text, char out[TAIL_MAX]) {
     struct walk walk = { .at = text.at, .end = text.at + text.len };
     while (walk.at < walk.end) {
         if (!walk_on(&walk))
-            return false;
+            return 0;
     }
-    if (!walk.is_at_end || walk.n < TAIL_LEN)
-        return false;
-    memcpy(out, walk.literal, TAIL_LEN);
-    return true;
+    for (size_t i = 0; i < N_TAIL_LENS && walk.is_at_end; i++) {
+        size_t len = tail_lens[i];
+        if (walk.n < len)
+            continue;
+        memcpy(out, walk.literal + walk.n - len, len);
+        return len;
+    }
+    return 0;
 }
 
-static size_t bucket_of(const char tail[TAIL_LEN]) {
-    return hash_bytes(tail, TAIL_LEN) % BUCKETS;
+static size_t bucket_of(const char *tail, size_t len) {
+    return hash_bytes(tail, len) % BUCKETS;
 }
 
 /* ---- the set */
@@ -225,11 +233,13 @@ void patterns_free(struct patterns *patterns) {
 
 int patterns_add(struct patterns *patterns, struct str text, const char **ret_problem) {
     struct pattern *pattern;
-    char tail[TAIL_LEN];
+    char tail[TAIL_MAX];
     int r = pattern_new(text, &pattern, ret_problem);
     if (r < 0)
         return r;
-    struct pattern **chain = cut_tail(text, tail) ? &patterns->by_tail[bucket_of(tail)] : &patterns->without_tail;
+    size_t len = cut_tail(text, tail);
+    struct pattern **chain = len > 0 ? &patterns->by_tail[bucket_of(tail, len)] : &patterns->without_tail;
+    patterns->has_len |= 1u << len;
     pattern->next = *chain;
     *chain = pattern;
     return 0;
@@ -242,11 +252,17 @@ static bool any_matches(const struct pattern *pattern, struct str text) {
 }
 
 bool patterns_have(const struct patterns *patterns, struct str text) {
-    char tail[TAIL_LEN];
-    if (text.len >= TAIL_LEN && text.len <= TEXT_MAX) {
-        for (size_t i = 0; i < TAIL_LEN; i++)
-            tail[i] = ascii_lower(text.at[text.len - TAIL_LEN + i]);
-        if (any_matches(patterns->by_tail[bucket_of(tail)], text))
+    char end[TAIL_MAX]; /* of the text, in lower case, flush right */
+    size_t n = text.len < TAIL_MAX ? text.len : TAIL_MAX;
+    if (text.len == 0 || text.len > TEXT_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        end[TAIL_MAX - n + i] = ascii_lower(text.at[text.len - n + i]);
+    for (size_t i = 0; i < N_TAIL_LENS; i++) {
+        size_t len = tail_lens[i];
+        if (len > n || (patterns->has_len >> len & 1) == 0)
+            continue;
+        if (any_matches(patterns->by_tail[bucket_of(end + TAIL_MAX - len, len)], text))
             return true;
     }
     return any_matches(patterns->without_tail, text);

@@ -6,6 +6,7 @@ tests give each message a Subject of its own.
 """
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 
@@ -20,6 +21,7 @@ KNOWN = ("anna", "bert", "carl", "refused", "jörg")
 
 
 def pytest_configure():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as at Ctrl-C, what was started is stopped
     if not os.access(PROGRAM, os.X_OK):
         raise pytest.UsageError(f"{PROGRAM} is missing: make build, or name the program in POSTERN")
 

@@ -141,6 +141,19 @@ def test_the_limit_per_client_holds_over_all_workers(addresses, make_postern, se
         client.close()
 
 
+def test_clients_over_ipv6_are_served_and_named_like_others(make_postern, server, subject):
+    gateway = make_postern([server], start=False)
+    gateway.configure(listen=[f"127.0.0.1:{gateway.port}", f"[::1]:{gateway.port}"])
+    gateway.start()
+    with Client(("::1", gateway.port)) as client:
+        client.ehlo()
+        refusal = client.envelope("nobody@example.com")
+        client.command("RCPT TO:<anna@example.com>")
+        assert client.data(message(subject)) == 250
+    gateway.wait_log(rf"reject: RCPT from unknown\[::1\]:.* sid={refusal.id}$")
+    assert "[IPv6:::1]" in server.messages[0].header("Received")
+
+
 # ---- XCLIENT
 
 def test_xclient_is_offered_to_named_clients_alone(make_postern, server):

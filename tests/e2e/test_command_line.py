@@ -1,14 +1,13 @@
 """The command line alone: wrong use says how it is right and ends with 64, and never starts anything."""
-import os
 import subprocess
 
 import pytest
 
-POSTERN = os.path.join(os.path.dirname(__file__), "..", "..", "build", "postern")
+from lib.postern import PROGRAM
 
 
 def postern(*arguments):
-    return subprocess.run([POSTERN, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10,
+    return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10,
                           check=False)
 
 

@@ -114,7 +114,8 @@ def test_mail_of_a_real_sender_arrives_with_the_same_body(sender, tls, gateways,
     assert mail.body.rstrip(b"\n") == BODY.rstrip(b"\n")
     received = mail.all("Received")
     assert len(received) == 2
-    over, protocol = (r"\(using TLSv1\.3 with cipher \S+\) ", "ESMTPS") if tls else ("", "ESMTP")
+    over, protocol = (r"\(using TLSv1\.3 with cipher \S+\) ", "(?:ESMTP|UTF8SMTP)S") if tls \
+            else ("", "(?:ESMTP|UTF8SMTP)")  # later versions of msmtp ask for SMTPUTF8 where it is offered
     assert re.match(rf"from {HELLO} \(unknown \[127\.0\.0\.1\]\) {over}by mx\.example\.com with {protocol} id ",
                     received[1])
 
@@ -178,7 +179,7 @@ def test_starttls_presents_the_certificate_that_the_client_can_check(
     assert code == 0, output
     assert f"Protocol version: {version.upper().replace('TLS', 'TLSv').replace('_', '.')}" in output
     expected = name if name != "elsewhere.example.net" else "mx.example.com"
-    assert f"Peer certificate: CN = {expected}" in output
+    assert f"Peer certificate: CN={expected}" in output.replace("CN = ", "CN=")  # OpenSSL 3.0, and later ones
     assert f"Signature type: {'ECDSA' if kind == 'ecdsa' else 'RSA-PSS'}" in output
 
 

@@ -148,6 +148,7 @@ static struct stage *stage_of(unsigned settings) {
     stage->server = (struct server){ .loop = stage->loop, .conf = load(stage, settings), .max_sessions = 10,
                                      .directories = stage->directories, .journal = &stage->journal,
                                      .counters = &stage->counters };
+    stage->server.gather = (struct gather_world){ .loop = stage->loop, .conf = stage->server.conf };
     must(clients_init(&stage->server.clients) == 0);
     must(relay_new(stage->loop, stage->server.conf, no_tls, 1, &events, &stage->server.relay) == 0);
     return stage;

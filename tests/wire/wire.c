@@ -200,7 +200,8 @@ static void set_up(struct play *p) {
     }
     journal_init(&p->journal, open("/dev/null", O_WRONLY | O_CLOEXEC));
     p->server = (struct server){ .loop = p->loop, .conf = conf, .directories = p->directories, .journal = &p->journal,
-                                 .counters = &p->counters, .max_sessions = conf->set.limits.connections };
+                                 .counters = &p->counters, .max_sessions = conf->set.limits.connections,
+                                 .gather = { .loop = p->loop, .conf = conf, .timeout_ms = conf->set.dns.timeout } };
     static SSL_CTX *no_tls[8];
     if (clients_init(&p->server.clients) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)

@@ -209,7 +209,7 @@ class Senders:
             if reply.code == 250:
                 reply = client.command("DATA")
             if reply.code == 354:
-                client.send(message(f"number {number}", self.body) + b".")
+                client.send(re.sub(rb"(?m)^\.", b"..", message(f"number {number}", self.body)) + b".")
                 is_out = True
                 client.send(b"\r\n")
                 reply = client.reply()

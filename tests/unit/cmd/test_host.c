@@ -62,6 +62,7 @@ static void a_file_in_the_way_and_an_unknown_owner_are_errors(void **state) {
     assert_int_equal(host_make_folder(path, 0750, NULL), -ENOTDIR);
     snprintf(path, sizeof(path), "%s/owned", (char *)*state);
     assert_int_equal(host_make_folder(path, 0750, "no-such-user-at-all"), -ENOENT);
+    assert_int_equal(access(path, F_OK), -1); /* or it would stay root's when the user is there */
 }
 
 static void the_limit_of_open_files_is_raised_and_never_lowered(void **state) {

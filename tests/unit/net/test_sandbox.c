@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -108,6 +110,22 @@ static int kill_the_parent(void) {
     return 1;
 }
 
+static int limit_the_parent(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 2;
+    prlimit(getppid(), RLIMIT_CPU, &limit, NULL);
+    return 1;
+}
+
+static int have_the_parent_signalled(void) {
+    int ends[2];
+    if (pipe(ends) < 0 || fcntl(ends[0], F_SETFL, fcntl(ends[0], F_GETFL) | O_NONBLOCK) < 0)
+        return 2;
+    fcntl(ends[0], F_SETOWN, getppid());
+    return 1;
+}
+
 static int open_a_raw_socket(void) {
     socket(AF_PACKET, SOCK_RAW, 0);
     return 1;
@@ -135,6 +153,8 @@ static void programs_and_helpers_do_not_start(void **state) {
 static void other_processes_are_out_of_reach(void **state) {
     assert_int_equal(in_sandbox(trace_the_parent), KILLED);
     assert_int_equal(in_sandbox(kill_the_parent), KILLED);
+    assert_int_equal(in_sandbox(limit_the_parent), KILLED);
+    assert_int_equal(in_sandbox(have_the_parent_signalled), KILLED);
 }
 
 static void other_kinds_of_sockets_are_out_of_reach(void **state) {
@@ -143,6 +163,41 @@ static void other_kinds_of_sockets_are_out_of_reach(void **state) {
 
 static void a_failed_assertion_still_ends_as_one(void **state) {
     assert_int_equal(in_sandbox(abort_itself), -SIGABRT);
+}
+
+/* Enters as an ordinary user, whom his own debugger could trace, says so, and stays until it hears something. */
+static _Noreturn void stand_in_the_sandbox(int fd) {
+    struct sandbox sandbox = { 0 };
+    char byte;
+    if (getuid() == 0 && setresuid(65534, 65534, 65534) < 0)
+        _exit(1);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    if (sandbox_enter(&sandbox) < 0 || send(fd, "!", 1, 0) != 1)
+        _exit(1);
+    _exit(recv(fd, &byte, 1, 0) == 1 ? DONE : 1);
+}
+
+/* The kernel gives what it tells of a process in /proc to root where there may be neither core file nor debugger. */
+static void keys_in_memory_are_not_shown(void **state) {
+    int ends[2], status;
+    char path[64], byte;
+    struct stat info;
+    assert_int_equal(channel_pair(ends), 0);
+    assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    pid_t pid = fork();
+    close(ends[pid != 0]);
+    if (pid == 0)
+        stand_in_the_sandbox(ends[1]);
+    assert_int_equal(recv(ends[0], &byte, 1, 0), 1);
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_uid, 0);
+    assert_int_equal(send(ends[0], "!", 1, 0), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), DONE);
+    close(ends[0]);
 }
 
 static int enter_in_child(const struct sandbox *sandbox) {
@@ -165,6 +220,10 @@ static void an_unknown_user_and_a_missing_path_are_errors(void **state) {
 static void a_path_that_may_miss_is_no_error(void **state) {
     struct sandbox_path path = { .path = "/nonexistent/path", .may_miss = true };
     assert_int_equal(enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 }) & ~SANDBOX_NO_LANDLOCK, 0);
+}
+
+static void root_is_no_user_to_become(void **state) {
+    assert_int_equal(enter_in_child(&(struct sandbox){ .user = "root" }), EPERM);
 }
 
 static void root_becomes_the_named_user_without_groups(void **state) {
@@ -198,8 +257,10 @@ int main(void) {
         cmocka_unit_test(other_processes_are_out_of_reach),
         cmocka_unit_test(other_kinds_of_sockets_are_out_of_reach),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
+        cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
         cmocka_unit_test(a_path_that_may_miss_is_no_error),
+        cmocka_unit_test(root_is_no_user_to_become),
         cmocka_unit_test(root_becomes_the_named_user_without_groups),
     };
     return cmocka_run_group_tests(tests, make_spool, remove_spool);

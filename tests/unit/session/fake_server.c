@@ -75,6 +75,8 @@ static void on_command(struct fake_conn *conn, struct str line) {
             if (str_starts_nocase(line, table[i].verb))
                 say(conn, table[i].answer);
     }
+    if (s->tls && str_starts_nocase(line, STR("STARTTLS")))
+        assert_int_equal(stream_start_tls(&conn->stream, s->tls, true, NULL), 0);
 }
 
 static void on_message(struct fake_conn *conn, const char *answer) {

@@ -28,6 +28,7 @@ struct fake_server {
     struct endpoint at;
     int fd;
     const char *greeting, *ehlo, *helo, *mail, *rcpt, *data, *dot, *rset, *bdat, *xforward, *xclient, *starttls;
+    SSL_CTX *tls;       /* borrowed; NULL: nothing follows STARTTLS */
     const char *refuse; /* RCPT with this in it: 550 */
     unsigned connections, messages; /* in all; accepted */
     struct fake_conn *conns[FAKE_CONNS_MAX];

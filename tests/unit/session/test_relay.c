@@ -488,6 +488,58 @@ static void an_answer_that_came_before_its_command_is_none(void **state) {
     world_close(&w);
 }
 
+static void half_an_answer_before_its_command_is_none_either(void **state) {
+    static const char *const halves[] = { "25", "250-kept\r\n" };
+
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        struct client c;
+
+        world_init(&w);
+        w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+        w.first.dot = NULL;
+        world_open(&w);
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        fake_server_say(&w.first, 0, halves[i]); /* the loan is lost, so the delivery goes elsewhere */
+        turns(&w);
+        w.first.dot = "250 kept\r\n";
+        deliver(&c);
+        assert_int_equal(c.code, 250);
+        assert_int_equal(w.first.connections, 2);
+        client_close(&c);
+        world_close(&w);
+    }
+}
+
+static void half_an_answer_before_the_end_keeps_the_end_back(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.bdat = NULL;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    fill(&c, 60000); /* 23 chunks, and more than a few turns write */
+    rcpt(&c, "b@near.example");
+    start_deliver(&c);
+    fake_server_say(&w.first, 0, "250-half");
+    turns(&w);
+    assert_null(memmem(w.first.heard.at, w.first.heard.len, " LAST\r\n", 7));
+    fake_server_say(&w.first, 0, "\r\n250 chunk\r\n");
+    turns(&w);
+    assert_int_equal(w.first.messages, 1);
+    for (int i = 0; i < 21; i++) {
+        assert_int_equal(c.n_done, 1);
+        fake_server_say(&w.first, 0, "250 chunk\r\n");
+        turns(&w);
+    }
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    world_close(&w);
+}
+
 static void a_server_that_talks_ahead_in_its_hello_is_no_server(void **state) {
     static const struct { const char *greeting, *ehlo; } cases[] = {
         { "220 hi\r\n250-hi\r\n250 PIPELINING\r\n", "250 hi\r\n" },
@@ -688,6 +740,36 @@ static void a_loan_that_the_server_dropped_is_repaired_by_the_replay(void **stat
     assert_string_equal(fake_server_heard(&w.first), "|" HELLO SIZED RCPT "DATA\r\n" TEXT ".\r\n");
     client_close(&c);
     world_close(&w);
+}
+
+static void a_loan_that_dies_when_a_whole_bdat_went_out_leaves_the_outcome_unknown_unless_it_says_421(void **state) {
+    static const struct { const char *end; bool is_repaired; } cases[] = {
+        { "!", false }, { "!421 4.4.2 idle too long\r\n", true },
+    };
+
+    for (int i = 0; i < 4; i++) {
+        struct world w;
+        struct client c;
+        bool has_left = i >= 2;
+
+        world_init(&w);
+        w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+        world_open(&w);
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        start_deliver(&c); /* the chunk and the server's farewell cross */
+        fake_server_say(&w.first, 0, cases[i % 2].end);
+        if (has_left)
+            client_close(&c);
+        turns(&w);
+        assert_int_equal(c.n_done, has_left ? 1 : 2);
+        assert_int_equal(w.n_orphans, has_left);
+        if (!has_left)
+            assert_int_equal(c.outcome, cases[i].is_repaired ? RELAY_ANSWERED : RELAY_UNKNOWN);
+        assert_int_equal(w.first.messages, !has_left && cases[i].is_repaired);
+        client_close(&c);
+        world_close(&w);
+    }
 }
 
 static void a_replay_that_refuses_one_recipient_delivers_nothing(void **state) {
@@ -1214,6 +1296,25 @@ static void what_is_offered_is_what_all_servers_offered_when_last_met(void **sta
     world_close(&w);
 }
 
+static void no_transaction_has_more_recipients_than_its_server_allows(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    rcpt(&c, "b@near.example");
+    rcpt(&c, "c@near.example");
+    rcpt(&c, "d@near.example");
+    assert_int_equal(c.outcome, RELAY_TOO_MANY);
+    assert_null(memmem(w.first.heard.at, w.first.heard.len, "d@", 2));
+    deliver(&c);
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    world_close(&w);
+}
+
 static void no_connection_carries_more_mails_than_its_server_allows(void **state) {
     struct world w;
     struct client c;
@@ -1508,6 +1609,8 @@ int main(void) {
         cmocka_unit_test(data_refused_is_the_servers_answer),
         cmocka_unit_test(nonsense_before_the_final_dot_is_lost_and_behind_it_unknown),
         cmocka_unit_test(an_answer_that_came_before_its_command_is_none),
+        cmocka_unit_test(half_an_answer_before_its_command_is_none_either),
+        cmocka_unit_test(half_an_answer_before_the_end_keeps_the_end_back),
         cmocka_unit_test(a_server_that_talks_ahead_in_its_hello_is_no_server),
         cmocka_unit_test(a_loan_ends_after_relay_hold_and_the_delivery_replays_in_one_group),
         cmocka_unit_test(the_oldest_loan_is_taken_back_for_one_who_waits),
@@ -1515,6 +1618,7 @@ int main(void) {
         cmocka_unit_test(a_user_that_leaves_with_answers_due_leaves_the_next_one_in_step),
         cmocka_unit_test(a_kept_connection_that_the_server_closed_is_replaced_unnoticed),
         cmocka_unit_test(a_loan_that_the_server_dropped_is_repaired_by_the_replay),
+        cmocka_unit_test(a_loan_that_dies_when_a_whole_bdat_went_out_leaves_the_outcome_unknown_unless_it_says_421),
         cmocka_unit_test(a_replay_that_refuses_one_recipient_delivers_nothing),
         cmocka_unit_test(a_server_that_goes_away_after_mail_is_lost_and_no_other_is_tried),
         cmocka_unit_test(the_replay_may_go_to_the_next_server_when_the_first_has_died_meanwhile),
@@ -1536,6 +1640,7 @@ int main(void) {
         cmocka_unit_test(what_a_server_does_not_offer_is_left_out_noted_or_refused),
         cmocka_unit_test(what_a_server_offers_is_used),
         cmocka_unit_test(what_is_offered_is_what_all_servers_offered_when_last_met),
+        cmocka_unit_test(no_transaction_has_more_recipients_than_its_server_allows),
         cmocka_unit_test(no_connection_carries_more_mails_than_its_server_allows),
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
