@@ -6,7 +6,7 @@
  *                                                       ├▶ on_judged (facts)            └▶ on_delivered
  *                                                       └▶ on_rcpt_answered
  *
- * Bytes come in through on_input(), which cuts them into lines, message text or chunks and gives each to its handler.
+ * Bytes come in through input.c, which cuts them into lines, message text or chunks and gives each to its handler here.
  * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
  * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
  * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the transaction, which
@@ -24,19 +24,13 @@
 #include "smtp/proxy.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 enum {
     DATA_MARK = 1024,        /* message bytes that count as a sign of life */
-    UNREAD_MAX = 128 * 1024, /* a read of the stream and a command line */
-    OUTPUT_HIGH = 64 * 1024, /* replies that the client has not taken: no command is read before it does */
-    OUTPUT_MAX = OUTPUT_HIGH + 16 * 1024,
     RECIPIENTS_OVERSHOOT = 1000, /* past the limit: a client that heard 452 so often does not listen */
 };
-
-static const struct stream_ops stream_ops;
 
 /* ---- connect */
 
@@ -97,7 +91,7 @@ static void on_connect(struct session *s, struct str unread) {
 }
 
 /* PROXY protocol, from named balancers only. */
-static size_t on_proxy_header(struct session *s, const char *at, size_t len) {
+size_t on_proxy_header(struct session *s, const char *at, size_t len) {
     size_t used = 0;
     struct endpoint client, local;
     enum proxy_result result = proxy_parse(at, len, &used, &client, &local);
@@ -121,7 +115,7 @@ static size_t on_proxy_header(struct session *s, const char *at, size_t len) {
 
 void session_start(struct server *server, int take_fd, const struct session_origin *origin, struct str unread) {
     struct session *s = calloc(1, sizeof(*s));
-    if (s == NULL || stream_open(&s->stream, server->loop, take_fd, &stream_ops, UNREAD_MAX, OUTPUT_MAX) < 0) {
+    if (s == NULL || stream_open(&s->stream, server->loop, take_fd, &session_input, INPUT_MAX, OUTPUT_MAX) < 0) {
         free(s);
         close(take_fd);
         return;
@@ -209,7 +203,7 @@ static void on_starttls(struct session *s, const struct smtp_command *c) {
     arm(s);
 }
 
-static void on_tls(struct stream *stream) {
+void on_tls(struct stream *stream) {
     struct session *s = session_of(stream);
     s->phase = PHASE_COMMAND;
     s->is_esmtp = false;
@@ -426,7 +420,7 @@ static void mark(struct session *s) {
     arm(s);
 }
 
-static size_t on_data_bytes(struct session *s, const char *at, size_t len) {
+size_t on_data_bytes(struct session *s, const char *at, size_t len) {
     struct transaction *t = s->transaction;
     size_t used;
     enum intake_result result = intake_feed(&t->intake, at, len, &used);
@@ -490,7 +484,7 @@ static void on_chunk_end(struct session *s) {
         arm(s);
 }
 
-static size_t on_chunk_bytes(struct session *s, const char *at, size_t len) {
+size_t on_chunk_bytes(struct session *s, const char *at, size_t len) {
     struct transaction *t = s->transaction;
     size_t chunk = len < t->chunk_left ? len : (size_t)t->chunk_left;
     size_t used;
@@ -648,7 +642,7 @@ static void on_bad_command(struct session *s, const struct smtp_command *c, enum
         linger(s); /* the chunk behind it must not be read as commands */
 }
 
-static void on_command(struct session *s, struct str line) {
+void on_command(struct session *s, struct str line) {
     struct smtp_command command;
     bool allows_utf8 = s->transaction != NULL ? (s->transaction->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0
                                               : s->server->conf->set.smtputf8;
@@ -666,102 +660,3 @@ static void on_command(struct session *s, struct str line) {
     if (s->phase == PHASE_CHUNK && s->transaction->chunk_left == 0)
         on_chunk_end(s); /* BDAT 0 */
 }
-
-static size_t on_command_bytes(struct session *s, const char *at, size_t len) {
-    size_t max = s->server->conf->set.limits.command_line;
-    size_t used;
-    long line = smtp_line_find(at, len, &used);
-    if (line >= 0 && used <= max) {
-        s->has_more = used < len;
-        on_command(s, (struct str){ at, (size_t)line });
-        return used;
-    }
-    if (line < 0 && len < max)
-        return 0;
-    s->phase = PHASE_LONG_LINE;
-    return 0;
-}
-
-/* The rest of a command line over the limit, up to its end. */
-static size_t on_long_line_bytes(struct session *s, const char *at, size_t len) {
-    size_t used;
-    if (smtp_line_find(at, len, &used) < 0)
-        return at[len - 1] == '\r' ? len - 1 : len;
-    s->phase = PHASE_COMMAND;
-    mistake(s, 500, "5.5.2", "Command line too long");
-    return used;
-}
-
-/* ---- what the stream tells */
-
-/*
- * A client that sends commands and does not read the replies waits for itself, under the deadline of its last command.
- * Reading on would have to drop replies, and those behind them would be taken for the answers to other commands.
- */
-static bool is_clogged(struct session *s) {
-    if (s->phase != PHASE_COMMAND || stream_pending(&s->stream) < OUTPUT_HIGH)
-        return false;
-    stream_flush(&s->stream);
-    if (stream_pending(&s->stream) < OUTPUT_HIGH)
-        return false;
-    stream_pause(&s->stream);
-    return true;
-}
-
-static void on_drained(struct stream *stream) {
-    if (session_of(stream)->waiting_for == NULL)
-        stream_resume(stream);
-}
-
-static size_t on_input(struct stream *stream, const char *at, size_t len) {
-    struct session *s = session_of(stream);
-    size_t used = 0;
-    while (used < len && s->waiting_for == NULL && !is_clogged(s)) {
-        uint8_t phase = s->phase;
-        size_t n = 0;
-        switch ((enum phase)phase) {
-        case PHASE_PROXY:
-            n = on_proxy_header(s, at + used, len - used);
-            break;
-        case PHASE_COMMAND:
-            n = on_command_bytes(s, at + used, len - used);
-            break;
-        case PHASE_LONG_LINE:
-            n = on_long_line_bytes(s, at + used, len - used);
-            break;
-        case PHASE_DATA:
-            n = on_data_bytes(s, at + used, len - used);
-            break;
-        case PHASE_CHUNK:
-            n = on_chunk_bytes(s, at + used, len - used);
-            break;
-        case PHASE_TLS:
-        case PHASE_LINGER:
-        case PHASE_OVER:
-            return len;
-        }
-        if (n == 0 && s->phase == phase)
-            break;
-        used += n;
-    }
-    return used;
-}
-
-static void on_end(struct stream *stream, enum stream_end how, int err) {
-    struct session *s = session_of(stream);
-    (void)err;
-    if (how == STREAM_TLS_BAD) {
-        char what[256];
-        snprintf(what, sizeof(what), "TLS failed (%s)", stream_tls_error(stream));
-        log_connection(s, what);
-    } else if (how == STREAM_FULL) {
-        log_connection(s, "too much input or output waiting");
-    } else if (s->phase != PHASE_LINGER && s->phase != PHASE_PROXY) {
-        log_connection(s, "lost connection");
-    }
-    end(s);
-}
-
-static const struct stream_ops stream_ops = {
-    .on_data = on_input, .on_end = on_end, .on_drained = on_drained, .on_tls = on_tls,
-};

@@ -1,7 +1,8 @@
 /*
- * state: what a session is, for the files that make one up: session.c (the story), hello.c (what is offered),
- * transaction.c (the envelope), builtin.c (verdicts before any rule), answer.c (the one place where a verdict becomes
- * reply, log line and journal record) and lifetime.c (whose turn it is, and how it ends).
+ * state: what a session is, for the files that make one up: session.c (the story), input.c (bytes cut into what it
+ * handles), hello.c (what is offered), transaction.c (the envelope), builtin.c (verdicts before any rule), answer.c
+ * (the one place where a verdict becomes reply, log line and journal record) and lifetime.c (whose turn it is, and
+ * how it ends).
  *
  * An idle session before MAIL is this struct, one struct client, and the copy of its HELO name; no buffer.
  */
@@ -117,6 +118,24 @@ struct session {
 static inline struct session *session_of(struct stream *stream) {
     return (struct session *)stream; /* its first member */
 }
+
+/* ---- input.c */
+
+enum {
+    INPUT_MAX = 128 * 1024,  /* unconsumed: a read of the stream and a command line */
+    OUTPUT_HIGH = 64 * 1024, /* replies that the client has not taken: no command is read before it does */
+    OUTPUT_MAX = OUTPUT_HIGH + 16 * 1024,
+};
+
+extern const struct stream_ops session_input;
+
+/* ---- session.c, for input.c: each but on_command() says how many bytes it took */
+
+size_t on_proxy_header(struct session *s, const char *at, size_t len);
+void on_command(struct session *s, struct str line);
+size_t on_data_bytes(struct session *s, const char *at, size_t len);
+size_t on_chunk_bytes(struct session *s, const char *at, size_t len);
+void on_tls(struct stream *stream);
 
 /* ---- hello.c */
 
