@@ -211,7 +211,9 @@ static struct fact test_value(const struct gather *g, unsigned number, struct fa
 
 static void set(struct gather *g, unsigned number, struct fact value) {
     const struct slot *slot = &g->policy->policy->slots[number];
-    *fact_of(g->memory, slot) = slot->kind == SLOT_FACT ? value : test_value(g, number, value);
+    struct fact *fact = fact_of(g->memory, slot);
+    *fact = slot->kind == SLOT_FACT ? value : test_value(g, number, value);
+    fact->since_ms = g->world->loop != NULL ? (uint32_t)loop_now(g->world->loop) : 0;
 }
 
 /* The facts of a group that are open get what `value` says. */

@@ -33,6 +33,8 @@ struct gather_world {
 struct gather_memory {
     struct facts facts;
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
+    struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
+    uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
     struct fact values[];
 };
 

@@ -131,6 +131,26 @@ void record_u64(struct record *r, const char *name, uint64_t value) {
     put(r, digits + at, sizeof(digits) - at);
 }
 
+void record_thousandths(struct record *r, const char *name, int64_t value) {
+    char text[24];
+    size_t at = sizeof(text);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    for (int digit = 0; digit < 3; digit++, rest /= 10) {
+        if (at < sizeof(text) || rest % 10 > 0) /* no zeros at the end */
+            text[--at] = (char)('0' + rest % 10);
+    }
+    if (at < sizeof(text))
+        text[--at] = '.';
+    do {
+        text[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (value < 0)
+        text[--at] = '-';
+    put_name(r, name);
+    put(r, text + at, sizeof(text) - at);
+}
+
 void record_bool(struct record *r, const char *name, bool value) {
     put_name(r, name);
     put(r, value ? "true" : "false", value ? 4 : 5);

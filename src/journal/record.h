@@ -20,6 +20,7 @@ struct record {
 void record_begin(struct record *r, struct buf *out);
 void record_str(struct record *r, const char *name, struct str value);      /* left out when value.at is NULL */
 void record_u64(struct record *r, const char *name, uint64_t value);
+void record_thousandths(struct record *r, const char *name, int64_t value); /* 1500: 1.5 */
 void record_bool(struct record *r, const char *name, bool value);
 void record_time(struct record *r, const char *name, uint64_t wall_ms);     /* RFC 3339, UTC, ms */
 void record_ip(struct record *r, const char *name, const struct ip *ip);    /* left out when there is none */

@@ -140,6 +140,7 @@ enum fact_state {
 struct fact {
     uint8_t state; /* enum fact_state */
     uint8_t value; /* TYPE_BOOL: 0 or 1; TYPE_ENUM: its value; when KNOWN */
+    uint32_t since_ms; /* when it was answered, by the clock of whoever gathers (its low 32 bits); for people alone */
     union {
         struct {
             int64_t lo, hi; /* TYPE_NUMBER, TYPE_COUNT: bounds in every state, in thousandths */

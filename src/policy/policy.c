@@ -26,6 +26,14 @@ static int load(struct parsed *p, struct policy *policy) {
     return r == 0 && p->diag->errors > 0 ? -EINVAL : r;
 }
 
+/* FNV-1a (Fowler, Noll, Vo), 64 bits: tells texts apart, and is the same everywhere. */
+static uint64_t hash_of(struct str text) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.at[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 int policy_load(const char *path, struct str text, const struct policy_environment *environment,
                 struct diag_list *diag, struct policy **ret_policy) {
     struct policy *policy = calloc(1, sizeof(*policy));
@@ -51,6 +59,7 @@ int policy_load(const char *path, struct str text, const struct policy_environme
         policy_free(policy);
         return r;
     }
+    policy->hash = hash_of(text);
     *ret_policy = policy;
     return 0;
 }

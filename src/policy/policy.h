@@ -122,6 +122,7 @@ struct policy {
     uint16_t greylist_slot;            /* of the status that greylist rules ask for; RULE_NONE without such rules */
     uint16_t n_facts[N_SCOPES];        /* length of each scope's array */
     bool tests_greylist;               /* a condition looks at the greylist status */
+    uint64_t hash;                     /* of the text (FNV-1a): which policy it was, for journals */
     struct fact *initial[N_SCOPES];    /* what is known before anything was asked: off, empty tables, bounds */
     struct arena arena;
 };

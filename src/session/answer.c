@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "journal/record.h"
+#include "session/answer_facts.h"
 
 #include <stdio.h>
 
@@ -171,12 +172,19 @@ static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJ
 static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
                                            [KNOWN_UNAVAILABLE] = "unavailable" };
 
+/* Of two names the balancer's, which nobody looked up. */
+static struct str ptr_of(const struct session *s) {
+    return s->client_name.len > 0 || s->memory == NULL || s->memory->ptr.status < PTR_UNCONFIRMED
+        ? s->client_name : ptr_name(&s->memory->ptr);
+}
+
 static void record_connection(struct record *r, const struct session *s, const char *id) {
+    struct str ptr = ptr_of(s);
     record_time(r, "time", clock_wall_ms());
     record_str(r, "id", str_of(id));
     record_ip(r, "client", &s->origin.client.ip);
-    if (s->client_name.len > 0)
-        record_str(r, "ptr", s->client_name);
+    if (ptr.len > 0)
+        record_str(r, "ptr", ptr);
     record_str(r, "helo", s->helo);
     if (s->transaction != NULL)
         record_str(r, "sender", s->transaction->envelope.sender);
@@ -218,6 +226,12 @@ static void finish(struct session *s, struct record *r) {
     s->server->counters->journal_lost = s->server->journal->told + s->server->journal->lost;
 }
 
+/* The facts in memory are about this recipient: no limit refused it before the policy saw it. */
+static bool was_judged(const struct session *s, struct str recipient) {
+    const struct transaction *t = s->transaction;
+    return s->memory != NULL && t != NULL && t->asked != NULL && t->asked->address.at == recipient.at;
+}
+
 static void journal_recipient(struct session *s, struct str recipient, const struct verdict *v, const char *id) {
     if (s->server->journal->fd < 0)
         return;
@@ -227,6 +241,8 @@ static void journal_recipient(struct session *s, struct str recipient, const str
     record_str(&r, "rcpt", recipient);
     record_str(&r, "rcpt_known", str_of(known_names[v->rcpt_known]));
     record_verdict(&r, v);
+    if (was_judged(s, recipient))
+        record_judgement(&r, s->server->conf->policy.policy, s->memory, loop_now(s->server->loop));
     record_time_taken(&r, s, v->server.len > 0);
     finish(s, &r);
 }

@@ -1,9 +1,9 @@
 /*
  * judge: brings a recipient before the policy.
  *
- * The session knows the wire, the directory and the tables; gather.c finds out the rest, if a rule asks for it. Facts live as long as
- * what they are about: the client's as long as the connection, the HELO's until the next one, the sender's for a
- * transaction. The session's array of them is made at its first recipient, so that an idle one has none.
+ * The session knows the wire, the directory and the tables; gather.c finds out the rest, if a rule asks for it. Facts
+ * live as long as what they are about: the client's as long as the connection, the HELO's until the next one, the
+ * sender's for a transaction. The session's array of them is made at its first recipient, so that an idle one has none.
  */
 #include "session/state.h"
 
@@ -64,7 +64,8 @@ static struct gather_known known_of(const struct session *s) {
 
 /* ---- from the policy's verdict to ours */
 
-static void write_text(const struct session *s, const struct policy_verdict *verdict, struct str template, struct buf *text) {
+static void write_text(const struct session *s, const struct policy_verdict *verdict, struct str template,
+                       struct buf *text) {
     const struct transaction *t = s->transaction;
     const struct policy *policy = policy_of(s);
     struct str values[N_PLACEHOLDERS] = { 0 };
@@ -85,6 +86,8 @@ static void write_text(const struct session *s, const struct policy_verdict *ver
 static struct verdict verdict_of_policy(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     const struct policy *policy = policy_of(s);
     struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
+    s->memory->shadow = from->shadow;
+    s->memory->open = from->open;
     if (from->rule != RULE_NONE)
         verdict.rule = policy->rules[from->rule].name;
     if (from->cause == CAUSE_DIRECTORY)

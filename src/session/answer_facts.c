@@ -1,0 +1,136 @@
+/*
+ * answer_facts: which facts led to a verdict?
+ *
+ * The record has to be enough to decide again (explain, replay), and small, since there is one for every recipient: a
+ * fact is written when it was answered for this delivery, under the name of its slot, which is the name a person reads
+ * in the policy. What comes from the wire or a table has no age and no source worth a word, and is written bare; what
+ * somebody answered is an object with both.
+ *
+ * A count of block lists may decide before all lists have answered. Then its bounds are what was known, and they are
+ * written, or a replay would not find `dnsbl.hits >= 2` true.
+ *
+ * Rejected: writing every slot (most of a policy's facts are not asked about most mail: that is the point of the
+ * engine), and only those that made the rule true (a changed policy asks about others).
+ */
+#include "session/answer_facts.h"
+
+static bool has_bounds(const struct slot *slot) {
+    return slot->type == TYPE_NUMBER || slot->type == TYPE_COUNT;
+}
+
+/* Whether an answer to this slot was there, beyond what the configuration says. */
+static bool is_answer(const struct slot *slot, const struct fact *fact, const struct fact *initial) {
+    if (slot->row->is_internal && fact->state == FACT_OFF)
+        return false;
+    if (initial->state == FACT_KNOWN || initial->state == FACT_OFF)
+        return false;
+    if (fact->state == FACT_UNASKED || fact->state == FACT_PENDING)
+        return has_bounds(slot) && (fact->lo != initial->lo || fact->hi != initial->hi);
+    return true;
+}
+
+static void record_value(struct record *r, const char *name, const struct slot *slot, const struct fact *fact) {
+    switch ((enum fact_type)slot->type) {
+    case TYPE_BOOL:
+        record_bool(r, name, fact->value);
+        break;
+    case TYPE_NUMBER:
+    case TYPE_COUNT:
+        record_thousandths(r, name, fact->lo);
+        break;
+    case TYPE_STRING:
+        record_str(r, name, fact->text.at != NULL ? fact->text : STR(""));
+        break;
+    case TYPE_ADDRESS:
+        break; /* the client, which is a member of its own */
+    case TYPE_ENUM:
+        record_str(r, name, str_of(slot->row->values[fact->value]));
+        break;
+    }
+}
+
+static void record_bounds(struct record *r, const struct fact *fact) {
+    if (fact->lo != INT64_MIN)
+        record_thousandths(r, "min", fact->lo);
+    if (fact->hi != INT64_MAX)
+        record_thousandths(r, "max", fact->hi);
+}
+
+static void record_fact(struct record *r, const struct slot *slot, const struct fact *fact, uint64_t now_ms) {
+    static const char *const states[] = {
+        [FACT_UNASKED] = "pending", [FACT_PENDING] = "pending", [FACT_UNAVAILABLE] = "unavailable",
+        [FACT_SKIPPED] = "skipped", [FACT_OFF] = "off",
+    };
+    bool is_known = fact->state == FACT_KNOWN;
+    if (is_known && (slot->row->source == SOURCE_SESSION || slot->row->source == SOURCE_DIRECTORY)) {
+        record_value(r, slot->name.at, slot, fact);
+        return;
+    }
+    record_open(r, slot->name.at, '{');
+    if (is_known)
+        record_value(r, "v", slot, fact);
+    else
+        record_str(r, "state", str_of(states[fact->state]));
+    if (!is_known && has_bounds(slot))
+        record_bounds(r, fact);
+    record_str(r, "src", str_of(source_names[slot->row->source]));
+    if (fact->since_ms != 0)
+        record_u64(r, "age", (uint32_t)now_ms - fact->since_ms); /* low 32 bits of both: right for 49 days */
+    record_close(r, '}');
+}
+
+static void record_facts(struct record *r, const struct policy *policy, const struct facts *facts, uint64_t now_ms) {
+    record_open(r, "facts", '{');
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct slot *slot = &policy->slots[i];
+        const struct fact *fact = fact_at(policy, facts, i);
+        if (is_answer(slot, fact, &policy->initial[slot->scope][slot->index]) && slot->type != TYPE_ADDRESS)
+            record_fact(r, slot, fact, now_ms);
+    }
+    record_close(r, '}');
+}
+
+static void record_shadow(struct record *r, const struct policy *policy, const struct policy_set *shadow) {
+    int i = set_next(shadow, 0);
+    if (i < 0)
+        return;
+    record_open(r, "shadow", '[');
+    for (; i >= 0; i = set_next(shadow, (unsigned)i + 1))
+        record_str(r, NULL, policy->rules[i].name);
+    record_close(r, ']');
+}
+
+static void record_hash(struct record *r, uint64_t hash) {
+    char text[16];
+    for (int i = 15; i >= 0; i--, hash >>= 4)
+        text[i] = "0123456789abcdef"[hash & 15];
+    record_str(r, "policy", (struct str){ text, sizeof(text) });
+}
+
+void record_judgement(struct record *r, const struct policy *policy, const struct gather_memory *memory,
+                      uint64_t now_ms) {
+    const char *status = facts_ptr_status(policy, memory);
+    record_hash(r, policy->hash);
+    if (status != NULL)
+        record_str(r, "ptr_status", str_of(status));
+    record_shadow(r, policy, &memory->shadow);
+    if (memory->open < policy->n_rules)
+        record_str(r, "open", policy->rules[memory->open].name);
+    record_facts(r, policy, &memory->facts, now_ms);
+}
+
+const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory) {
+    static const char *const names[] = {
+        [PTR_UNAVAILABLE] = "unavailable", [PTR_NAMED] = "unavailable", [PTR_NONE] = "none",
+        [PTR_UNCONFIRMED] = "unconfirmed", [PTR_CONFIRMED] = "confirmed",
+    };
+    if (memory->ptr.status != PTR_UNAVAILABLE)
+        return names[memory->ptr.status];
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct fact_row *row = policy->slots[i].row;
+        bool is_of_ptr = row >= &fact_rows[F_PTR_NONE] && row <= &fact_rows[F_PTR_NAME];
+        if (is_of_ptr && fact_at(policy, &memory->facts, i)->state == FACT_UNAVAILABLE)
+            return names[PTR_UNAVAILABLE];
+    }
+    return NULL;
+}

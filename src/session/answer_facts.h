@@ -1,0 +1,31 @@
+/*
+ * answer_facts: what was known when a recipient was judged, as members of its journal record (design.md section 11).
+ *
+ *     "policy":"9f86d081884c7d65"                   which policy it was: a hash of its text
+ *     "ptr":"mail.example.net"                      if a name was asked for and there is one
+ *     "ptr_status":"confirmed"                      none, unconfirmed, confirmed, unavailable; left out: nobody asked
+ *     "shadow":["SPF FAIL"]                         rules that would have acted; left out: none
+ *     "open":"GREY"                                 the rule that kept a reject from being one; left out: none
+ *     "facts":{"helo.address":true,                 of the wire and the tables: the bare value
+ *              "client in banned":false,
+ *              "ptr.none":{"v":true,"src":"dns","age":12},    of a source: its name, and ms since it answered
+ *              "spf":{"v":"fail","src":"spf","age":3},
+ *              "dnsbl.hits":{"state":"pending","min":2,"max":5,"src":"dnsbl"},    enough was known to decide
+ *              "ptr.name":{"state":"unavailable","src":"dns","age":4000}}
+ *
+ * What nobody asked for is left out, and so is what follows from the configuration alone (a source that is off, an
+ * empty table): it says nothing about this delivery. journal/reader.h reads it back.
+ */
+#pragma once
+
+#include "facts/gather.h"
+#include "journal/record.h"
+
+/*
+ * Writes all of these but "ptr", which is the caller's: see facts_ptr_status(). `now_ms` is the loop's clock.
+ */
+void record_judgement(struct record *r, const struct policy *policy, const struct gather_memory *memory,
+                      uint64_t now_ms);
+
+/* "none", "unconfirmed", "confirmed", "unavailable", or NULL: nobody asked. */
+const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory);
