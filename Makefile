@@ -63,15 +63,17 @@ cover:
 	@meson test -C build-cover
 	@gcovr --root . --filter src/ --html-details build-cover/coverage.html build-cover
 
-# postern.conf is the administrator's: an existing one stays, and the new one lies beside it as postern.conf.new.
+# postern.conf and policy are the administrator's: an existing one stays, and the new one lies beside it as FILE.new.
 install: build
 	install -D -m 755 build/postern $(DESTDIR)$(sbindir)/postern
 	install -d $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
 	install -m 644 man/*.5 $(DESTDIR)$(mandir)/man5
 	install -m 644 man/*.8 $(DESTDIR)$(mandir)/man8
 	install -d $(DESTDIR)$(sysconfdir)/postern
-	if test -e $(DESTDIR)$(sysconfdir)/postern/postern.conf; then new=.new; fi; \
-	install -m 644 etc/postern.conf $(DESTDIR)$(sysconfdir)/postern/postern.conf$$new
+	for file in postern.conf policy; do \
+	    if test -e $(DESTDIR)$(sysconfdir)/postern/$$file; then new=.new; else new=; fi; \
+	    install -m 644 etc/$$file $(DESTDIR)$(sysconfdir)/postern/$$file$$new; \
+	done
 	install -D -m 644 etc/fail2ban/postern.conf $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/postern.conf
 	install -d $(DESTDIR)$(unitdir)
 	sed 's,/usr/sbin/postern,$(sbindir)/postern,' etc/postern.service > $(DESTDIR)$(unitdir)/postern.service

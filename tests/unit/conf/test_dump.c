@@ -260,7 +260,8 @@ static void test_every_option(void **state) {
     assert_non_null(strstr(out.at, "message_size 50M  # default\n"));
     assert_non_null(strstr(out.at, "command 5m  # default\n"));
     assert_non_null(strstr(out.at, "# relay_clients: none  # default\n"));
-    assert_non_null(strstr(out.at, "table partners cidr {\n    file none  # default\n    # entries: none  # default\n}\n"));
+    assert_non_null(strstr(out.at, "table partners cidr {\n    file none  # default\n"
+                                   "    # entries: none  # default\n}\n"));
     assert_non_null(strstr(out.at, "domain example.com {\n    delimiter +\n}\n"));
     buf_deinit(&out);
     unload(&l);
