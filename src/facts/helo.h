@@ -14,6 +14,8 @@ struct helo_shape { /* at most one is true */
 /* Also sets *ret_ip to the address it is (IP_NONE otherwise). A final dot is not looked at. */
 struct helo_shape helo_look(struct str helo, struct ip *ret_ip);
 
-/* The part of a name that one organisation registers, by the public suffix list: "example.co.uk" of "mx.example.co.uk". Empty
- * when there is none. `name` is in lower case. */
+/*
+ * The part of a name that one organisation registers, by the public suffix list: "example.co.uk" of
+ * "mx.example.co.uk". Empty when there is none. `name` is in lower case.
+ */
 struct str helo_organisation(struct str name);

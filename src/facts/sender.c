@@ -45,8 +45,8 @@ static void on_mx(struct resolver_query *query, const struct dns_answer *answer)
     case DNS_NO_DATA:
         break;
     }
-    lookup->addresses = addresses_start(lookup->resolver, str_of(lookup->domain), NULL, lookup->timeout_ms, on_addresses,
-                                        lookup);
+    lookup->addresses = addresses_start(lookup->resolver, str_of(lookup->domain), NULL, lookup->timeout_ms,
+                                        on_addresses, lookup);
     if (lookup->addresses == NULL)
         finish(lookup, (struct sender_result){ .is_unavailable = true });
 }

@@ -255,7 +255,8 @@ size_t dns_reverse_name(const struct ip *ip, struct str suffix, char out[DNS_NAM
     static const char digits[] = "0123456789abcdef";
     size_t len = 0;
     if (ip->family == IP_V4) {
-        len = (size_t)snprintf(out, DNS_NAME_MAX, "%u.%u.%u.%u", ip->bytes[3], ip->bytes[2], ip->bytes[1], ip->bytes[0]);
+        len = (size_t)snprintf(out, DNS_NAME_MAX, "%u.%u.%u.%u", ip->bytes[3], ip->bytes[2], ip->bytes[1],
+                               ip->bytes[0]);
     } else {
         for (int i = 15; i >= 0; i--) {
             out[len++] = digits[ip->bytes[i] & 15];

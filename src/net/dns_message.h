@@ -16,14 +16,14 @@ enum dns_status {
     DNS_NO_DATA,     /* the name exists, without such records */
     DNS_NO_NAME,     /* NXDOMAIN */
     DNS_BAD_NAME,    /* no name that DNS could know: an empty or too long label, longer than 255 */
-    DNS_UNAVAILABLE, /* no answer in time, SERVFAIL, REFUSED, nonsense, too many questions under way: nothing is known */
+    DNS_UNAVAILABLE, /* no answer in time, SERVFAIL, REFUSED, nonsense, too many questions: nothing is known */
 };
 
 enum { DNS_RECORDS_MAX = 32, DNS_TEXT_MAX = 4096, DNS_NAME_MAX = 255 };
 
 struct dns_record {
     struct ip ip;        /* A, AAAA */
-    struct str text;     /* PTR, MX: the name, "" for the root (null MX); TXT: its strings, joined. Points into the answer */
+    struct str text;     /* PTR, MX: the name, "" for the root (null MX); TXT: its strings, joined. In the answer */
     uint16_t preference; /* MX */
 };
 
@@ -37,7 +37,9 @@ struct dns_answer {
     char text[DNS_TEXT_MAX];
 };
 
-/* Reads what `packet` answers to its one question, of `type`. Returns 0, or -EBADMSG (status is then DNS_UNAVAILABLE). */
+/*
+ * Reads what `packet` answers to its one question, of `type`. Returns 0, or -EBADMSG (status is then DNS_UNAVAILABLE).
+ */
 int dns_message_parse(const void *packet, size_t len, enum dns_type type, struct dns_answer *ret_answer);
 
 /*

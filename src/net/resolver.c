@@ -71,7 +71,8 @@ static int set_way(struct ub_ctx *ub, const struct resolver_settings *settings, 
     for (size_t i = 0; i < settings->n_stubs && r == 0; i++) {
         char ip[IP_TEXT_MAX];
         *ret_error = "stub zones";
-        snprintf(text, sizeof(text), "%s@%u", ip_format(&settings->stubs[i].server.ip, ip), settings->stubs[i].server.port);
+        snprintf(text, sizeof(text), "%s@%u", ip_format(&settings->stubs[i].server.ip, ip),
+                 settings->stubs[i].server.port);
         r = ub_ctx_set_stub(ub, settings->stubs[i].zone, text, 0);
     }
     return r == 0 ? 0 : -EINVAL;
@@ -89,7 +90,10 @@ static int set_up(struct ub_ctx *ub, const struct resolver_settings *settings, c
 static void on_first_answer(void *arg, int rcode, void *packet, int len, int security, char *why, int is_rate_limited) {
 }
 
-/* The first question opens what libunbound needs; asked here, for a name that it knows, this happens before the sandbox. */
+/*
+ * The first question opens what libunbound needs; asked here, for a name that it knows, this happens before the
+ * sandbox.
+ */
 static int finalise(struct ub_ctx *ub, const char **ret_error) {
     *ret_error = "the first question";
     return ub_resolve_event(ub, "localhost", DNS_A, 1, NULL, on_first_answer, NULL) == 0 ? 0 : -EINVAL;

@@ -168,7 +168,8 @@ static struct ub_event *new_event(struct ub_event_base *super, int fd, short bit
     return &event->super;
 }
 
-static struct ub_event *no_signal(struct ub_event_base *super, int fd, void (*callback)(int, short, void *), void *arg) {
+static struct ub_event *no_signal(struct ub_event_base *super, int fd, void (*callback)(int, short, void *),
+                                  void *arg) {
     return NULL;
 }
 

@@ -1,9 +1,9 @@
 /*
  * builtin: what is decided before any rule, and whatever the configuration.
  *
- * Recipients: whose domain is it, may this client send there, does the directory know the address? The answers go to the
- * policy as facts, whose first two rules (relay control and recipient validation, design.md section 4) no policy file can
- * leave out. Decided here alone are limits, and what speaks against a message whatever its content.
+ * Recipients: whose domain is it, may this client send there, does the directory know the address? The answers go to
+ * the policy as facts, whose first two rules (relay control and recipient validation, design.md section 4) no policy
+ * file can leave out. Decided here alone are limits, and what speaks against a message whatever its content.
  */
 #include "session/state.h"
 
@@ -69,7 +69,8 @@ static void look_in_directory(const struct session *s, const struct conf_domain 
 void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view) {
     const struct conf_settings *set = &s->server->conf->set;
     const struct conf_domain *domain = domain_of(s->server->conf, address);
-    *ret_view = (struct recipient_view){ .is_local = domain != NULL, .is_enforced = conf_is_enforced(s->server->conf, NULL),
+    *ret_view = (struct recipient_view){ .is_local = domain != NULL,
+                                         .is_enforced = conf_is_enforced(s->server->conf, NULL),
                                          .known = KNOWN_OFF,
                                          .route = { .group = set->smart_host, .address = address->text } };
     if (domain == NULL) {

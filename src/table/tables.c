@@ -3,8 +3,8 @@
  *
  * A name or domain is kept without the dots at its ends; the flags of a word say whether it stands for itself
  * (".example.com" does, too) or for what is below it. For an address three words are looked up: all of it, its
- * domain, its local part. Addresses are compared by what their local part means ("a\ b" and "a b" are one mailbox), or a
- * banned sender would come back in quotes.
+ * domain, its local part. Addresses are compared by what their local part means ("a\ b" and "a b" are one mailbox), or
+ * a banned sender would come back in quotes.
  *
  * Rejected: mapping the file. Whoever truncates it meanwhile would stop the program by SIGBUS.
  */

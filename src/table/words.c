@@ -60,8 +60,10 @@ static int grow(struct words *words) {
         return -ENOMEM;
     for (size_t i = 0; i < words->n_slots; i++) {
         uint32_t at = words->slots[i].at;
-        if (at != 0)
-            *slot_of(&wider, (struct str){ (const char *)words->bytes + at + 2, length_at(words, at) }) = words->slots[i];
+        if (at == 0)
+            continue;
+        struct str word = { (const char *)words->bytes + at + 2, length_at(words, at) };
+        *slot_of(&wider, word) = words->slots[i];
     }
     free(words->slots);
     *words = wider;

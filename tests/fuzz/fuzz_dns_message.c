@@ -1,6 +1,6 @@
 /*
- * A DNS answer of arbitrary bytes: never read past its end, and what is told of it lies within the answer. The first byte
- * chooses the type asked for.
+ * A DNS answer of arbitrary bytes: never read past its end, and what is told of it lies within the answer. The first
+ * byte chooses the type asked for.
  */
 #include "net/dns_message.h"
 

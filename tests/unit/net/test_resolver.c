@@ -1,6 +1,6 @@
 /*
- * Questions under the laws: libunbound against a small name server on the same loop, which answers by the first label of the name:
- * ok, two, alias, none (no data), no (NXDOMAIN), fail (SERVFAIL), silent, garbage.
+ * Questions under the laws: libunbound against a small name server on the same loop, which answers by the first label
+ * of the name: ok, two, alias, none (no data), no (NXDOMAIN), fail (SERVFAIL), silent, garbage.
  */
 #include "net/resolver.h"
 
@@ -24,7 +24,8 @@ static unsigned n_asked; /* packets that the name server got */
 /* ---- the name server */
 
 static size_t put_a(uint8_t *at, uint16_t owner, uint8_t last) {
-    const uint8_t record[] = { (uint8_t)(owner >> 8), (uint8_t)owner, 0, DNS_A, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, last };
+    const uint8_t record[] = { (uint8_t)(owner >> 8), (uint8_t)owner, 0, DNS_A, 0, 1, 0, 0, 0, 60, 0, 4,
+                               192, 0, 2, last };
     memcpy(at, record, sizeof(record));
     return sizeof(record);
 }

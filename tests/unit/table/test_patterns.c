@@ -62,7 +62,8 @@ static void assert_as_alone(const char *pattern_text, struct str text) {
 
 /* Patterns whose end is not what it looks like. */
 static const char *const awkward[] = {
-    "\\.example\\.net$", "a|b\\.example\\.net$", "(a|b)\\.example\\.net$", "[.]example\\.net$", "\\$", "example\\.net\\$",
+    "\\.example\\.net$", "a|b\\.example\\.net$", "(a|b)\\.example\\.net$", "[.]example\\.net$", "\\$",
+    "example\\.net\\$",
     "example\\\\$", "x\\\\.example$", "x\\.\\\\example$", "(?i)\\.example\\.net$", "(?i:a)\\.example\\.net$",
     "(?-i)EXAMPLE\\.NET$", "(?x)x # example$", "(?x:x )example$", "a{2}$", "example\\.nett{2}$", "example\\.net{0}$",
     "example\\.net?$", "example\\.ne[t]$", "(example\\.net)?$", "(example\\.net$)", "(example\\.net$)|x",
@@ -72,7 +73,8 @@ static const char *const awkward[] = {
     "(?<n>e)\\1xample$", "(?<n>e)\\g{1}xample$", "(?=e)example$", "(?!x)example$", "(?<=x)example$", "(?#x$)example$",
     "[e$]xample$", "[]e]xample$", "[^]]xample$", "[[:alpha:]]xample$", "[\\]e]xample$", "[a\\]|x]ample$",
     "[(]example$", "[)]|example$", "[|]example$", "example$|", "|example$", "(?|a|b)example$", "(?>example)$",
-    "example$$", "exa$mple$", "exa^mple$", "(*LIMIT_MATCH=1000)example$", "(*UTF)example$", "(?m)example$", "(?s)xample$",
+    "example$$", "exa$mple$", "exa^mple$", "(*LIMIT_MATCH=1000)example$", "(*UTF)example$", "(?m)example$",
+    "(?s)xample$",
     "x(?i)example$", "\\-example$", "example-$", "a_xample$", "\\_xample$", "\\@xample$", "ex.mple$", "example\\.$",
     "e{,2}xample$", "e{1,xample$", "e\\{xample$", "\\cAxample$", "e\\Kxample$", "\\p{L}xample$", "\\pLxample$",
     "example\\.net$(?:)", "(?:example$)", "(?<a>a)(?(1)b|c)example$", "(?<e>x)example$", "e*xample$", "exampl(e)$",
@@ -102,7 +104,8 @@ static void put_pieces(char *out, size_t size, bool is_pattern) {
         "a", "b", "example", "net", "-", "\\.", ".", "dsl-", "7", "$", "|", "(", ")", "[", "]", "\\", "?", "*", "{2}",
         "(?:", "(?i)", "\\Q", "\\E", "\\x41", "\\d", "^", "[^a]", "(?x)", "#", " ", "\\\\", "(?=", "\\b", "\\$",
     };
-    static const char *const plain[] = { "a", "b", "example", "net", "-", ".", ".", "dsl-", "7", "$", "|", "\\", "A", "#" };
+    static const char *const plain[] = { "a", "b", "example", "net", "-", ".", ".", "dsl-", "7", "$", "|", "\\", "A",
+                                         "#" };
     size_t len = 0;
     out[0] = '\0';
     for (uint64_t n = 1 + draw(7); n > 0; n--) {
@@ -132,7 +135,8 @@ static void test_random(void **state) {
             bool expected = pattern_matches(pattern, str_of(text));
             n_fitting += expected;
             if (patterns_have(patterns, str_of(text)) != expected)
-                fail_msg("'%s' %s '%s' alone, but not in a set", pattern_text, expected ? "fits" : "does not fit", text);
+                fail_msg("'%s' %s '%s' alone, but not in a set", pattern_text, expected ? "fits" : "does not fit",
+                         text);
         }
         patterns_free(patterns);
         pattern_free(pattern);
