@@ -11,19 +11,21 @@ struct addresses_lookup {
     void *arg;
     struct ip looked_for;
     unsigned n_open;
-    bool was_unanswered;
+    bool was_unanswered, was_cut;
     struct addresses_result result;
 };
 
 static void take(struct addresses_lookup *lookup, const struct dns_answer *answer) {
     lookup->result.is_found = lookup->result.is_found || answer->n > 0;
     lookup->was_unanswered = lookup->was_unanswered || answer->status == DNS_UNAVAILABLE;
+    lookup->was_cut = lookup->was_cut || answer->is_cut;
     for (unsigned i = 0; i < answer->n; i++)
         lookup->result.holds = lookup->result.holds || ip_eq(&answer->records[i].ip, &lookup->looked_for);
     if (--lookup->n_open > 0)
         return;
     struct addresses_result result = lookup->result;
     result.is_unavailable = !result.is_found && lookup->was_unanswered;
+    result.may_hold = !result.holds && (lookup->was_unanswered || lookup->was_cut);
     addresses_fn *done = lookup->done;
     void *arg = lookup->arg;
     free(lookup);

@@ -10,6 +10,7 @@ struct addresses_result {
     bool is_unavailable; /* no address was found, and one of the two questions was not answered */
     bool is_found;       /* at least one */
     bool holds;          /* the address that was asked about is among them */
+    bool may_hold;       /* nobody knows: a question was not answered, or there were more addresses than are read */
 };
 
 struct addresses_lookup;

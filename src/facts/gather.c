@@ -14,7 +14,6 @@
  */
 #include "facts/gather.h"
 
-#include "facts/addresses.h"
 #include "facts/helo.h"
 #include "facts/sender.h"
 
@@ -34,8 +33,8 @@ struct gather {
     struct ptr_lookup *ptr;
     struct addresses_lookup *helo;
     struct sender_lookup *sender;
-    struct addresses_result helo_result;
     bool helo_waits_for_ptr;
+    bool is_over; /* the deadline has passed: nothing more is asked */
     uint8_t last; /* enum policy_layer */
 };
 
@@ -58,8 +57,12 @@ struct gather_memory *gather_memory_new(const struct policy *policy) {
 }
 
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
-    if (scope == SCOPE_CONNECTION)
+    if (scope == SCOPE_CONNECTION) {
         memory->ptr = (struct ptr_result){ 0 };
+        memory->has_ptr = false;
+    }
+    if (scope <= SCOPE_HELLO)
+        memory->has_helo = false;
     for (int s = scope; s < N_SCOPES; s++)
         facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
 }
@@ -73,12 +76,18 @@ static void unask(struct gather_memory *memory, const struct policy *policy, con
 }
 
 void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy) {
+    memory->has_ptr = memory->has_ptr && memory->ptr.status != PTR_UNAVAILABLE && memory->ptr.status != PTR_NAMED;
+    memory->has_helo = memory->has_helo && !memory->helo.is_unavailable && !memory->helo.may_hold;
     for (unsigned i = 0; i < policy->n_slots; i++)
         if (fact_of(memory, &policy->slots[i])->state == FACT_UNAVAILABLE)
             unask(memory, policy, &policy->slots[i]);
 }
 
 /* ---- facts that are there for the looking */
+
+static struct str without_final_dot(struct str name) {
+    return name.len > 0 && name.at[name.len - 1] == '.' ? str_head(name, name.len - 1) : name;
+}
 
 static struct fact helo_value(const struct gather *g, enum fact_id id) {
     struct ip ip;
@@ -101,7 +110,7 @@ static struct fact helo_value(const struct gather *g, enum fact_id id) {
     case F_HELO_STATIC:
         return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_STATIC);
     }
-    bool is_ours = str_eq_nocase(helo, str_of(g->world->conf->set.hostname));
+    bool is_ours = str_eq_nocase(without_final_dot(helo), str_of(g->world->conf->set.hostname));
     for (size_t i = 0; i < g->world->conf->n_listeners; i++)
         is_ours = is_ours || (ip.family != IP_NONE && ip_eq(&ip, &g->world->conf->listeners[i].at.ip));
     return fact_bool(is_ours);
@@ -167,18 +176,29 @@ static bool shares_organisation(struct str a, struct str b) {
     return of_a.len > 0 && str_eq_nocase(of_a, helo_organisation(b));
 }
 
+/* A HELO that DNS can be asked about. */
+static bool helo_is_name(const struct gather *g) {
+    struct ip ip;
+    return g->known.has_helo && !helo_look(g->known.helo, &ip).is_invalid && ip.family == IP_NONE;
+}
+
+/* helo.matches can be told only with the client's name. */
+static bool helo_needs_ptr(const struct gather *g) {
+    return !g->memory->helo.holds && !g->memory->has_ptr && helo_is_name(g);
+}
+
 /* helo.resolves and helo.matches, when the addresses are there, and the client's name where it is needed. */
 static struct fact helo_lookup_value(const struct gather *g, enum fact_id id) {
-    const struct addresses_result *found = &g->helo_result;
+    const struct addresses_result *found = &g->memory->helo;
     const struct ptr_result *ptr = &g->memory->ptr;
     static const struct fact unavailable = { .state = FACT_UNAVAILABLE };
     if (id == F_HELO_RESOLVES)
         return found->is_unavailable ? unavailable : fact_bool(found->is_found);
-    if (found->holds)
-        return fact_bool(true);
+    if (found->holds || !helo_is_name(g))
+        return fact_bool(found->holds);
     if (ptr->status == PTR_CONFIRMED && shares_organisation(g->known.helo, ptr_name(ptr)))
         return fact_bool(true);
-    bool is_unknown = found->is_unavailable || ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
+    bool is_unknown = found->may_hold || ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
     return is_unknown ? unavailable : fact_bool(false);
 }
 
@@ -231,13 +251,38 @@ static struct fact unavailable_value(const struct gather *g, enum fact_id id) {
     return (struct fact){ .state = FACT_UNAVAILABLE };
 }
 
+static struct fact off_value(const struct gather *g, enum fact_id id) {
+    return (struct fact){ .state = FACT_OFF };
+}
+
 /* ---- lookups */
 
 static void step_later(struct gather *g);
 
-static void complete_helo(struct gather *g) {
-    g->helo_waits_for_ptr = false;
+static void on_ptr(void *arg, const struct ptr_result *result);
+
+static bool start_ptr(struct gather *g) {
+    const struct gather_world *world = g->world;
+    if (g->ptr == NULL && !g->is_over)
+        g->ptr = ptr_start(world->resolver, &g->known.client, world->timeout_ms, on_ptr, g);
+    return g->ptr != NULL;
+}
+
+/* The addresses are known. helo.matches is left open where it takes the client's name, which is asked for only if a
+   rule wants to know. */
+static void fill_helo(struct gather *g) {
+    const struct policy *policy = g->policy->policy;
+    const struct slot *matches = policy_slot(policy, F_HELO_MATCHES);
+    struct fact *fact = matches != NULL ? fact_of(g->memory, matches) : NULL;
+    bool is_left_open = fact != NULL && helo_needs_ptr(g);
+    struct fact left = is_left_open ? *fact : (struct fact){ 0 };
     fill(g, GROUP_HELO, helo_lookup_value);
+    if (is_left_open) {
+        *fact = left;
+        g->helo_waits_for_ptr = left.state == FACT_PENDING && start_ptr(g);
+        if (left.state == FACT_PENDING && !g->helo_waits_for_ptr)
+            fact->state = FACT_UNAVAILABLE;
+    }
     step_later(g);
 }
 
@@ -245,70 +290,44 @@ static void on_ptr(void *arg, const struct ptr_result *result) {
     struct gather *g = arg;
     g->ptr = NULL;
     g->memory->ptr = *result;
+    g->memory->has_ptr = true;
     fill(g, GROUP_PTR, ptr_value);
-    if (g->helo_waits_for_ptr)
-        complete_helo(g);
+    if (g->helo_waits_for_ptr) {
+        g->helo_waits_for_ptr = false;
+        fill_helo(g);
+    }
     step_later(g);
-}
-
-static bool start_ptr(struct gather *g) {
-    const struct gather_world *world = g->world;
-    if (g->ptr == NULL)
-        g->ptr = ptr_start(world->resolver, &g->known.client, world->timeout_ms, on_ptr, g);
-    return g->ptr != NULL;
 }
 
 static void on_helo(void *arg, const struct addresses_result *result) {
     struct gather *g = arg;
     g->helo = NULL;
-    g->helo_result = *result;
-    bool needs_ptr = !result->holds && g->memory->ptr.status == PTR_UNAVAILABLE;
-    g->helo_waits_for_ptr = needs_ptr && start_ptr(g);
-    if (!g->helo_waits_for_ptr)
-        complete_helo(g);
+    g->memory->helo = *result;
+    g->memory->has_helo = true;
+    fill_helo(g);
 }
 
-static void on_sender(void *arg, const struct sender_result *result);
-
-static struct fact sender_value(const struct gather *g, enum fact_id id) {
-    /* the null sender, and an address literal: they resolve by themselves */
-    return fact_bool(id == F_SENDER_RESOLVES);
-}
-
-/* Starts a group's lookup, or answers it where there is nothing to look up. */
-static void start(struct gather *g, enum group group) {
+static bool start_helo(struct gather *g) {
     const struct gather_world *world = g->world;
-    struct ip ip;
-    bool is_started = true;
-    switch (group) {
-    case GROUP_PTR:
-        is_started = start_ptr(g);
-        break;
-    case GROUP_HELO:
-        if (!g->known.has_helo || helo_look(g->known.helo, &ip).is_invalid || ip.family != IP_NONE) {
-            g->helo_result = (struct addresses_result){ .is_found = ip.family != IP_NONE,
-                                                        .holds = ip_eq(&ip, &g->known.client) };
-            complete_helo(g);
-            return;
-        }
-        g->helo = addresses_start(world->resolver, g->known.helo, &g->known.client, world->timeout_ms, on_helo, g);
-        is_started = g->helo != NULL;
-        break;
-    case GROUP_SENDER:
-        if (g->known.sender.text.len == 0 || g->known.sender.is_literal) {
-            fill(g, GROUP_SENDER, sender_value);
-            step_later(g);
-            return;
-        }
-        g->sender = sender_start(world->resolver, g->known.sender.domain, world->timeout_ms, on_sender, g);
-        is_started = g->sender != NULL;
-        break;
-    case GROUP_NONE:
-    case N_GROUPS:
-        break;
+    struct ip ip = { 0 };
+    if (!g->known.has_helo) {
+        fill(g, GROUP_HELO, off_value);
+        return true;
     }
-    if (!is_started)
-        fill(g, group, unavailable_value);
+    if (!helo_is_name(g)) {
+        helo_look(g->known.helo, &ip);
+        g->memory->helo = (struct addresses_result){ .is_found = ip.family != IP_NONE,
+                                                     .holds = ip_eq(&ip, &g->known.client) };
+        g->memory->has_helo = true;
+    }
+    if (g->memory->has_helo) {
+        fill_helo(g);
+        return true;
+    }
+    if (!g->is_over)
+        g->helo = addresses_start(world->resolver, without_final_dot(g->known.helo), &g->known.client,
+                                  world->timeout_ms, on_helo, g);
+    return g->helo != NULL;
 }
 
 static void on_sender(void *arg, const struct sender_result *result) {
@@ -323,6 +342,39 @@ static void on_sender(void *arg, const struct sender_result *result) {
         set(g, i, result->is_unavailable ? (struct fact){ .state = FACT_UNAVAILABLE } : fact_bool(value));
     }
     step_later(g);
+}
+
+/* The null sender, and an address literal: they resolve by themselves. */
+static struct fact sender_value(const struct gather *g, enum fact_id id) {
+    return fact_bool(id == F_SENDER_RESOLVES);
+}
+
+static bool is_ascii(struct str text) {
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.at[i] > 126)
+            return false;
+    return true;
+}
+
+static bool start_sender(struct gather *g) {
+    const struct gather_world *world = g->world;
+    const struct smtp_address *sender = &g->known.sender;
+    if (sender->text.len == 0 || sender->is_literal)
+        fill(g, GROUP_SENDER, sender_value);
+    else if (!is_ascii(sender->domain)) /* DNS knows it by its A-label, which we do not make (RFC 5890 2.3.2.1) */
+        fill(g, GROUP_SENDER, off_value);
+    else if (!g->is_over)
+        return (g->sender = sender_start(world->resolver, sender->domain, world->timeout_ms, on_sender, g)) != NULL;
+    else
+        return false;
+    return true;
+}
+
+/* Starts a group's lookup, or answers it where there is nothing to look up, or no time. */
+static void start(struct gather *g, enum group group) {
+    bool is_started = group == GROUP_PTR ? start_ptr(g) : group == GROUP_HELO ? start_helo(g) : start_sender(g);
+    if (!is_started)
+        fill(g, group, unavailable_value);
 }
 
 static void cancel_group(struct gather *g, enum group group) {
@@ -436,9 +488,18 @@ static void step_later(struct gather *g) {
     task_start(g->world->loop, &g->task, step);
 }
 
-/* Time is up: what has not come is unavailable. */
+/* Time is up: what has not come is unavailable, for this transaction. */
 static void on_deadline(struct timer *timer) {
     struct gather *g = (struct gather *)((char *)timer - offsetof(struct gather, deadline));
+    g->is_over = true;
+    if (g->ptr != NULL) {
+        g->memory->ptr = (struct ptr_result){ .status = PTR_UNAVAILABLE };
+        g->memory->has_ptr = true;
+    }
+    if (g->helo != NULL) {
+        g->memory->helo = (struct addresses_result){ .is_unavailable = true, .may_hold = true };
+        g->memory->has_helo = true;
+    }
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
         if (is_running(g, group))
             fill(g, group, unavailable_value);

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "conf/conf.h"
+#include "facts/addresses.h"
 #include "facts/ptr.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
@@ -33,6 +34,8 @@ struct gather_world {
 struct gather_memory {
     struct facts facts;
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
+    struct addresses_result helo;
+    bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
     struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
     uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
     struct fact values[];

@@ -23,6 +23,8 @@ struct helo_shape helo_look(struct str helo, struct ip *ret_ip) {
 struct str helo_organisation(struct str name) {
     char text[SMTP_DOMAIN_MAX + 1];
     const psl_ctx_t *list = psl_builtin();
+    if (name.len > 0 && name.at[name.len - 1] == '.')
+        name.len--;
     if (list == NULL || name.len == 0 || name.len > SMTP_DOMAIN_MAX)
         return (struct str){ 0 };
     for (size_t i = 0; i < name.len; i++)

@@ -12,7 +12,7 @@ struct candidate {
     struct resolver_query query; /* first: of_query() */
     struct ptr_lookup *lookup;
     uint8_t name_len;
-    bool is_confirmed, is_unavailable;
+    bool is_confirmed, is_unknown;
     char name[DNS_NAME_MAX + 1];
 };
 
@@ -64,16 +64,24 @@ static bool is_better(const struct candidate *a, const struct candidate *b, cons
     return rank_a != rank_b ? rank_a < rank_b : strcmp(a->name, b->name) < 0;
 }
 
+/* Would this name, if it were confirmed, speak better for the client than the one chosen? */
+static bool might_be_better(const struct candidate *unknown, const struct candidate *best, const struct ip *client) {
+    struct candidate confirmed = *unknown;
+    confirmed.is_confirmed = true;
+    return is_better(&confirmed, best, client);
+}
+
 static void decide(struct ptr_lookup *lookup) {
     const struct candidate *best = &lookup->names[0];
-    bool is_unavailable = false;
-    for (unsigned i = 0; i < lookup->n_names; i++) {
+    bool is_unknown = false;
+    for (unsigned i = 1; i < lookup->n_names; i++)
         if (is_better(&lookup->names[i], best, &lookup->client))
             best = &lookup->names[i];
-        is_unavailable = is_unavailable || lookup->names[i].is_unavailable;
-    }
+    for (unsigned i = 0; i < lookup->n_names; i++)
+        is_unknown = is_unknown || (lookup->names[i].is_unknown
+                                    && might_be_better(&lookup->names[i], best, &lookup->client));
     struct ptr_result result = { .status = PTR_NAMED };
-    if (best->is_confirmed || !is_unavailable) {
+    if (!is_unknown) {
         result.status = best->is_confirmed ? PTR_CONFIRMED : PTR_UNCONFIRMED;
         result.class = (uint8_t)name_classify(name_of(best), &lookup->client);
         result.name_len = best->name_len;
@@ -85,9 +93,10 @@ static void decide(struct ptr_lookup *lookup) {
 static void on_addresses(struct resolver_query *query, const struct dns_answer *answer) {
     struct candidate *candidate = (struct candidate *)query;
     struct ptr_lookup *lookup = candidate->lookup;
-    candidate->is_unavailable = answer->status == DNS_UNAVAILABLE;
     for (unsigned i = 0; i < answer->n; i++)
         candidate->is_confirmed = candidate->is_confirmed || ip_eq(&answer->records[i].ip, &lookup->client);
+    /* with more addresses than are read, ours may be among the others */
+    candidate->is_unknown = !candidate->is_confirmed && (answer->status == DNS_UNAVAILABLE || answer->is_cut);
     if (--lookup->n_open == 0)
         decide(lookup);
 }

@@ -226,6 +226,7 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
         mistake(s, 501, "5.5.4", "Bad XCLIENT attribute");
         return;
     }
+    judge_forget(s, SCOPE_CONNECTION); /* what is known of one client says nothing of the next */
     clients_leave(&s->server->clients, &s->silence);
     if (is_admitted(s))
         greet(s);
