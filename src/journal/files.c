@@ -79,6 +79,19 @@ static enum kind parse_name(const char *name, uint64_t *ret_second) {
     return strcmp(end, ".jsonl.zst.tmp") == 0 ? KIND_UNFINISHED : KIND_OTHER;
 }
 
+bool journal_files_parse(const char *name, uint64_t *ret_begun_ms, unsigned *ret_process) {
+    uint64_t second;
+    enum kind kind = parse_name(name, &second);
+    unsigned process = 0;
+    if (kind != KIND_PLAIN && kind != KIND_COMPRESSED)
+        return false;
+    for (const char *digit = name + strlen("postern-00000000-000000-"); *digit != '.'; digit++)
+        process = process * 10 + (unsigned)(*digit - '0');
+    *ret_begun_ms = second * 1000;
+    *ret_process = process;
+    return true;
+}
+
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;

@@ -8,7 +8,11 @@
 
 #include "base/buf.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/* A name of a journal file (without folder), plain or compressed: when it was begun, and by which process. */
+bool journal_files_parse(const char *name, uint64_t *ret_begun_ms, unsigned *ret_process);
 
 /*
  * Creates and opens a journal file for a worker process (mode 0640). Returns the descriptor or -errno; its path goes to

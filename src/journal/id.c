@@ -42,17 +42,25 @@ static int digit_value(char c) {
     return c >= 'a' && c <= 'v' ? c - 'a' + 10 : -1;
 }
 
-int id_time(const char *id, uint64_t *ret_ms) {
-    uint64_t head = 0;
+int id_parse(const char *id, uint64_t *ret_ms, unsigned *ret_process) {
+    uint64_t head = 0, tail = 0; /* the first 9 digits end within the number of the host */
     for (int i = 0; i < ID_LEN; i++) {
         int value = digit_value(id[i]); /* a NUL is no digit: a short id ends here */
         if (value < 0)
             return -EINVAL;
         if (i < 9)
             head = head << 5 | (uint64_t)value;
+        else
+            tail = tail << 5 | (uint64_t)value;
     }
     if (id[ID_LEN] != '\0' && id[ID_LEN] != '.')
         return -EINVAL;
     *ret_ms = head >> 3;
+    *ret_process = (unsigned)(tail >> 12 & 255);
     return 0;
+}
+
+int id_time(const char *id, uint64_t *ret_ms) {
+    unsigned process;
+    return id_parse(id, ret_ms, &process);
 }

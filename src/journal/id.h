@@ -22,3 +22,6 @@ void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]);
 
 /* The wall-clock ms inside an id, ID or ID.n. Returns 0 or -EINVAL. */
 int id_time(const char *id, uint64_t *ret_ms);
+
+/* The same with the process number. */
+int id_parse(const char *id, uint64_t *ret_ms, unsigned *ret_process);
