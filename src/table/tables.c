@@ -94,7 +94,8 @@ static int add_local(struct table *table, struct str entry) {
     text[entry.len] = 'x';
     if (smtp_address_parse((struct str){ text, entry.len + 1 }, true, &address) != SMTP_ADDRESS_OK)
         return -EINVAL;
-    return words_add(table->words, (struct str){ local, smtp_local_canonical(&address, local) }, LOCAL);
+    size_t len = smtp_local_canonical(&address, local);
+    return len > 0 ? words_add(table->words, (struct str){ local, len }, LOCAL) : -EINVAL; /* "" is one, in quotes */
 }
 
 static int add_address(struct table *table, struct str entry, const char **ret_problem) {

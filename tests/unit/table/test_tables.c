@@ -176,6 +176,7 @@ static void test_bad_entries(void **state) {
     assert_refused(TABLE_TYPE_ADDRESSES, "@\n", "entries:1:1: error");
     assert_refused(TABLE_TYPE_ADDRESSES, "a b@example.com\n", "entries:1:1: error");
     assert_refused(TABLE_TYPE_ADDRESSES, "a b@\n", "entries:1:1: error");
+    assert_refused(TABLE_TYPE_ADDRESSES, "\"\"@\n", "entries:1:1: error");
     assert_refused(TABLE_TYPE_ADDRESSES, ".example.com\n", "entries:1:1: error");
     assert_refused(TABLE_TYPE_PATTERNS, "fine\n (unclosed\n",
                    "entries:2:2: error: missing closing parenthesis (at byte 10)");
