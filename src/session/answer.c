@@ -15,8 +15,6 @@
 
 #include <stdio.h>
 
-enum { NUMBERED_MAX = ID_LEN + 12 };
-
 /* ---- replies */
 
 static void write_reply(struct session *s, const struct smtp_reply *reply) {
@@ -99,11 +97,22 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
 
 /* ---- log */
 
-struct str client_label(const struct session *s, char *out, size_t size) {
-    char ip[IP_TEXT_MAX];
-    struct str name = str_is_empty(s->client_name) ? STR("unknown") : s->client_name;
-    int len = snprintf(out, size, "%.*s[%s]", STR_ARG(name), ip_format(&s->origin.client.ip, ip));
-    return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
+static struct envelope envelope_of(const struct session *s) {
+    return (struct envelope){
+        .id = s->id,
+        .client = &s->origin.client.ip,
+        .client_name = s->client_name,
+        .helo = s->helo,
+        .sender = s->transaction != NULL ? s->transaction->envelope.sender : (struct str){ 0 },
+        .tls = stream_is_tls(&s->stream) ? tls_version_name(s->stream.ssl) : NULL,
+        .is_early = s->is_early,
+        .is_esmtp = s->is_esmtp,
+    };
+}
+
+static struct str client_label(const struct session *s, char *out, size_t size) {
+    const struct envelope envelope = envelope_of(s);
+    return envelope_label(&envelope, out, size);
 }
 
 void log_connection(const struct session *s, const char *what) {
@@ -113,32 +122,10 @@ void log_connection(const struct session *s, const char *what) {
     log_info("%s after %s from %s sid=%s", what, s->phase == PHASE_DATA ? "DATA content" : verb, label, s->id);
 }
 
-static struct str sender_of(const struct session *s) {
-    return s->transaction != NULL ? s->transaction->envelope.sender : (struct str){ 0 };
-}
-
-static bool is_relay_denied(const struct verdict *verdict) {
-    return str_eq(verdict->rule, STR("RELAY DENIED"));
-}
-
-/* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
-static const char *pflogsumm_words(const struct verdict *verdict) {
-    return is_relay_denied(verdict) ? "" : "Recipient address rejected: ";
-}
-
 static void log_refusal(const struct session *s, const char *stage, struct str recipient, const struct verdict *v,
                         const char *id) {
-    char label[CLIENT_LABEL_MAX];
-    client_label(s, label, sizeof(label));
-    bool is_rcpt = stage[0] == 'R';
-    struct str from = sender_of(s);
-    log_info("NOQUEUE: reject: %s from %s: %u %s %s%.*s%s%s%.*s; from=<%.*s> to=<%.*s> proto=%s helo=<%.*s> "
-             "layer=%.*s rule=\"%.*s\"%s%.*s sid=%s",
-             stage, label, v->reply.code, v->reply.enhanced ? v->reply.enhanced : "", is_rcpt ? "<" : "",
-             STR_ARG(is_rcpt ? recipient : STR("")), is_rcpt ? ">: " : "", is_rcpt ? pflogsumm_words(v) : "",
-             STR_ARG(v->reply.text), STR_ARG(from), STR_ARG(recipient), s->is_esmtp ? "ESMTP" : "SMTP",
-             STR_ARG(s->helo),
-             STR_ARG(v->layer), STR_ARG(v->rule), v->server.len > 0 ? " server=" : "", STR_ARG(v->server), id);
+    const struct envelope envelope = envelope_of(s);
+    decision_log(&envelope, stage, recipient, v, id);
 }
 
 static void log_delivery(struct session *s, const struct verdict *v, const char *id) {
@@ -167,45 +154,10 @@ static void log_delivery(struct session *s, const struct verdict *v, const char 
 
 /* ---- journal */
 
-static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
-                                            [ACTION_DEFER] = "defer" };
-static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
-                                           [KNOWN_UNAVAILABLE] = "unavailable" };
-
-/* Of two names the balancer's, which nobody looked up. */
-static struct str ptr_of(const struct session *s) {
-    return s->client_name.len > 0 || s->memory == NULL || s->memory->ptr.status < PTR_UNCONFIRMED
-        ? s->client_name : ptr_name(&s->memory->ptr);
-}
-
-static void record_connection(struct record *r, const struct session *s, const char *id) {
-    struct str ptr = ptr_of(s);
-    record_time(r, "time", clock_wall_ms());
-    record_str(r, "id", str_of(id));
-    record_ip(r, "client", &s->origin.client.ip);
-    if (ptr.len > 0)
-        record_str(r, "ptr", ptr);
-    record_str(r, "helo", s->helo);
-    if (s->transaction != NULL)
-        record_str(r, "sender", s->transaction->envelope.sender);
-    record_bool(r, "early_talker", s->is_early);
-    if (stream_is_tls(&s->stream))
-        record_str(r, "tls", str_of(tls_version_name(s->stream.ssl)));
-}
-
-static void record_verdict(struct record *r, const struct verdict *v) {
-    record_str(r, "layer", v->layer);
-    if (v->rule.len > 0)
-        record_str(r, "rule", v->rule);
-    record_str(r, "action", str_of(outcome_names[v->action]));
-    record_open(r, "reply", '{');
-    record_u64(r, "code", v->reply.code);
-    if (v->reply.enhanced != NULL)
-        record_str(r, "enhanced", str_of(v->reply.enhanced));
-    record_str(r, "text", v->reply.text);
-    record_close(r, '}');
-    if (v->server.len > 0)
-        record_str(r, "server", v->server);
+static void begin(struct record *r, const struct session *s, const char *id) {
+    const struct envelope envelope = envelope_of(s);
+    record_begin(r, &s->server->journal->out);
+    record_envelope(r, &envelope, s->memory, id);
 }
 
 static void record_time_taken(struct record *r, const struct session *s, bool was_relayed) {
@@ -220,12 +172,6 @@ static void record_time_taken(struct record *r, const struct session *s, bool wa
     record_close(r, '}');
 }
 
-static void finish(struct session *s, struct record *r) {
-    if (record_end(r) < 0)
-        s->server->journal->lost++;
-    s->server->counters->journal_lost = s->server->journal->told + s->server->journal->lost;
-}
-
 /* The facts in memory are about this recipient: no limit refused it before the policy saw it. */
 static bool was_judged(const struct session *s, struct str recipient) {
     const struct transaction *t = s->transaction;
@@ -236,15 +182,13 @@ static void journal_recipient(struct session *s, struct str recipient, const str
     if (s->server->journal->fd < 0)
         return;
     struct record r;
-    record_begin(&r, &s->server->journal->out);
-    record_connection(&r, s, id);
-    record_str(&r, "rcpt", recipient);
-    record_str(&r, "rcpt_known", str_of(known_names[v->rcpt_known]));
+    begin(&r, s, id);
+    record_recipient(&r, recipient, v);
     record_verdict(&r, v);
     if (was_judged(s, recipient))
         record_judgement(&r, s->server->conf->policy.policy, s->memory, loop_now(s->server->loop));
     record_time_taken(&r, s, v->server.len > 0);
-    finish(s, &r);
+    decision_record_end(&r, s->server);
 }
 
 static void journal_message(struct session *s, const struct verdict *v, const char *id) {
@@ -252,8 +196,7 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
         return;
     const struct transaction *t = s->transaction;
     struct record r;
-    record_begin(&r, &s->server->journal->out);
-    record_connection(&r, s, id);
+    begin(&r, s, id);
     record_open(&r, "rcpts", '[');
     for (const struct recipient *to = t->accepted; to != NULL; to = to->next)
         record_str(&r, NULL, to->address);
@@ -264,37 +207,15 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
     record_bool(&r, "bare_newline", intake_has_bare(&t->intake));
     record_close(&r, '}');
     record_time_taken(&r, s, v->server.len > 0);
-    finish(s, &r);
+    decision_record_end(&r, s->server);
 }
 
 /* ---- verdicts */
 
-static void number(struct session *s, char out[NUMBERED_MAX]) {
-    snprintf(out, NUMBERED_MAX, "%s.%u", s->id, ++s->n_decisions);
-}
-
-static void count(struct worker_counters *counters, const struct verdict *v) {
-    switch (v->action) {
-    case ACTION_PASS:
-        counters->recipients_passed++;
-        break;
-    case ACTION_REJECT:
-        counters->refused++;
-        break;
-    case ACTION_DEFER:
-        counters->deferred++;
-        break;
-    }
-    if (is_relay_denied(v)) /* not any 554: mailbox servers have their own */
-        counters->relay_denied++;
-    if (v->rcpt_known == KNOWN_NO)
-        counters->unknown++;
-}
-
 void answer_recipient(struct session *s, struct str recipient, const struct verdict *v) {
     char id[NUMBERED_MAX];
-    number(s, id);
-    count(s->server->counters, v);
+    decision_number(s->id, &s->n_decisions, id);
+    decision_count(s->server->counters, v);
     if (v->action == ACTION_PASS) {
         write_reply(s, &v->reply);
     } else {
@@ -306,7 +227,7 @@ void answer_recipient(struct session *s, struct str recipient, const struct verd
 
 void answer_message(struct session *s, const struct verdict *v) {
     char id[NUMBERED_MAX];
-    number(s, id);
+    decision_number(s->id, &s->n_decisions, id);
     say_with_id(s, &v->reply, id);
     if (v->action == ACTION_PASS) {
         s->server->counters->messages++;

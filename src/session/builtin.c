@@ -26,25 +26,25 @@ static const struct conf_domain *domain_of(const struct conf *conf, const struct
     return conf->n_domains > 0 ? &conf->domains[0] : NULL;
 }
 
-static const struct directory *directory_of(const struct session *s, const struct conf_domain *domain) {
+static const struct directory *directory_of(const struct server *server, const struct conf_domain *domain) {
     if (domain->set.directory == CONF_DIRECTORY_OF)
-        domain = conf_domain_find(s->server->conf, str_of(domain->set.directory_of));
-    return domain != NULL ? s->server->directories[domain->index] : NULL;
+        domain = conf_domain_find(server->conf, str_of(domain->set.directory_of));
+    return domain != NULL ? server->directories[domain->index] : NULL;
 }
 
-static void look_in_directory(const struct session *s, const struct conf_domain *domain,
+static void look_in_directory(const struct server *server, const struct conf_domain *domain,
                               const struct smtp_address *address, struct recipient_view *view) {
     const struct recipient_lookup how = {
         .delimiter = domain->set.delimiter,
         .catch_all = domain->set.catch_all,
         .postmaster = domain->set.postmaster,
         .is_unchecked = domain->set.directory == CONF_DIRECTORY_NONE,
-        .max_age_ms = s->server->conf->set.timeouts.directory_age,
+        .max_age_ms = server->conf->set.timeouts.directory_age,
     };
     enum recipient_way way;
     const char *rewrite = NULL;
     enum recipient_answer answer =
-        recipient_find(directory_of(s, domain), &how, address, clock_wall_ms(), &way, &rewrite);
+        recipient_find(directory_of(server, domain), &how, address, clock_wall_ms(), &way, &rewrite);
     view->route.address = rewrite != NULL ? str_of(rewrite) : address->text;
     switch (answer) {
     case RECIPIENT_KNOWN:
@@ -66,21 +66,26 @@ static void look_in_directory(const struct session *s, const struct conf_domain 
     }
 }
 
-void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view) {
-    const struct conf_settings *set = &s->server->conf->set;
-    const struct conf_domain *domain = domain_of(s->server->conf, address);
+void recipient_look(const struct server *server, const struct ip *client, const struct smtp_address *address,
+                    struct recipient_view *ret_view) {
+    const struct conf_settings *set = &server->conf->set;
+    const struct conf_domain *domain = domain_of(server->conf, address);
     *ret_view = (struct recipient_view){ .is_local = domain != NULL,
-                                         .is_enforced = conf_is_enforced(s->server->conf, NULL),
+                                         .is_enforced = conf_is_enforced(server->conf, NULL),
                                          .known = KNOWN_OFF,
                                          .route = { .group = set->smart_host, .address = address->text } };
     if (domain == NULL) {
         ret_view->may_relay = set->smart_host != NULL
-            && cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip);
+            && cidr_list_contains(set->relay_clients.at, set->relay_clients.n, client);
         return;
     }
     ret_view->route.group = domain->set.servers;
-    ret_view->is_enforced = conf_is_enforced(s->server->conf, domain);
-    look_in_directory(s, domain, address, ret_view);
+    ret_view->is_enforced = conf_is_enforced(server->conf, domain);
+    look_in_directory(server, domain, address, ret_view);
+}
+
+bool recipient_is_postmaster(const struct smtp_address *address) {
+    return str_eq_nocase(address->local, STR("postmaster")) || str_eq_nocase(address->local, STR("abuse"));
 }
 
 const struct verdict *recipient_limit(const struct session *s) {

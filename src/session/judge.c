@@ -7,8 +7,6 @@
  */
 #include "session/state.h"
 
-#include "policy/text.h"
-
 #include <stdlib.h>
 
 static const struct policy *policy_of(const struct session *s) {
@@ -16,24 +14,6 @@ static const struct policy *policy_of(const struct session *s) {
 }
 
 /* ---- what is known for certain */
-
-static struct fact known_fact(enum known known) {
-    switch (known) {
-    case KNOWN_YES:
-        return fact_bool(true);
-    case KNOWN_NO:
-        return fact_bool(false);
-    case KNOWN_UNAVAILABLE:
-        return (struct fact){ .state = FACT_UNAVAILABLE };
-    case KNOWN_OFF:
-        break;
-    }
-    return (struct fact){ .state = FACT_OFF };
-}
-
-static bool is_postmaster(const struct smtp_address *address) {
-    return str_eq_nocase(address->local, STR("postmaster")) || str_eq_nocase(address->local, STR("abuse"));
-}
 
 static bool is_from_outside(const struct session *s) {
     const struct conf_settings *set = &s->server->conf->set;
@@ -49,7 +29,7 @@ static struct gather_known known_of(const struct session *s) {
         .is_tls = stream_is_tls(&s->stream),
         .helo = s->helo,
         .recipient = t->asked_address,
-        .rcpt_is_postmaster = is_postmaster(&t->asked_address),
+        .rcpt_is_postmaster = recipient_is_postmaster(&t->asked_address),
         .rcpt_local = fact_bool(t->asked_view.is_local),
         .rcpt_known = known_fact(t->asked_view.known),
         .relay_allowed = fact_bool(t->asked_view.may_relay),
@@ -64,55 +44,21 @@ static struct gather_known known_of(const struct session *s) {
 
 /* ---- from the policy's verdict to ours */
 
-static void write_text(const struct session *s, const struct policy_verdict *verdict, struct str template,
-                       struct buf *text) {
+static struct verdict verdict_of(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     const struct transaction *t = s->transaction;
-    const struct policy *policy = policy_of(s);
-    struct str values[N_PLACEHOLDERS] = { 0 };
-    char client[IP_TEXT_MAX];
-    values[TEXT_CLIENT] = str_of(ip_format(&s->origin.client.ip, client));
-    values[TEXT_PTR] = ptr_name(&s->memory->ptr);
-    values[TEXT_HELO] = s->helo;
-    values[TEXT_SENDER] = t->envelope.sender;
-    values[TEXT_SENDER_DOMAIN] = str_from(t->envelope.sender, str_find_last(t->envelope.sender, '@') + 1);
-    values[TEXT_RCPT] = t->asked_address.text;
-    values[TEXT_RCPT_DOMAIN] = t->asked_address.domain;
-    values[TEXT_ID] = str_of(s->id);
-    if (verdict->rule != RULE_NONE)
-        values[TEXT_RULE] = policy->rules[verdict->rule].name;
-    text_format(template, values, text);
-}
-
-static struct verdict verdict_of_policy(const struct session *s, const struct policy_verdict *from, struct buf *text) {
-    const struct policy *policy = policy_of(s);
-    struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
-    s->memory->shadow = from->shadow;
-    s->memory->open = from->open;
-    if (from->rule != RULE_NONE)
-        verdict.rule = policy->rules[from->rule].name;
-    if (from->cause == CAUSE_DIRECTORY)
-        verdict.rule = s->transaction->asked_view.is_stale ? STR("DIRECTORY TOO OLD") : STR("NO DIRECTORY");
-    if (from->reply == NULL)
-        return verdict;
-    verdict.action = from->reply->code >= 500 ? ACTION_REJECT : ACTION_DEFER;
-    write_text(s, from, from->reply->text, text);
-    verdict.reply = (struct smtp_reply){ from->reply->code, from->reply->enhanced.at, buf_str(text) };
-    return verdict;
+    const struct envelope envelope = { .id = s->id, .client = &s->origin.client.ip, .helo = s->helo,
+                                       .sender = t->envelope.sender };
+    return verdict_of_policy(policy_of(s), s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from, text);
 }
 
 /* ---- judging */
-
-static const struct verdict no_memory = {
-    .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("OUR TROUBLE"),
-    .reply = { 451, "4.3.0", STR_INIT("Out of memory, try again later") },
-};
 
 static void on_gathered(void *arg, const struct policy_verdict *from) {
     struct session *s = arg;
     struct buf text;
     buf_init(&text, SMTP_REPLY_LINE_MAX);
     s->gather = NULL;
-    struct verdict verdict = verdict_of_policy(s, from, &text);
+    struct verdict verdict = verdict_of(s, from, &text);
     on_judged(s, &verdict);
     buf_deinit(&text);
 }
@@ -125,12 +71,12 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
         s->memory = gather_memory_new(policy->policy);
     else
         gather_forget(s->memory, policy->policy, SCOPE_RECIPIENT);
-    *ret_verdict = no_memory;
+    *ret_verdict = no_memory_verdict;
     if (s->memory == NULL)
         return true;
     struct gather_known known = known_of(s);
     if (gather_now(world, policy, LAYER_POLICY, &known, s->memory, &verdict)) {
-        *ret_verdict = verdict_of_policy(s, &verdict, text);
+        *ret_verdict = verdict_of(s, &verdict, text);
         return true;
     }
     s->gather = gather_start(world, policy, LAYER_POLICY, &known, s->memory, on_gathered, s);

@@ -344,7 +344,7 @@ static void on_rcpt(struct session *s, const struct smtp_command *c) {
         say_no(s, 451, "4.3.0", "Out of memory, try again later");
         return;
     }
-    recipient_look(s, &t->asked_address, &t->asked_view);
+    recipient_look(s->server, &s->origin.client.ip, &t->asked_address, &t->asked_view);
     struct verdict verdict;
     struct buf text;
     buf_init(&text, SMTP_REPLY_LINE_MAX);

@@ -10,25 +10,10 @@
 
 #include "facts/gather.h"
 #include "net/stream.h"
+#include "session/decision.h"
 #include "session/intake.h"
 #include "session/session.h"
 #include "table/recipients.h"
-
-/* ---- verdicts */
-
-enum action { ACTION_PASS, ACTION_REJECT, ACTION_DEFER };
-
-enum known { KNOWN_OFF /* nobody was asked */, KNOWN_YES, KNOWN_NO, KNOWN_UNAVAILABLE };
-
-/* What was decided about a recipient or a message, and why. */
-struct verdict {
-    enum action action;
-    struct str layer;        /* "recipient", "relay", "limit", "content" */
-    struct str rule;         /* "NO SUCH USER" */
-    struct smtp_reply reply; /* without the id, which answer.c adds */
-    enum known rcpt_known;
-    struct str server;       /* the mailbox server that answered, "" */
-};
 
 /* ---- the envelope */
 
@@ -151,7 +136,11 @@ int xclient_take(struct session *s, struct str attributes);
 /* ---- builtin.c: what is decided before any rule and for everyone (design.md section 4) */
 
 /* Asks nothing but tables and the clock. */
-void recipient_look(const struct session *s, const struct smtp_address *address, struct recipient_view *ret_view);
+void recipient_look(const struct server *server, const struct ip *client, const struct smtp_address *address,
+                    struct recipient_view *ret_view);
+
+/* postmaster@ or abuse@ (RFC 2142 2, 4), whatever the domain. */
+bool recipient_is_postmaster(const struct smtp_address *address);
 
 /* Why no further recipient is taken in this transaction, or NULL. */
 const struct verdict *recipient_limit(const struct session *s);
@@ -232,10 +221,6 @@ void answer_message(struct session *s, const struct verdict *verdict);
 
 /* What the outcome at the mailbox server means for the client. `text` holds the reply's text. */
 struct verdict verdict_of_relay(const struct session *s, const struct relay_result *result, struct buf *text);
-
-/* "unknown[203.0.113.7]", for log lines. */
-struct str client_label(const struct session *s, char *out, size_t size);
-enum { CLIENT_LABEL_MAX = 320 };
 
 /* A log line about the connection itself: "timeout after RCPT from unknown[203.0.113.7]". */
 void log_connection(const struct session *s, const char *what);

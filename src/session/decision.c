@@ -1,0 +1,187 @@
+/*
+ * decision: how is a verdict told?
+ *
+ * Log lines are shaped like Postfix's, with key=value behind, so that pflogsumm and fail2ban read them. What the two
+ * doors have in common stands here; what only a session has (deliveries, time taken) in answer.c, the answers of
+ * Postfix's protocol in policy_door.c.
+ */
+#include "session/decision.h"
+
+#include "base/clock.h"
+#include "policy/text.h"
+
+#include <stdio.h>
+
+const struct verdict no_memory_verdict = {
+    .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("OUR TROUBLE"),
+    .reply = { 451, "4.3.0", STR_INIT("Out of memory, try again later") },
+};
+
+void decision_number(const char *id, uint32_t *n, char out[NUMBERED_MAX]) {
+    snprintf(out, NUMBERED_MAX, "%s.%u", id, ++*n);
+}
+
+/* ---- from the policy */
+
+struct fact known_fact(enum known known) {
+    switch (known) {
+    case KNOWN_YES:
+        return fact_bool(true);
+    case KNOWN_NO:
+        return fact_bool(false);
+    case KNOWN_UNAVAILABLE:
+        return (struct fact){ .state = FACT_UNAVAILABLE };
+    case KNOWN_OFF:
+        break;
+    }
+    return (struct fact){ .state = FACT_OFF };
+}
+
+static void write_text(const struct policy *policy, const struct gather_memory *memory, const struct envelope *e,
+                       const struct smtp_address *recipient, const struct policy_verdict *verdict, struct buf *text) {
+    struct str values[N_PLACEHOLDERS] = { 0 };
+    char client[IP_TEXT_MAX];
+    values[TEXT_CLIENT] = str_of(ip_format(e->client, client));
+    values[TEXT_PTR] = ptr_name(&memory->ptr);
+    values[TEXT_HELO] = e->helo;
+    values[TEXT_SENDER] = e->sender;
+    values[TEXT_SENDER_DOMAIN] = str_from(e->sender, str_find_last(e->sender, '@') + 1);
+    values[TEXT_RCPT] = recipient->text;
+    values[TEXT_RCPT_DOMAIN] = recipient->domain;
+    values[TEXT_ID] = str_of(e->id);
+    if (verdict->rule != RULE_NONE)
+        values[TEXT_RULE] = policy->rules[verdict->rule].name;
+    text_format(verdict->reply->text, values, text);
+}
+
+struct verdict verdict_of_policy(const struct policy *policy, struct gather_memory *memory,
+                                 const struct envelope *envelope, const struct smtp_address *recipient, bool is_stale,
+                                 const struct policy_verdict *from, struct buf *text) {
+    struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
+    memory->shadow = from->shadow;
+    memory->open = from->open;
+    if (from->rule != RULE_NONE)
+        verdict.rule = policy->rules[from->rule].name;
+    if (from->cause == CAUSE_DIRECTORY)
+        verdict.rule = is_stale ? STR("DIRECTORY TOO OLD") : STR("NO DIRECTORY");
+    if (from->reply == NULL)
+        return verdict;
+    verdict.action = from->reply->code >= 500 ? ACTION_REJECT : ACTION_DEFER;
+    write_text(policy, memory, envelope, recipient, from, text);
+    verdict.reply = (struct smtp_reply){ from->reply->code, from->reply->enhanced.at, buf_str(text) };
+    return verdict;
+}
+
+/* ---- log */
+
+struct str envelope_label(const struct envelope *envelope, char *out, size_t size) {
+    char ip[IP_TEXT_MAX];
+    struct str name = str_is_empty(envelope->client_name) ? STR("unknown") : envelope->client_name;
+    int len = snprintf(out, size, "%.*s[%s]", STR_ARG(name), ip_format(envelope->client, ip));
+    return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
+}
+
+static bool is_relay_denied(const struct verdict *verdict) {
+    return str_eq(verdict->rule, STR("RELAY DENIED"));
+}
+
+/* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
+static const char *pflogsumm_words(const struct verdict *verdict) {
+    return is_relay_denied(verdict) ? "" : "Recipient address rejected: ";
+}
+
+void decision_log(const struct envelope *e, const char *stage, struct str recipient, const struct verdict *v,
+                  const char *numbered) {
+    char label[CLIENT_LABEL_MAX];
+    envelope_label(e, label, sizeof(label));
+    bool is_rcpt = stage[0] == 'R';
+    log_info("NOQUEUE: reject: %s from %s: %u %s %s%.*s%s%s%.*s; from=<%.*s> to=<%.*s> proto=%s helo=<%.*s> "
+             "layer=%.*s rule=\"%.*s\"%s%.*s%s%s sid=%s",
+             stage, label, v->reply.code, v->reply.enhanced ? v->reply.enhanced : "", is_rcpt ? "<" : "",
+             STR_ARG(is_rcpt ? recipient : STR("")), is_rcpt ? ">: " : "", is_rcpt ? pflogsumm_words(v) : "",
+             STR_ARG(v->reply.text), STR_ARG(e->sender), STR_ARG(recipient), e->is_esmtp ? "ESMTP" : "SMTP",
+             STR_ARG(e->helo), STR_ARG(v->layer), STR_ARG(v->rule), v->server.len > 0 ? " server=" : "",
+             STR_ARG(v->server), e->door ? " door=" : "", e->door ? e->door : "", numbered);
+}
+
+/* ---- counters */
+
+void decision_count(struct worker_counters *counters, const struct verdict *v) {
+    switch (v->action) {
+    case ACTION_PASS:
+        counters->recipients_passed++;
+        break;
+    case ACTION_REJECT:
+        counters->refused++;
+        break;
+    case ACTION_DEFER:
+        counters->deferred++;
+        break;
+    }
+    if (is_relay_denied(v)) /* not any 554: mailbox servers have their own */
+        counters->relay_denied++;
+    if (v->rcpt_known == KNOWN_NO)
+        counters->unknown++;
+}
+
+/* ---- journal */
+
+static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
+                                            [ACTION_DEFER] = "defer" };
+static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
+                                           [KNOWN_UNAVAILABLE] = "unavailable" };
+
+/* Of two names the one that was said, which nobody looked up. */
+static struct str ptr_of(const struct envelope *e, const struct gather_memory *memory) {
+    return e->client_name.len > 0 || memory == NULL || memory->ptr.status < PTR_UNCONFIRMED ? e->client_name
+                                                                                            : ptr_name(&memory->ptr);
+}
+
+void record_envelope(struct record *r, const struct envelope *e, const struct gather_memory *memory,
+                     const char *numbered) {
+    struct str ptr = ptr_of(e, memory);
+    record_time(r, "time", clock_wall_ms());
+    record_str(r, "id", str_of(numbered));
+    if (e->door != NULL)
+        record_str(r, "door", str_of(e->door));
+    record_ip(r, "client", e->client);
+    if (ptr.len > 0)
+        record_str(r, "ptr", ptr);
+    record_str(r, "helo", e->helo);
+    record_str(r, "sender", e->sender);
+    if (e->door == NULL)
+        record_bool(r, "early_talker", e->is_early);
+    if (e->tls != NULL)
+        record_str(r, "tls", str_of(e->tls));
+}
+
+void record_recipient(struct record *r, struct str recipient, const struct verdict *v) {
+    record_str(r, "rcpt", recipient);
+    record_str(r, "rcpt_known", str_of(known_names[v->rcpt_known]));
+}
+
+static void record_reply(struct record *r, const struct smtp_reply *reply) {
+    record_open(r, "reply", '{');
+    record_u64(r, "code", reply->code);
+    if (reply->enhanced != NULL)
+        record_str(r, "enhanced", str_of(reply->enhanced));
+    record_str(r, "text", reply->text);
+    record_close(r, '}');
+}
+
+void record_verdict(struct record *r, const struct verdict *v) {
+    record_str(r, "layer", v->layer);
+    if (v->rule.len > 0)
+        record_str(r, "rule", v->rule);
+    record_str(r, "action", str_of(outcome_names[v->action]));
+    if (v->reply.code != 0)
+        record_reply(r, &v->reply);
+    if (v->server.len > 0)
+        record_str(r, "server", v->server);
+}
+
+void decision_record_end(struct record *r, const struct server *server) {
+    if (record_end(r) < 0)
+        server->journal->lost++;
+    server->counters->journal_lost = server->journal->told + server->journal->lost;
+}
