@@ -1,8 +1,9 @@
 /*
- * Questions under the laws: libunbound against a small name server on the same loop, which answers by the first label
- * of the name: ok, two, alias, none (no data), no (NXDOMAIN), fail (SERVFAIL), silent, garbage.
+ * Questions under the laws: libunbound against a small name server on the same loop (dns_server.h).
  */
 #include "net/resolver.h"
+
+#include "dns_server.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -13,70 +14,9 @@
 
 #include <cmocka.h>
 
-enum { TYPE_CNAME = 5 };
-
 static struct loop *loop;
 static struct resolver *resolver;
-static struct watch server;
-static int server_fd;
-static unsigned n_asked; /* packets that the name server got */
-
-/* ---- the name server */
-
-static size_t put_a(uint8_t *at, uint16_t owner, uint8_t last) {
-    const uint8_t record[] = { (uint8_t)(owner >> 8), (uint8_t)owner, 0, DNS_A, 0, 1, 0, 0, 0, 60, 0, 4,
-                               192, 0, 2, last };
-    memcpy(at, record, sizeof(record));
-    return sizeof(record);
-}
-
-/* An alias of what stands behind the first label of the question, put into "ok." + the rest of it. */
-static size_t put_alias(uint8_t *at, size_t rest) {
-    const uint8_t record[] = { 0xc0, 12, 0, TYPE_CNAME, 0, 1, 0, 0, 0, 60, 0, 5, 2, 'o', 'k',
-                               (uint8_t)(0xc0 | rest >> 8), (uint8_t)rest };
-    memcpy(at, record, sizeof(record));
-    return sizeof(record);
-}
-
-static void answer(const uint8_t *question, size_t len, const struct sockaddr_storage *to, socklen_t to_len) {
-    uint8_t reply[512];
-    struct str label = { (const char *)question + 13, question[12] };
-    size_t end = 12;
-    while (question[end] != 0)
-        end += question[end] + 1u;
-    end += 5;
-    assert_true(end <= len);
-    memcpy(reply, question, end);
-    memset(reply + 6, 0, 6);
-    reply[2] = 0x84;
-    reply[3] = 0x80;
-    if (str_eq(label, STR("silent")))
-        return;
-    if (str_eq(label, STR("no")))
-        reply[3] |= 3;
-    else if (str_eq(label, STR("fail")))
-        reply[3] |= 2;
-    else if (str_eq(label, STR("alias")))
-        reply[7] = 1, end += put_alias(reply + end, 13 + label.len);
-    else if (str_eq(label, STR("garbage")))
-        reply[7] = 7;
-    else if (!str_eq(label, STR("none")))
-        reply[7] = 1, end += put_a(reply + end, 0xc00c, 1);
-    if (str_eq(label, STR("two")))
-        reply[7] = 2, end += put_a(reply + end, 0xc00c, 2);
-    assert_int_equal(sendto(server_fd, reply, end, 0, (const struct sockaddr *)to, to_len), end);
-}
-
-static void on_question(struct watch *watch, uint32_t events) {
-    uint8_t question[512];
-    struct sockaddr_storage from;
-    socklen_t from_len = sizeof(from);
-    ssize_t n = recvfrom(server_fd, question, sizeof(question), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
-    if (n < 17)
-        return;
-    n_asked++;
-    answer(question, (size_t)n, &from, from_len);
-}
+static struct dns_server server;
 
 /* ---- asking */
 
@@ -114,23 +54,18 @@ static enum dns_status ask(struct asked *a, const char *name) {
 }
 
 static int open_resolver(unsigned max_in_flight) {
-    struct sockaddr_storage name;
-    socklen_t len = sizeof(name);
-    struct endpoint at;
-    const char *error;
-    assert_int_equal(endpoint_parse(STR("127.0.0.1:1"), &at), 0);
-    at.port = 0;
-    len = endpoint_to_sockaddr(&at, &name);
-    server_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(server_fd, (struct sockaddr *)&name, len), 0);
-    assert_int_equal(getsockname(server_fd, (struct sockaddr *)&name, &len), 0);
-    at = endpoint_from_sockaddr(&name);
     assert_int_equal(loop_new(&loop), 0);
-    assert_int_equal(watch_start(loop, &server, server_fd, EPOLLIN, on_question), 0);
-    const struct resolver_settings settings = { .way = RESOLVER_FORWARD, .forwarders = &at, .n_forwarders = 1,
-                                                .max_in_flight = max_in_flight };
-    assert_int_equal(resolver_new(loop, &settings, &resolver, &error), 0);
-    n_asked = 0;
+    dns_server_open(&server, loop);
+    dns_server_add(&server, "ok.*", DNS_A, "192.0.2.1");
+    dns_server_add(&server, "aaaa*", DNS_A, "192.0.2.1");
+    dns_server_add(&server, "two.*", DNS_A, "192.0.2.1");
+    dns_server_add(&server, "two.*", DNS_A, "192.0.2.2");
+    dns_server_add(&server, "alias.*", DNS_TYPE_CNAME, "ok.example");
+    dns_server_play(&server, "none.*", DNS_TYPE_ANY, DNS_PLAYS_EMPTY);
+    dns_server_play(&server, "fail.*", DNS_TYPE_ANY, DNS_PLAYS_FAILURE);
+    dns_server_play(&server, "silent.*", DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    dns_server_play(&server, "garbage.*", DNS_TYPE_ANY, DNS_PLAYS_GARBAGE);
+    resolver = dns_server_resolver(&server, loop, max_in_flight);
     return 0;
 }
 
@@ -140,8 +75,7 @@ static int setup(void **state) {
 
 static int teardown(void **state) {
     resolver_free(resolver);
-    watch_stop(loop, &server);
-    close(server_fd);
+    dns_server_close(&server, loop);
     loop_free(loop);
     return 0;
 }
@@ -185,9 +119,9 @@ static void names_that_dns_cannot_know_are_bad_names_and_no_trouble(void **state
 static void a_cached_answer_comes_later_too(void **state) {
     struct asked a;
     assert_int_equal(ask(&a, "ok.cached.example"), DNS_FOUND);
-    unsigned before = n_asked;
+    unsigned before = server.n_asked;
     assert_int_equal(ask(&a, "ok.cached.example"), DNS_FOUND);
-    assert_int_equal(n_asked, before);
+    assert_int_equal(server.n_asked, before);
 }
 
 static void silence_ends_at_our_deadline(void **state) {
