@@ -2,9 +2,9 @@
  * conf: postern.conf as the program sees it.
  *
  * Loaded whole by the master (and by `postern check`), immutable from then on; workers inherit it by fork. All
- * memory belongs to conf->arena, or like tables and the policy to struct conf itself. Sizes are bytes, times ms. Every field of struct conf_settings, conf_listener,
- * conf_group, conf_table and conf_domain_settings is one row of the option table in options.c, which gives parser, bounds,
- * default and dump.
+ * memory belongs to conf->arena, or like tables and the policy to struct conf itself. Sizes are bytes, times ms. Every
+ * field of struct conf_settings, conf_listener, conf_group, conf_table and conf_domain_settings is one row of the
+ * option table in options.c, which gives parser, bounds, default and dump.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 #include "base/log.h"
+#include "conf/block_list.h"
 #include "net/resolver.h"
 #include "net/tls.h"
 #include "policy/policy.h"
@@ -90,6 +91,7 @@ struct conf_policy {
     struct policy *policy;      /* owned; only what is built in, when no file is named */
     const struct table **tables;
     struct pattern **patterns;  /* owned */
+    uint64_t *lists;            /* sets of conf->block_lists: which have a say in this slot */
 };
 
 enum conf_dns_use { CONF_DNS_HOST, CONF_DNS_FORWARD, CONF_DNS_RECURSE, CONF_DNS_OFF };
@@ -204,14 +206,16 @@ struct conf {
     struct domain_index *domain_index;           /* domains.h */
     struct conf_table *tables;                   /* in the order of the file */
     size_t n_tables;
+    struct conf_block_list *block_lists;         /* in the order of the file, at most CONF_BLOCK_LISTS_MAX */
+    size_t n_block_lists;
     struct table *relay_clients;                 /* set.relay_clients, as rules ask about them */
     struct conf_policy policy;
 };
 
 /*
  * Reads and checks a file and all it names (domain lists, tables, the policy, whose tests are run; certificates and
- * keys must be there). hash_init() was called. Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set (warnings may stand in `diag`), or
- * -EINVAL (see diag), -ENOMEM.
+ * keys must be there). hash_init() was called. Errors go to `diag`, as many as DIAG_MAX. Returns 0 with *ret_conf set
+ * (warnings may stand in `diag`), or -EINVAL (see diag), -ENOMEM.
  */
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
 

@@ -40,6 +40,13 @@ static int dump_table(const struct conf_table *table, struct buf *out) {
     return r < 0 ? r : buf_puts(out, STR("}\n"));
 }
 
+static int dump_block_list(const struct conf_block_list *list, struct buf *out) {
+    int r = buf_putf(out, "\nblock_list %s {\n", list->zone);
+    if (r == 0)
+        r = dump_block(OPTION_IN_BLOCK_LIST, list, "    ", out);
+    return r < 0 ? r : buf_puts(out, STR("}\n"));
+}
+
 static int dump_sections(const struct conf *conf, struct buf *out) {
     static const struct {
         const char *name;
@@ -99,6 +106,8 @@ int conf_dump(const struct conf *conf, struct buf *out) {
         r = dump_group(&conf->groups[i], out);
     for (size_t i = 0; i < conf->n_tables && r == 0; i++)
         r = dump_table(&conf->tables[i], out);
+    for (size_t i = 0; i < conf->n_block_lists && r == 0; i++)
+        r = dump_block_list(&conf->block_lists[i], out);
     if (r == 0)
         r = dump_sections(conf, out);
     if (r == 0)

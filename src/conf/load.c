@@ -17,6 +17,7 @@
  */
 #include "conf/conf.h"
 
+#include "conf/block_list_load.h"
 #include "conf/domains.h"
 #include "conf/list.h"
 #include "conf/options.h"
@@ -366,6 +367,19 @@ static int load_table(struct loader *l, const struct statement *statement) {
     return r;
 }
 
+/* ---- block lists */
+
+static int load_block_list(struct loader *l, const struct statement *statement) {
+    const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
+    struct conf_block_list list = { 0 };
+    int r;
+    if (!block_list_parse_head(&reader, statement, &list, &r))
+        return r;
+    set_defaults(OPTION_IN_BLOCK_LIST, &list);
+    r = load_block(l, OPTION_IN_BLOCK_LIST, statement->children, &list);
+    return r < 0 ? r : block_list_add(&reader, statement, &list);
+}
+
 /* ---- domain_defaults */
 
 /* The only group, where there is one, serves every domain that names none. */
@@ -415,6 +429,8 @@ static int open_block(struct loader *l, const struct statement *statement) {
         return load_domains(l, statement);
     if (is_named(statement, "table"))
         return load_table(l, statement);
+    if (is_named(statement, "block_list"))
+        return load_block_list(l, statement);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (is_named(statement, sections[i].name))
             return open_section(l, statement, sections[i].block);

@@ -46,6 +46,7 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
     .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
     .offset = offsetof(struct conf_settings, on_failure.field)
 #define TABLE(field) .name = #field, .block = OPTION_IN_TABLE, .offset = offsetof(struct conf_table, field)
+#define BLOCK_LIST(field) .block = OPTION_IN_BLOCK_LIST, .offset = offsetof(struct conf_block_list, field)
 #define LISTEN(field) .block = OPTION_IN_LISTEN, .offset = offsetof(struct conf_listener, field)
 #define GROUP(field) .block = OPTION_IN_SERVERS, .offset = offsetof(struct conf_group, field)
 #define DOMAIN(field) .block = OPTION_IN_DOMAIN, .offset = offsetof(struct conf_domain_settings, field)
@@ -95,6 +96,8 @@ const struct option option_table[] = {
     { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what happens when a rule cannot be decided" },
     { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
+    { .name = "block_list", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK,
+      .help = "a list in DNS of clients or names that are not, or are, to be trusted" },
 
     { .name = "proxy_from", LISTEN(proxy_from), .type = OPTION_CIDRS,
       .help = "balancers that must begin with a PROXY header" },
@@ -209,6 +212,18 @@ const struct option option_table[] = {
 
     { TABLE(file), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none", .help = "one entry a line" },
     { TABLE(entries), .type = OPTION_WORDS, .help = "the entries themselves" },
+
+    { .name = "for", BLOCK_LIST(families), .type = OPTION_FAMILIES, .number = 1u << LISTS_CLIENT,
+      .help = "what is looked up: client, or any of ptr, helo and sender" },
+    { .name = "weight", BLOCK_LIST(weight), .type = OPTION_WEIGHT, .number = 1000,
+      .help = "what a listing adds to the score; not positive: a welcome list" },
+    { .name = "group", BLOCK_LIST(group), .type = OPTION_TEXT, .max = 64, .text = "",
+      .help = "what hits(GROUP) counts" },
+    { .name = "codes", BLOCK_LIST(codes), .type = OPTION_CODES, .help = "answers that are a listing; by default all" },
+    { .name = "key", BLOCK_LIST(key), .type = OPTION_SECRET, .min = 1, .max = 128,
+      .help = "the subscriber's part of the zone; never shown" },
+    { .name = "probe", BLOCK_LIST(probes), .type = OPTION_PROBES,
+      .help = "entries that show whether the list can be believed" },
 };
 
 const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
@@ -246,6 +261,8 @@ const char *option_block_title(enum option_block block) {
         return "in the on_failure block";
     case OPTION_IN_TABLE:
         return "in a table block";
+    case OPTION_IN_BLOCK_LIST:
+        return "in a block_list block";
     case OPTION_IN_LISTEN:
         return "in a listen block";
     case OPTION_IN_SERVERS:
@@ -261,5 +278,6 @@ const char *option_block_title(enum option_block block) {
 bool option_is_repeatable(const struct option *option) {
     return option->type == OPTION_CIDRS || option->type == OPTION_SERVER || option->type == OPTION_CERTIFICATE ||
            option->type == OPTION_WORDS || option->type == OPTION_ENDPOINTS || option->type == OPTION_STUB ||
+           option->type == OPTION_CODES || option->type == OPTION_PROBES ||
            (option->type == OPTION_BLOCK && option->max != 1);
 }

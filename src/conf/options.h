@@ -25,6 +25,7 @@ enum option_block {
     OPTION_IN_SERVERS,  /* struct conf_group */
     OPTION_IN_DOMAIN,   /* struct conf_domain_settings; `domain` and `domain_defaults` */
     OPTION_IN_TABLE,    /* struct conf_table */
+    OPTION_IN_BLOCK_LIST, /* struct conf_block_list */
     OPTION_BLOCKS,
 };
 
@@ -49,6 +50,11 @@ enum option_type {
     OPTION_WORDS,       /* struct conf_words; may be repeated */
     OPTION_ENDPOINTS,   /* struct conf_endpoints, of name servers: port 53 when left out; may be repeated */
     OPTION_STUB,        /* struct conf_stubs; may be repeated */
+    OPTION_WEIGHT,      /* int64_t, thousandths */
+    OPTION_FAMILIES,    /* unsigned: bits of enum list_family */
+    OPTION_CODES,       /* struct conf_codes; may be repeated */
+    OPTION_PROBES,      /* struct conf_probes; may be repeated */
+    OPTION_SECRET,      /* const char *, never written again */
     OPTION_TYPES,
 };
 

@@ -80,7 +80,24 @@ static struct policy_table describe(const char *name, const struct table *table)
                                   .is_empty = table_count(table) == 0 };
 }
 
-/* Tables go into `arena`. Returns 0 or -ENOMEM. */
+/* A list that is asked about several things is one for each of them. */
+static int describe_lists(struct policy_environment *environment, const struct conf *conf, struct arena *arena) {
+    struct policy_list *lists = arena_alloc(arena, (conf->n_block_lists + 1) * N_LIST_FAMILIES * sizeof(*lists));
+    if (lists == NULL)
+        return -ENOMEM;
+    environment->lists = lists;
+    for (size_t i = 0; i < conf->n_block_lists; i++) {
+        const struct conf_block_list *list = &conf->block_lists[i];
+        for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+            if (list->families >> family & 1)
+                lists[environment->n_lists++] = (struct policy_list){
+                    .zone = str_of(list->zone), .group = str_of(list->group), .family = (uint8_t)family,
+                    .weight = list->weight };
+    }
+    return 0;
+}
+
+/* Tables and lists go into `arena`. Returns 0 or -ENOMEM. */
 static int environment_init(struct policy_environment *environment, const struct conf *conf, struct arena *arena) {
     struct policy_table *tables = arena_alloc(arena, (conf->n_tables + 1) * sizeof(*tables));
     if (tables == NULL)
@@ -97,24 +114,50 @@ static int environment_init(struct policy_environment *environment, const struct
         .pattern_problem = pattern_problem,
     };
     if (conf->set.dns.use == CONF_DNS_OFF)
-        environment->off |= BIT(SOURCE_DNS);
+        environment->off |= BIT(SOURCE_DNS) | (conf->n_block_lists > 0 ? BIT(SOURCE_DNSBL) : 0);
     if (conf->set.on_failure.dns == CONF_FAILURE_DEFER)
-        environment->defer |= BIT(SOURCE_DNS);
-    return 0;
+        environment->defer |= BIT(SOURCE_DNS) | BIT(SOURCE_DNSBL);
+    return describe_lists(environment, conf, arena);
 }
 
 /* ---- slots */
 
-/* Tables and patterns by number of slot. Returns 0 or -ENOMEM. */
+/* The lists that have a say in a slot, as policy/slots.c counts them. */
+static uint64_t find_lists(const struct conf *conf, const struct slot *slot) {
+    static const enum fact_id first[N_LIST_FAMILIES] = {
+        [LISTS_CLIENT] = F_DNSBL_HITS, [LISTS_PTR] = F_PTR_DNSBL_HITS,
+        [LISTS_HELO] = F_HELO_DNSBL_HITS, [LISTS_SENDER] = F_SENDER_DNSBL_HITS,
+    };
+    const unsigned id = (unsigned)(slot->row - fact_rows);
+    unsigned family = 0;
+    uint64_t lists = 0;
+    while (family < N_LIST_FAMILIES && (id < first[family] || id > first[family] + (F_DNSBL_LISTED - F_DNSBL_HITS)))
+        family++;
+    for (size_t i = 0; i < conf->n_block_lists && family < N_LIST_FAMILIES; i++) {
+        const struct conf_block_list *list = &conf->block_lists[i];
+        bool counts = list->weight > 0 || id == first[family] + (F_DNSBL_SCORE - F_DNSBL_HITS);
+        if (slot->row->parameter == PARAMETER_ZONE)
+            counts = str_eq_nocase(str_of(list->zone), slot->argument);
+        else if (slot->row->parameter == PARAMETER_GROUP && !str_eq(str_of(list->group), slot->argument))
+            counts = false;
+        if (counts && list->families >> family & 1)
+            lists |= UINT64_C(1) << i;
+    }
+    return lists;
+}
+
+/* Tables, patterns and lists by number of slot. Returns 0 or -ENOMEM. */
 static int resolve_slots(struct conf *conf, struct conf_policy *policy) {
     size_t n = policy->policy->n_slots;
     policy->tables = arena_zalloc(&conf->arena, (n + 1) * sizeof(*policy->tables));
     policy->patterns = arena_zalloc(&conf->arena, (n + 1) * sizeof(*policy->patterns));
-    if (policy->tables == NULL || policy->patterns == NULL)
+    policy->lists = arena_zalloc(&conf->arena, (n + 1) * sizeof(*policy->lists));
+    if (policy->tables == NULL || policy->patterns == NULL || policy->lists == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
         const struct slot *slot = &policy->policy->slots[i];
         const char *problem;
+        policy->lists[i] = find_lists(conf, slot);
         if (slot->kind == SLOT_TABLE)
             policy->tables[i] = find_table(conf, slot->argument);
         else if (slot->kind == SLOT_PATTERN && pattern_new(slot->argument, &policy->patterns[i], &problem) < 0)
@@ -130,7 +173,8 @@ static int load_text(const struct value_reader *reader, struct str text, struct 
     struct policy_environment environment;
     int r = environment_init(&environment, conf, arena);
     if (r == 0)
-        r = policy_load(conf->set.policy_path != NULL ? conf->set.policy_path : "policy", text, &environment, reader->diag, &conf->policy.policy);
+        r = policy_load(conf->set.policy_path != NULL ? conf->set.policy_path : "policy", text, &environment,
+                        reader->diag, &conf->policy.policy);
     return r < 0 ? r : resolve_slots(conf, &conf->policy);
 }
 

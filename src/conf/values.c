@@ -10,6 +10,7 @@
  */
 #include "conf/values.h"
 
+#include "conf/block_list_values.h"
 #include "conf/list.h"
 #include "smtp/address.h"
 
@@ -751,6 +752,11 @@ static const struct type types[OPTION_TYPES] = {
     [OPTION_ENDPOINTS] = { parse_endpoints, NULL, dump_entries, endpoints_eq },
     [OPTION_STUB] = { parse_stub, NULL, dump_entries, stubs_eq },
     [OPTION_ADDRESS] = { parse_address, dump_text, NULL, text_eq },
+    [OPTION_WEIGHT] = { weight_parse, weight_dump, NULL, weight_eq },
+    [OPTION_FAMILIES] = { families_parse, families_dump, NULL, families_eq },
+    [OPTION_CODES] = { codes_parse, NULL, codes_dump, codes_eq },
+    [OPTION_PROBES] = { probes_parse, NULL, probes_dump, probes_eq },
+    [OPTION_SECRET] = { parse_text, NULL, secret_dump, text_eq },
 };
 
 int value_parse(const struct value_reader *reader, const struct option *option, const struct statement *statement,
@@ -770,7 +776,11 @@ void value_set_default(const struct option *option, void *base) {
         *number_field(option, base) = option->number;
         break;
     case OPTION_CHOICE:
+    case OPTION_FAMILIES:
         *(unsigned *)field_of(option, base) = (unsigned)option->number;
+        break;
+    case OPTION_WEIGHT:
+        *(int64_t *)field_of(option, base) = (int64_t)option->number;
         break;
     case OPTION_TEXT:
     case OPTION_HOSTNAME:
@@ -789,6 +799,9 @@ void value_set_default(const struct option *option, void *base) {
     case OPTION_WORDS:
     case OPTION_ENDPOINTS:
     case OPTION_STUB:
+    case OPTION_CODES:
+    case OPTION_PROBES:
+    case OPTION_SECRET:
     case OPTION_TYPES:
         break;
     }
@@ -801,6 +814,7 @@ bool value_is_default(const struct option *option, const void *base) {
         struct conf_group group;
         struct conf_domain_settings domain;
         struct conf_table table;
+        struct conf_block_list block_list;
     } defaults = { 0 };
     memset(&defaults, 0, sizeof(defaults));
     value_set_default(option, &defaults);

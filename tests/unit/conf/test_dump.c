@@ -99,6 +99,19 @@ static void put_value(const struct option *option, struct buf *out) {
     case OPTION_STUB:
         buf_puts(out, str_of(PICK("example.com 192.0.2.53", "10.in-addr.arpa [::1]:5353")));
         break;
+    case OPTION_WEIGHT:
+        buf_puts(out, str_of(PICK("1", "-2.5", "0", "1000", "0.001", "-1000.0", "1.25")));
+        break;
+    case OPTION_FAMILIES:
+        buf_puts(out, str_of(PICK("ptr", "helo", "sender", "helo sender", "sender ptr helo")));
+        break;
+    case OPTION_CODES:
+        buf_puts(out, str_of(PICK("127.0.0.2", "127.0.0.2 127.0.0.4-127.0.0.11", "127.0.0.0-127.255.255.255")));
+        break;
+    case OPTION_PROBES: /* one statement of it: the dump writes no more */
+        buf_puts(out, str_of(PICK("standard", "none")));
+        break;
+    case OPTION_SECRET:
     case OPTION_BLOCK:
     case OPTION_TYPES:
         fail_msg("no value for %s", option->name);
@@ -109,7 +122,7 @@ static void put_value(const struct option *option, struct buf *out) {
 static void put_options(enum option_block block, struct buf *out) {
     static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
                                            "command", "command_stressed", "data", "data_stressed", "ca_file",
-                                           "hostname", "policy", "use" };
+                                           "hostname", "policy", "use", "key" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;
@@ -166,6 +179,7 @@ static void put_random(struct buf *out) {
     put_block("journal", OPTION_IN_JOURNAL, out);
     put_block("on_failure", OPTION_IN_ON_FAILURE, out);
     put_dns(out);
+    put_block("block_list random.example", OPTION_IN_BLOCK_LIST, out);
     buf_puts(out, STR("table empty cidr\ntable two names {\nentries a.example .b.example\nentries c.example\n}\n"
                       "table three patterns {\nentries \"#a b\" \\.example$ \"a{2}\"\n}\n"));
     buf_puts(out, STR("domain_defaults {\nservers two\ndelimiter -\n}\ndomain own.example\n"));
@@ -184,6 +198,9 @@ static void assert_block_eq(enum option_block block, const void *a, const void *
 static void assert_conf_eq(const struct conf *a, const struct conf *b) {
     for (unsigned block = OPTION_IN_MAIN; block <= OPTION_IN_ON_FAILURE; block++)
         assert_block_eq(block, &a->set, &b->set);
+    assert_int_equal(a->n_block_lists, b->n_block_lists);
+    for (size_t i = 0; i < a->n_block_lists; i++)
+        assert_block_eq(OPTION_IN_BLOCK_LIST, &a->block_lists[i], &b->block_lists[i]);
     assert_int_equal(a->n_listeners, b->n_listeners);
     for (size_t i = 0; i < a->n_listeners; i++) {
         assert_true(ip_eq(&a->listeners[i].at.ip, &b->listeners[i].at.ip));
@@ -249,7 +266,9 @@ static void test_minimal(void **state) {
 }
 
 static void test_every_option(void **state) {
-    struct loaded l = load_good(MINIMAL "domain example.com { delimiter + }\ntable partners cidr\n");
+    struct loaded l = load_good(MINIMAL "domain example.com { delimiter + }\ntable partners cidr\n"
+                               "block_list bl.example.net { key s3cret\n codes 127.0.0.2-127.0.0.9 127.0.0.11 }\n"
+                               "block_list dbl.example.net { for helo\n weight -0.5\n probe a.test b.test }\n");
     struct buf out;
     dump(l.conf, &out);
     for (size_t i = 0; i < option_count; i++) {
@@ -260,6 +279,13 @@ static void test_every_option(void **state) {
     assert_non_null(strstr(out.at, "message_size 50M  # default\n"));
     assert_non_null(strstr(out.at, "command 5m  # default\n"));
     assert_non_null(strstr(out.at, "# relay_clients: none  # default\n"));
+    assert_null(strstr(out.at, "s3cret"));
+    assert_non_null(strstr(out.at, "block_list bl.example.net {\n    for client  # default\n"
+                                   "    weight 1.000  # default\n"));
+    assert_non_null(strstr(out.at, "    codes 127.0.0.2-127.0.0.9 127.0.0.11\n    # key: not shown\n"
+                                   "    probe standard  # default\n"));
+    assert_non_null(strstr(out.at, "    weight -0.500\n"));
+    assert_non_null(strstr(out.at, "    # key: none  # default\n    probe a.test b.test\n"));
     assert_non_null(strstr(out.at, "table partners cidr {\n    file none  # default\n"
                                    "    # entries: none  # default\n}\n"));
     assert_non_null(strstr(out.at, "domain example.com {\n    delimiter +\n}\n"));

@@ -46,6 +46,7 @@ static struct str paragraph(struct str manual, const struct option *option) {
         [OPTION_IN_TIMEOUTS] = "THE TIMEOUTS BLOCK", [OPTION_IN_LOG] = "THE LOG BLOCK",
         [OPTION_IN_JOURNAL] = "THE JOURNAL BLOCK", [OPTION_IN_DNS] = "THE DNS BLOCK",
         [OPTION_IN_ON_FAILURE] = "THE ON_FAILURE BLOCK", [OPTION_IN_TABLE] = "TABLE BLOCKS",
+        [OPTION_IN_BLOCK_LIST] = "BLOCK LISTS",
         [OPTION_IN_LISTEN] = "LISTEN BLOCKS",
         [OPTION_IN_SERVERS] = "SERVERS BLOCKS", [OPTION_IN_DOMAIN] = "DOMAIN BLOCKS",
     };
