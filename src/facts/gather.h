@@ -14,6 +14,7 @@
 
 #include "conf/conf.h"
 #include "facts/addresses.h"
+#include "facts/list_facts.h"
 #include "facts/ptr.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
@@ -23,6 +24,7 @@
 struct gather_world {
     struct loop *loop;
     struct resolver *resolver; /* NULL: facts of DNS must be off in the policy */
+    struct dnsbl *dnsbl;       /* NULL: block lists are unavailable */
     const struct conf *conf;
     uint64_t timeout_ms;       /* for all that one decision asks */
 };
@@ -33,6 +35,7 @@ struct gather_world {
  */
 struct gather_memory {
     struct facts facts;
+    struct list_answers lists[N_LIST_FAMILIES];
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
@@ -56,6 +59,8 @@ struct gather_known {
     bool is_early;
     bool has_helo;              /* false: facts about HELO are OFF (the Postfix door may not know it) */
     bool is_tls;
+    bool is_second_hand;        /* told by another server: whether it talked early is OFF */
+    struct str ptr_name;        /* the client's PTR where the door knows one, unconfirmed; "" */
     struct str helo;            /* as said; "" */
     struct smtp_address sender; /* text "" is the null sender */
     bool sender_is_ours;        /* one of our domains, from outside */
@@ -66,6 +71,13 @@ struct gather_known {
 
 struct gather;
 typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
+
+/*
+ * The door knows the client's name, and that it leads back to the address: facts about it are not looked up. False: that
+ * is no name.
+ */
+bool gather_take_name(const struct gather_world *world, const struct conf_policy *policy, const struct ip *client,
+                      struct str name, struct gather_memory *memory);
 
 /*
  * Decides all layers up to `last`, if that takes nothing but what the door knows. False: facts must be found out, with

@@ -1,0 +1,67 @@
+/*
+ * list_facts: see the header. A list that has not answered, or is unavailable, could still be either: at the lower end
+ * of an interval block lists are silent and welcome lists speak, at the upper end the other way round.
+ */
+#include "facts/list_facts.h"
+
+void list_answers_add(struct list_answers *answers, const struct conf_block_list *list, unsigned index,
+                      enum dnsbl_status status) {
+    const uint64_t bit = UINT64_C(1) << index;
+    switch (status) {
+    case DNSBL_LISTED:
+        answers->listed |= bit;
+        return;
+    case DNSBL_CLEAN:
+        answers->clean |= bit;
+        return;
+    case DNSBL_UNTRUSTED:
+        if (list->weight > 0)
+            answers->clean |= bit;
+        else
+            answers->unavailable |= bit;
+        return;
+    case DNSBL_UNAVAILABLE:
+        answers->unavailable |= bit;
+        return;
+    }
+}
+
+static bool is_score(const struct fact_row *row) {
+    const ptrdiff_t id = row - fact_rows;
+    return id == F_DNSBL_SCORE || id == F_PTR_DNSBL_SCORE || id == F_HELO_DNSBL_SCORE || id == F_SENDER_DNSBL_SCORE;
+}
+
+struct fact list_answers_value(const struct list_answers *answers, const struct conf_block_list *lists,
+                               uint64_t counted, const struct fact_row *row) {
+    struct fact fact = { .state = FACT_KNOWN };
+    if (counted & ~list_answers_all(answers))
+        fact.state = FACT_PENDING;
+    else if (counted & answers->unavailable)
+        fact.state = FACT_UNAVAILABLE;
+    if (row->type == TYPE_BOOL) { /* listed(zone): one list */
+        fact.value = (counted & answers->listed) != 0;
+        return fact;
+    }
+    for (unsigned i = 0; i < CONF_BLOCK_LISTS_MAX && counted >> i != 0; i++) {
+        if (!(counted >> i & 1) || answers->clean >> i & 1)
+            continue;
+        int64_t weight = is_score(row) ? lists[i].weight : FACT_UNIT;
+        bool is_listed = answers->listed >> i & 1;
+        fact.lo += is_listed || weight < 0 ? weight : 0;
+        fact.hi += is_listed || weight > 0 ? weight : 0;
+    }
+    return fact;
+}
+
+enum list_family list_family_of(const struct fact_row *row) {
+    static const enum fact_id first[N_LIST_FAMILIES] = {
+        [LISTS_CLIENT] = F_DNSBL_HITS, [LISTS_PTR] = F_PTR_DNSBL_HITS,
+        [LISTS_HELO] = F_HELO_DNSBL_HITS, [LISTS_SENDER] = F_SENDER_DNSBL_HITS,
+    };
+    const int id = (int)(row - fact_rows);
+    unsigned family = 0;
+    while (family < N_LIST_FAMILIES
+           && (id < (int)first[family] || id > (int)first[family] + (F_DNSBL_LISTED - F_DNSBL_HITS)))
+        family++;
+    return (enum list_family)family;
+}

@@ -1,0 +1,29 @@
+/*
+ * list_facts: what the answers of block lists, so far, make of the facts about them.
+ *
+ * Pure. Every count is an interval at all times: each answer moves one of its ends, so that the engine can decide
+ * long before the last list has answered, and in spite of those that never will.
+ */
+#pragma once
+
+#include "facts/dnsbl.h"
+
+/* Of one family (enum list_family), in its subject's scope. Sets of lists; a list is in at most one of them. */
+struct list_answers {
+    uint64_t listed, clean, unavailable;
+};
+
+static inline uint64_t list_answers_all(const struct list_answers *answers) {
+    return answers->listed | answers->clean | answers->unavailable;
+}
+
+/* A block list that is not trusted counts as clean, a welcome list as unavailable (design.md section 6). */
+void list_answers_add(struct list_answers *answers, const struct conf_block_list *list, unsigned index,
+                      enum dnsbl_status status);
+
+/* The value of a slot in which the lists `counted` have a say; state PENDING while one of them has not answered. */
+struct fact list_answers_value(const struct list_answers *answers, const struct conf_block_list *lists,
+                               uint64_t counted, const struct fact_row *row);
+
+/* The family of a fact about block lists, or N_LIST_FAMILIES. */
+enum list_family list_family_of(const struct fact_row *row);
