@@ -9,8 +9,8 @@
  * Bytes come in through input.c, which cuts them into lines, message text or chunks and gives each to its handler here.
  * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
  * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
- * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the transaction, which
- * ends the transfer, which cancels it.
+ * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the
+ * transaction, which ends the transfer, which cancels it.
  *
  * Replies to a pipelined group gather in the stream and leave in one packet. Time-outs are one timer a session, moved
  * at each whole command.
