@@ -6,6 +6,8 @@
  */
 #include "facts/ptr.h"
 
+#include "smtp/address.h"
+
 #include <stdlib.h>
 
 struct candidate {
@@ -101,22 +103,14 @@ static void on_addresses(struct resolver_query *query, const struct dns_answer *
         decide(lookup);
 }
 
-static void on_names(struct resolver_query *query, const struct dns_answer *answer) {
-    struct ptr_lookup *lookup = of_query(query);
-    struct ptr_result result = { .status = answer->status == DNS_UNAVAILABLE ? PTR_UNAVAILABLE : PTR_NONE };
-    for (unsigned i = 0; i < answer->n && lookup->n_names < PTR_NAMES_MAX; i++) {
-        struct str name = answer->records[i].text;
-        if (name.len == 0 || name.len > DNS_NAME_MAX)
-            continue;
-        struct candidate *candidate = &lookup->names[lookup->n_names++];
-        candidate->lookup = lookup;
-        candidate->name_len = (uint8_t)name.len;
-        memcpy(candidate->name, name.at, name.len);
-    }
-    if (lookup->n_names == 0) {
-        finish(lookup, &result);
-        return;
-    }
+static void add_name(struct ptr_lookup *lookup, struct str name) {
+    struct candidate *candidate = &lookup->names[lookup->n_names++];
+    candidate->lookup = lookup;
+    candidate->name_len = (uint8_t)name.len;
+    memcpy(candidate->name, name.at, name.len);
+}
+
+static void ask_addresses(struct ptr_lookup *lookup) {
     lookup->n_open = lookup->n_names;
     enum dns_type type = lookup->client.family == IP_V4 ? DNS_A : DNS_AAAA;
     for (unsigned i = 0; i < lookup->n_names; i++)
@@ -124,9 +118,24 @@ static void on_names(struct resolver_query *query, const struct dns_answer *answ
                        on_addresses);
 }
 
-struct ptr_lookup *ptr_start(struct resolver *resolver, const struct ip *client, uint64_t timeout_ms, ptr_fn *done,
-                             void *arg) {
-    char name[DNS_NAME_MAX + 1];
+static void on_names(struct resolver_query *query, const struct dns_answer *answer) {
+    struct ptr_lookup *lookup = of_query(query);
+    struct ptr_result result = { .status = answer->status == DNS_UNAVAILABLE ? PTR_UNAVAILABLE : PTR_NONE };
+    for (unsigned i = 0; i < answer->n && lookup->n_names < PTR_NAMES_MAX; i++) {
+        struct str name = answer->records[i].text;
+        if (name.len == 0 || name.len > DNS_NAME_MAX)
+            continue;
+        add_name(lookup, name);
+    }
+    if (lookup->n_names == 0) {
+        finish(lookup, &result);
+        return;
+    }
+    ask_addresses(lookup);
+}
+
+static struct ptr_lookup *lookup_new(struct resolver *resolver, const struct ip *client, uint64_t timeout_ms,
+                                     ptr_fn *done, void *arg) {
     struct ptr_lookup *lookup = calloc(1, sizeof(*lookup));
     if (lookup == NULL)
         return NULL;
@@ -135,9 +144,38 @@ struct ptr_lookup *ptr_start(struct resolver *resolver, const struct ip *client,
     lookup->timeout_ms = timeout_ms;
     lookup->done = done;
     lookup->arg = arg;
+    return lookup;
+}
+
+struct ptr_lookup *ptr_start(struct resolver *resolver, const struct ip *client, uint64_t timeout_ms, ptr_fn *done,
+                             void *arg) {
+    char name[DNS_NAME_MAX + 1];
+    struct ptr_lookup *lookup = lookup_new(resolver, client, timeout_ms, done, arg);
+    if (lookup == NULL)
+        return NULL;
     dns_reverse_name(client, dns_reverse_suffix(client), name);
     resolver_start(resolver, &lookup->query, name, DNS_PTR, timeout_ms, on_names);
     return lookup;
+}
+
+bool ptr_is_name(struct str name) {
+    return name.len <= DNS_NAME_MAX && smtp_domain_parse(name, false, false) == SMTP_ADDRESS_OK;
+}
+
+struct ptr_lookup *ptr_confirm_start(struct resolver *resolver, const struct ip *client, struct str name,
+                                     uint64_t timeout_ms, ptr_fn *done, void *arg) {
+    struct ptr_lookup *lookup = lookup_new(resolver, client, timeout_ms, done, arg);
+    if (lookup == NULL)
+        return NULL;
+    add_name(lookup, name);
+    ask_addresses(lookup);
+    return lookup;
+}
+
+void ptr_take_confirmed(const struct ip *client, struct str name, struct ptr_result *ret_result) {
+    *ret_result = (struct ptr_result){ .status = PTR_CONFIRMED, .class = (uint8_t)name_classify(name, client),
+                                       .name_len = (uint8_t)name.len };
+    memcpy(ret_result->name, name.at, name.len);
 }
 
 void ptr_cancel(struct ptr_lookup *take_lookup) {

@@ -34,6 +34,17 @@ typedef void ptr_fn(void *arg, const struct ptr_result *result);
 /* `done` comes once, in a later turn, unless cancelled. Each of the two rounds may take timeout_ms. NULL: no memory. */
 struct ptr_lookup *ptr_start(struct resolver *resolver, const struct ip *client, uint64_t timeout_ms, ptr_fn *done,
                              void *arg);
+
+/* A name that may stand in a PTR of a host: of domain syntax, not too long. */
+bool ptr_is_name(struct str name);
+
+/* The same where the client's only name is known (ptr_is_name()) and its addresses are not: the second round alone. */
+struct ptr_lookup *ptr_confirm_start(struct resolver *resolver, const struct ip *client, struct str name,
+                                     uint64_t timeout_ms, ptr_fn *done, void *arg);
+
+/* The result where the name is known to lead back to the client, too. */
+void ptr_take_confirmed(const struct ip *client, struct str name, struct ptr_result *ret_result);
+
 /* Accepts NULL; not after `done`, which frees it. */
 void ptr_cancel(struct ptr_lookup *take_lookup);
 
