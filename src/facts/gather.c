@@ -19,7 +19,21 @@
 
 #include <stdlib.h>
 
-enum group { GROUP_NONE, GROUP_PTR, GROUP_HELO, GROUP_SENDER, N_GROUPS };
+enum group {
+    GROUP_NONE,
+    GROUP_PTR,
+    GROUP_HELO,
+    GROUP_SENDER,
+    GROUP_LISTS, /* and as many more as there are families */
+    N_GROUPS = GROUP_LISTS + N_LIST_FAMILIES,
+};
+
+struct list_search { /* one family's block lists */
+    struct gather *gather;
+    struct dnsbl_lookup *lookup;
+    uint64_t wanted; /* and not answered */
+    bool waits_for_ptr;
+};
 
 struct gather {
     const struct gather_world *world;
@@ -33,6 +47,7 @@ struct gather {
     struct ptr_lookup *ptr;
     struct addresses_lookup *helo;
     struct sender_lookup *sender;
+    struct list_search lists[N_LIST_FAMILIES];
     bool helo_waits_for_ptr;
     bool is_over; /* the deadline has passed: nothing more is asked */
     uint8_t last; /* enum policy_layer */
@@ -56,6 +71,13 @@ struct gather_memory *gather_memory_new(const struct policy *policy) {
     return memory;
 }
 
+static const enum fact_scope list_scopes[N_LIST_FAMILIES] = {
+    [LISTS_CLIENT] = SCOPE_CONNECTION,
+    [LISTS_PTR] = SCOPE_CONNECTION,
+    [LISTS_HELO] = SCOPE_HELLO,
+    [LISTS_SENDER] = SCOPE_TRANSACTION,
+};
+
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
     if (scope == SCOPE_CONNECTION) {
         memory->ptr = (struct ptr_result){ 0 };
@@ -63,6 +85,9 @@ void gather_forget(struct gather_memory *memory, const struct policy *policy, en
     }
     if (scope <= SCOPE_HELLO)
         memory->has_helo = false;
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+        if (scope <= list_scopes[family])
+            memory->lists[family] = (struct list_answers){ 0 };
     for (int s = scope; s < N_SCOPES; s++)
         facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
 }
@@ -81,6 +106,8 @@ void gather_forget_unavailable(struct gather_memory *memory, const struct policy
     for (unsigned i = 0; i < policy->n_slots; i++)
         if (fact_of(memory, &policy->slots[i])->state == FACT_UNAVAILABLE)
             unask(memory, policy, &policy->slots[i]);
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+        memory->lists[family].unavailable = 0;
 }
 
 /* ---- facts that are there for the looking */
@@ -210,7 +237,10 @@ static enum group group_of(const struct slot *slot) {
         return GROUP_PTR;
     if (id == F_HELO_RESOLVES || id == F_HELO_MATCHES)
         return GROUP_HELO;
-    return id == F_SENDER_RESOLVES || id == F_SENDER_NULL_MX ? GROUP_SENDER : GROUP_NONE;
+    if (id == F_SENDER_RESOLVES || id == F_SENDER_NULL_MX)
+        return GROUP_SENDER;
+    enum list_family family = list_family_of(slot->row);
+    return family < N_LIST_FAMILIES ? (enum group)(GROUP_LISTS + family) : GROUP_NONE;
 }
 
 /* A table or pattern test on a value that is known. */
@@ -288,6 +318,8 @@ static void fill_helo(struct gather *g) {
     step_later(g);
 }
 
+static void start_ptr_lists(struct gather *g);
+
 static void on_ptr(void *arg, const struct ptr_result *result) {
     struct gather *g = arg;
     g->ptr = NULL;
@@ -298,6 +330,8 @@ static void on_ptr(void *arg, const struct ptr_result *result) {
         g->helo_waits_for_ptr = false;
         fill_helo(g);
     }
+    if (g->lists[LISTS_PTR].waits_for_ptr)
+        start_ptr_lists(g);
     step_later(g);
 }
 
@@ -379,8 +413,134 @@ static void start(struct gather *g, enum group group) {
         fill(g, group, unavailable_value);
 }
 
+/* ---- block lists: a family is one lookup, of just those lists that matter to what is needed */
+
+/* Brings the facts of a family up to what its lists have said. Those nobody asked for stay unasked, better bounded. */
+static void fill_lists(struct gather *g, enum list_family family) {
+    const struct policy *policy = g->policy->policy;
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct slot *slot = &policy->slots[i];
+        struct fact *fact = fact_of(g->memory, slot);
+        if (list_family_of(slot->row) != family || (fact->state != FACT_UNASKED && fact->state != FACT_PENDING))
+            continue;
+        struct fact value = list_answers_value(&g->memory->lists[family], g->world->conf->block_lists,
+                                               g->policy->lists[i], slot->row);
+        if (value.state == FACT_PENDING)
+            value.state = fact->state;
+        set(g, i, value);
+    }
+}
+
+/* What is wanted of a family is answered without asking. */
+static void settle_lists(struct gather *g, enum list_family family, enum dnsbl_status status) {
+    struct list_search *search = &g->lists[family];
+    for (unsigned i = 0; i < g->world->conf->n_block_lists; i++)
+        if (search->wanted >> i & 1)
+            list_answers_add(&g->memory->lists[family], &g->world->conf->block_lists[i], i, status);
+    search->wanted = 0;
+    search->waits_for_ptr = false;
+    fill_lists(g, family);
+    step_later(g);
+}
+
+static void on_list(void *arg, unsigned list, const struct dnsbl_result *result, bool is_last) {
+    struct list_search *search = arg;
+    struct gather *g = search->gather;
+    enum list_family family = (enum list_family)(search - g->lists);
+    list_answers_add(&g->memory->lists[family], &g->world->conf->block_lists[list], list, result->status);
+    search->wanted &= ~(UINT64_C(1) << list);
+    if (is_last)
+        search->lookup = NULL;
+    fill_lists(g, family);
+    step_later(g);
+}
+
+/* The name that is looked up in lists of names; "": there is none, which no list holds. */
+static struct str list_name(const struct gather *g, enum list_family family) {
+    const struct smtp_address *sender = &g->known.sender;
+    struct ip ip;
+    if (family == LISTS_PTR)
+        return ptr_name(&g->memory->ptr);
+    if (family == LISTS_SENDER)
+        return sender->is_literal ? STR("") : sender->domain;
+    struct helo_shape shape = helo_look(g->known.helo, &ip);
+    return shape.is_invalid || shape.is_address || shape.is_unqualified ? STR("") : g->known.helo;
+}
+
+static void start_lists(struct gather *g, enum list_family family) {
+    struct list_search *search = &g->lists[family];
+    const struct gather_world *world = g->world;
+    const struct ip *ip = family == LISTS_CLIENT ? &g->known.client : NULL;
+    struct str name = family == LISTS_CLIENT ? STR("") : list_name(g, family);
+    if (ip == NULL && name.len == 0) {
+        settle_lists(g, family, DNSBL_CLEAN);
+        return;
+    }
+    if (world->dnsbl != NULL && !g->is_over)
+        search->lookup = dnsbl_start(world->dnsbl, ip, name, search->wanted, world->timeout_ms, on_list, search);
+    if (search->lookup == NULL)
+        settle_lists(g, family, DNSBL_UNAVAILABLE);
+}
+
+/* The client's name has been looked up. */
+static void start_ptr_lists(struct gather *g) {
+    uint8_t status = g->memory->ptr.status;
+    g->lists[LISTS_PTR].waits_for_ptr = false;
+    if (status == PTR_UNAVAILABLE || status == PTR_NAMED)
+        settle_lists(g, LISTS_PTR, DNSBL_UNAVAILABLE);
+    else
+        start_lists(g, LISTS_PTR);
+}
+
+static void cancel_lists(struct list_search *search) {
+    dnsbl_cancel(search->lookup);
+    search->lookup = NULL;
+    search->wanted = 0;
+    search->waits_for_ptr = false;
+}
+
+/* Asks `search->wanted`, where there is something to ask about. */
+static void ask_lists(struct gather *g, enum list_family family) {
+    struct list_search *search = &g->lists[family];
+    if (search->lookup != NULL)
+        dnsbl_want(search->lookup, search->wanted);
+    else if (family == LISTS_HELO && !g->known.has_helo)
+        fill(g, (enum group)(GROUP_LISTS + family), off_value);
+    else if (family != LISTS_PTR)
+        start_lists(g, family);
+    else if (g->memory->has_ptr)
+        start_ptr_lists(g);
+    else if (!(search->waits_for_ptr = start_ptr(g)))
+        settle_lists(g, family, DNSBL_UNAVAILABLE);
+}
+
+/* Asks just the lists that the needed facts of this family still depend on. True: something was answered at once. */
+static bool want_lists(struct gather *g, enum list_family family, const struct policy_set *need) {
+    struct list_search *search = &g->lists[family];
+    const struct policy *policy = g->policy->policy;
+    uint64_t wanted = 0;
+    for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1))
+        if (list_family_of(policy->slots[i].row) == family)
+            wanted |= g->policy->lists[i];
+    if (wanted == 0)
+        return false;
+    search->gather = g;
+    search->wanted = wanted & ~list_answers_all(&g->memory->lists[family]);
+    if (search->wanted != 0) {
+        ask_lists(g, family);
+    } else { /* all of them have answered, when another fact was needed */
+        cancel_lists(search);
+        fill_lists(g, family);
+    }
+    return search->lookup == NULL && !search->waits_for_ptr;
+}
+
+/* ---- ending lookups */
+
 static void cancel_group(struct gather *g, enum group group) {
-    if (group == GROUP_PTR) {
+    if (group >= GROUP_LISTS) {
+        cancel_lists(&g->lists[group - GROUP_LISTS]);
+    } else if (group == GROUP_PTR) {
         ptr_cancel(g->ptr);
         g->ptr = NULL;
     } else if (group == GROUP_HELO) {
@@ -394,6 +554,8 @@ static void cancel_group(struct gather *g, enum group group) {
 }
 
 static bool is_running(const struct gather *g, enum group group) {
+    if (group >= GROUP_LISTS)
+        return g->lists[group - GROUP_LISTS].lookup != NULL || g->lists[group - GROUP_LISTS].waits_for_ptr;
     return (group == GROUP_PTR && g->ptr != NULL) || (group == GROUP_SENDER && g->sender != NULL)
         || (group == GROUP_HELO && (g->helo != NULL || g->helo_waits_for_ptr));
 }
@@ -406,6 +568,8 @@ static void cancel_needless(struct gather *g, const struct policy_set *need) {
         is_needed[group_of(&policy->slots[i])] = true;
     if (g->helo_waits_for_ptr && is_needed[GROUP_HELO])
         is_needed[GROUP_PTR] = true;
+    if (g->lists[LISTS_PTR].waits_for_ptr && is_needed[GROUP_LISTS + LISTS_PTR])
+        is_needed[GROUP_PTR] = true;
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
         if (is_needed[group] || !is_running(g, group))
             continue;
@@ -413,6 +577,8 @@ static void cancel_needless(struct gather *g, const struct policy_set *need) {
         for (unsigned i = 0; i < policy->n_slots; i++)
             if (group_of(&policy->slots[i]) == group && fact_of(g->memory, &policy->slots[i])->state == FACT_PENDING)
                 unask(g->memory, policy, &policy->slots[i]);
+        if (group >= GROUP_LISTS) /* what some lists did say stays */
+            fill_lists(g, (enum list_family)(group - GROUP_LISTS));
     }
 }
 
@@ -441,11 +607,13 @@ static bool ask(struct gather *g, const struct policy_set *need) {
             is_answered = true;
         } else {
             fact->state = FACT_PENDING;
-            if (!is_running(g, group))
+            if (group < GROUP_LISTS && !is_running(g, group))
                 start(g, group);
             is_answered = is_answered || fact->state != FACT_PENDING;
         }
     }
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+        is_answered |= want_lists(g, (enum list_family)family, need);
     return is_answered;
 }
 
@@ -514,7 +682,9 @@ static void on_deadline(struct timer *timer) {
         g->memory->has_helo = true;
     }
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
-        if (is_running(g, group))
+        if (is_running(g, group) && group >= GROUP_LISTS)
+            settle_lists(g, (enum list_family)(group - GROUP_LISTS), DNSBL_UNAVAILABLE);
+        else if (is_running(g, group))
             fill(g, group, unavailable_value);
         cancel_group(g, group);
     }

@@ -14,6 +14,7 @@
 
 #include "conf/conf.h"
 #include "facts/addresses.h"
+#include "facts/list_facts.h"
 #include "facts/ptr.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
@@ -23,6 +24,7 @@
 struct gather_world {
     struct loop *loop;
     struct resolver *resolver; /* NULL: facts of DNS must be off in the policy */
+    struct dnsbl *dnsbl;       /* NULL: block lists are unavailable */
     const struct conf *conf;
     uint64_t timeout_ms;       /* for all that one decision asks */
 };
@@ -33,6 +35,7 @@ struct gather_world {
  */
 struct gather_memory {
     struct facts facts;
+    struct list_answers lists[N_LIST_FAMILIES];
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
