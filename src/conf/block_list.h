@@ -1,6 +1,5 @@
 /*
- * block_list: `block_list ZONE { … }` of postern.conf, as the program sees it. See facts/dnsbl.h for what is done with
- * it.
+ * block_list: `block_list ZONE { … }` of postern.conf, as the program sees it; facts/dnsbl.h says what is done with it.
  */
 #pragma once
 

@@ -11,8 +11,8 @@
  * reason to lose a list in the middle of an attack. If our own resolver had no room for a question, the round
  * decides nothing and is played again.
  *
- * Errors of clients' questions call the probes at the fifth in a row, and end trust without them at the 32nd: a list may
- * fail for real questions only.
+ * Errors of clients' questions call the probes at the fifth in a row, and end trust without them at the 32nd: a list
+ * may fail for real questions only.
  *
  * A pause is twice as long as the one before, unless the list was trusted in between for longer than that.
  *

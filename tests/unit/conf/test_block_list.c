@@ -8,7 +8,8 @@
 static void test_meaning(void **state) {
     struct loaded l = load_good(OURS "block_list bl.example.net\n"
                                 "block_list wl.example.net { weight -1.5\n group main\n key ab.cd\n probe none }\n"
-                                "block_list dbl.example.net {\n for helo sender\n codes 127.0.1.2-127.0.1.99 127.0.1.106\n"
+                                "block_list dbl.example.net {\n for helo sender\n"
+                                " codes 127.0.1.2-127.0.1.99 127.0.1.106\n"
                                 " probe listed.example clean.example\n}\n");
     const struct conf_block_list *lists = l.conf->block_lists;
     assert_int_equal(l.conf->n_block_lists, 3);
