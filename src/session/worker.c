@@ -42,6 +42,7 @@ struct worker {
     struct server server;
     struct journal journal;
     struct resolver *resolver;
+    struct dnsbl *dnsbl;
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
@@ -317,6 +318,23 @@ static int start_resolver(struct worker *w) {
     return r;
 }
 
+static void on_list_change(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
+                           const struct dnsbl_state *state) {
+    if (state->trust == DNSBL_TRUSTED)
+        log_info("block list %s is used again for %s", list->zone, dnsbl_kind_names[kind]);
+    else
+        log_warning("block list %s is not used for %s: %s", list->zone, dnsbl_kind_names[kind],
+                    dnsbl_why_texts[state->why]);
+}
+
+static int start_lists(struct worker *w) {
+    const struct conf *conf = w->setup->conf;
+    const struct dnsbl_settings settings = { .on_change = on_list_change };
+    if (w->resolver == NULL || conf->n_block_lists == 0)
+        return 0;
+    return dnsbl_new(w->loop, w->resolver, conf->block_lists, conf->n_block_lists, &settings, &w->dnsbl);
+}
+
 static int start_server(struct worker *w) {
     const struct worker_setup *setup = w->setup;
     journal_init(&w->journal, setup->journal_fd);
@@ -337,10 +355,12 @@ static int start_server(struct worker *w) {
     int r = clients_init(&w->server.clients);
     if (r == 0)
         r = start_resolver(w);
+    if (r == 0)
+        r = start_lists(w);
     if (r < 0)
         return r;
-    w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .conf = setup->conf,
-                                              .timeout_ms = setup->conf->set.dns.timeout };
+    w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .dnsbl = w->dnsbl,
+                                              .conf = setup->conf, .timeout_ms = setup->conf->set.dns.timeout };
     return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
 
@@ -420,6 +440,7 @@ int worker_run(const struct worker_setup *setup) {
         log_error("worker cannot run: %s", strerror(-r));
     server_end_all(&w.server);
     relay_free(w.server.relay);
+    dnsbl_free(w.dnsbl);
     resolver_free(w.resolver);
     journal_deinit(&w.journal);
     clients_deinit(&w.server.clients);
