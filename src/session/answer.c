@@ -104,7 +104,7 @@ static struct envelope envelope_of(const struct session *s) {
         .client_name = s->client_name,
         .helo = s->helo,
         .sender = s->transaction != NULL ? s->transaction->envelope.sender : (struct str){ 0 },
-        .tls = stream_is_tls(&s->stream) ? tls_version_name(s->stream.ssl) : NULL,
+        .tls = str_of(stream_is_tls(&s->stream) ? tls_version_name(s->stream.ssl) : NULL),
         .is_early = s->is_early,
         .is_esmtp = s->is_esmtp,
     };

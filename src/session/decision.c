@@ -151,8 +151,7 @@ void record_envelope(struct record *r, const struct envelope *e, const struct ga
     record_str(r, "sender", e->sender);
     if (e->door == NULL)
         record_bool(r, "early_talker", e->is_early);
-    if (e->tls != NULL)
-        record_str(r, "tls", str_of(e->tls));
+    record_str(r, "tls", e->tls);
 }
 
 void record_recipient(struct record *r, struct str recipient, const struct verdict *v) {

@@ -34,7 +34,7 @@ struct envelope {
     struct str client_name; /* said by a balancer or by Postfix; empty: unknown */
     struct str helo;
     struct str sender;      /* .at NULL: there is none yet */
-    const char *tls;        /* the protocol's version; NULL: none */
+    struct str tls;         /* the protocol's version; .at NULL: none */
     bool is_early, is_esmtp;
 };
 

@@ -12,25 +12,11 @@
 #include "net/stream.h"
 #include "session/decision.h"
 #include "session/intake.h"
+#include "session/recipient_view.h"
 #include "session/session.h"
 #include "table/recipients.h"
 
 /* ---- the envelope */
-
-struct route {
-    const struct conf_group *group;
-    struct str address; /* what the mailbox server is told: as written, or where the configuration rewrites it to */
-};
-
-/* What the configuration and the directory say about a recipient. */
-struct recipient_view {
-    struct route route;
-    enum known known;
-    bool is_local;    /* its domain is one of ours */
-    bool may_relay;   /* not ours, but this client may send anywhere */
-    bool is_enforced; /* no `enforce no` for its domain */
-    bool is_stale;    /* not in the directory, which is too old to be believed */
-};
 
 struct recipient {
     struct recipient *next;
@@ -134,13 +120,6 @@ void write_offer(const struct session *s, struct buf *out);
 int xclient_take(struct session *s, struct str attributes);
 
 /* ---- builtin.c: what is decided before any rule and for everyone (design.md section 4) */
-
-/* Asks nothing but tables and the clock. */
-void recipient_look(const struct server *server, const struct ip *client, const struct smtp_address *address,
-                    struct recipient_view *ret_view);
-
-/* postmaster@ or abuse@ (RFC 2142 2, 4), whatever the domain. */
-bool recipient_is_postmaster(const struct smtp_address *address);
 
 /* Why no further recipient is taken in this transaction, or NULL. */
 const struct verdict *recipient_limit(const struct session *s);

@@ -1,0 +1,534 @@
+/*
+ * policy_door: see the header. In the order of what happens:
+ *
+ *   on_data ─▶ policy_request_parse ─▶ is_judged? ─▶ judge ─▶ gather_now ─▶ answer
+ *                                          │                     │ facts are missing: reading pauses
+ *                                          └▶ DUNNO              └▶ gather_start … on_gathered ─▶ answer, read on
+ *
+ * A connection has at most one pending operation, the gathering, which ends with it. Answers keep the order of the
+ * requests because nothing is read while one is pending, so no answer can be taken for another's.
+ *
+ * Facts of one message. Postfix asks once a recipient, and `instance` says which requests belong to one message. What was
+ * found for the first of them is kept in an instance: a copy of that request, whose words the facts borrow, and the
+ * memory of the gathering. A later request uses it only if client, names, HELO and sender are the same too: we trust
+ * `instance` to save work, not to decide whose facts these are. Each connection keeps the last few, since one smtpd process
+ * has one message at a time, but several smtpd
+ * processes may share a connection by a proxy.
+ *
+ * Recipients are validated for domains with a directory here. What is not ours is Postfix's affair: relay control is
+ * its own, so each client counts as one that may send there, and whether the address is known is OFF. Nobody asks
+ * whether the client talked early, or comes often: Postfix was in front.
+ *
+ * Rejected: OK for a pass (it would skip the restrictions behind us, relay control among them in some set-ups);
+ * answering a malformed request with DEFER_IF_PERMIT (we could not know whether what follows is a request).
+ */
+#include "session/policy_door.h"
+
+#include "base/clock.h"
+#include "net/stream.h"
+#include "session/answer_facts.h"
+#include "session/recipient_view.h"
+#include "smtp/policy_request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    INPUT_MAX = 2 * POLICY_REQUEST_MAX, /* a read of the stream and a request */
+    OUTPUT_HIGH = 32 * 1024,            /* answers that the peer has not taken: no request is read before it does */
+    OUTPUT_MAX = OUTPUT_HIGH + 4096,
+    PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
+};
+
+/* One message, while its recipients come. */
+struct policy_instance {
+    char *text;                    /* of its first request; NULL: not in use */
+    struct policy_request request; /* views of `text` */
+    struct ip client;
+    struct smtp_address sender;
+    struct gather_memory *memory;
+    uint32_t used;                 /* when, in requests of the connection */
+};
+
+struct policy_connection {
+    struct stream stream; /* first: connection_of() */
+    struct timer deadline;
+    struct policy_door *door;
+    struct policy_connection *next, *prev;
+    struct policy_instance instances[POLICY_INSTANCES_KEPT];
+    struct gather *gather;           /* facts are being found out, about … */
+    struct policy_instance *asked;
+    struct buf recipient;            /* … this one, as Postfix wrote it */
+    struct smtp_address asked_address;
+    struct recipient_view asked_view;
+    uint64_t began_us;
+    char id[ID_LEN + 1];
+    uint32_t n_requests, n_decisions;
+    size_t parsed;    /* bytes of an incomplete request that were looked at */
+    bool is_partial;  /* it has begun, and its time runs */
+    bool has_eof;     /* the peer will send nothing more, but may still read */
+    bool is_over;
+};
+
+static struct policy_connection *connection_of(struct stream *stream) {
+    return (struct policy_connection *)stream;
+}
+
+/* ---- the connections of the door, the one heard last in front */
+
+static void link_first(struct policy_connection *c) {
+    struct policy_door *door = c->door;
+    c->prev = NULL;
+    c->next = door->first;
+    if (c->next != NULL)
+        c->next->prev = c;
+    else
+        door->last = c;
+    door->first = c;
+}
+
+static void unlink_it(struct policy_connection *c) {
+    struct policy_door *door = c->door;
+    *(c->prev != NULL ? &c->prev->next : &door->first) = c->next;
+    *(c->next != NULL ? &c->next->prev : &door->last) = c->prev;
+}
+
+static void on_deadline(struct timer *timer);
+
+/* The peer has `ms` for what it has to do next. */
+static void arm(struct policy_connection *c, uint64_t ms) {
+    timer_set(c->door->server->loop, &c->deadline, loop_now(c->door->server->loop) + ms, on_deadline);
+}
+
+/* Its memory goes at the end of the turn, so callers may still look at it. */
+static void end(struct policy_connection *c) {
+    struct policy_door *door = c->door;
+    if (c->is_over)
+        return;
+    c->is_over = true;
+    gather_cancel(c->gather);
+    timer_cancel(door->server->loop, &c->deadline);
+    stream_close(&c->stream);
+    unlink_it(c);
+    for (unsigned i = 0; i < POLICY_INSTANCES_KEPT; i++) {
+        free(c->instances[i].text);
+        free(c->instances[i].memory);
+    }
+    buf_deinit(&c->recipient);
+    loop_free_later(door->server->loop, c);
+    if (--door->n == 0 && door->on_empty != NULL)
+        door->on_empty(door->arg);
+}
+
+static void end_badly(struct policy_connection *c, const char *why) {
+    log_warning("policy connection closed: %s sid=%s", why, c->id);
+    end(c);
+}
+
+/* ---- answers */
+
+static struct envelope envelope_of(const struct policy_connection *c, const struct policy_instance *m) {
+    struct str name = m->request.value[POLICY_CLIENT_NAME];
+    struct str protocol = m->request.value[POLICY_ENCRYPTION_PROTOCOL];
+    return (struct envelope){
+        .door = "postfix",
+        .id = c->id,
+        .client = &m->client,
+        .client_name = str_eq_nocase(name, STR("unknown")) ? (struct str){ 0 } : name,
+        .helo = m->request.value[POLICY_HELO_NAME],
+        .sender = m->request.value[POLICY_SENDER],
+        .tls = protocol.len > 0 ? protocol : (struct str){ 0 },
+        .is_esmtp = str_eq_nocase(m->request.value[POLICY_PROTOCOL_NAME], STR("ESMTP")),
+    };
+}
+
+/* "action=550 5.7.1 TEXT [ID]", in one line that an SMTP reply can hold. */
+static int write_refusal(struct buf *out, const struct verdict *v, const char *numbered) {
+    char text[SMTP_REPLY_LINE_MAX];
+    struct buf line;
+    struct str shown = str_head(v->reply.text, SMTP_REPLY_LINE_MAX - 80);
+    int len = snprintf(text, sizeof(text), "%.*s [%s]", STR_ARG(shown), numbered);
+    const struct smtp_reply reply = { v->reply.code, v->reply.enhanced, { text, (size_t)len } };
+    buf_init(&line, SMTP_REPLY_LINE_MAX);
+    int r = smtp_reply_format(&reply, &line);
+    if (r == 0 && v->action == ACTION_DEFER) /* the code is Postfix's: access_map_defer_code */
+        r = buf_putf(out, "action=DEFER_IF_PERMIT %.*s\n\n", (int)line.len - 6, line.at + 4);
+    else if (r == 0)
+        r = buf_putf(out, "action=%.*s\n\n", (int)line.len - 2, line.at);
+    buf_deinit(&line);
+    return r;
+}
+
+/* What cannot be said whole is not said at all. */
+static void say(struct policy_connection *c, const struct verdict *v, const char *numbered) {
+    struct buf *out = stream_out(&c->stream);
+    int r = out == NULL ? -ENOMEM : v->action == ACTION_PASS ? buf_puts(out, STR("action=DUNNO\n\n"))
+                                                             : write_refusal(out, v, numbered);
+    if (r < 0)
+        end_badly(c, "no memory for an answer");
+}
+
+static void journal(struct policy_connection *c, const struct policy_instance *m, const struct envelope *e,
+                    const struct verdict *v, const char *numbered) {
+    struct server *server = c->door->server;
+    struct record r;
+    if (server->journal->fd < 0)
+        return;
+    record_begin(&r, &server->journal->out);
+    record_envelope(&r, e, m->memory, numbered);
+    record_recipient(&r, c->asked_address.text, v);
+    record_verdict(&r, v);
+    record_judgement(&r, server->conf->policy.policy, m->memory, loop_now(server->loop));
+    record_open(&r, "took_us", '{');
+    record_u64(&r, "request", clock_us() - c->began_us);
+    record_close(&r, '}');
+    decision_record_end(&r, server);
+}
+
+/* The one place where a verdict of this door becomes an answer, a log line and a journal record. */
+static void answer(struct policy_connection *c, const struct policy_instance *m, const struct policy_verdict *from) {
+    struct server *server = c->door->server;
+    const struct envelope envelope = envelope_of(c, m);
+    char numbered[NUMBERED_MAX];
+    struct buf text;
+    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    struct verdict v = verdict_of_policy(server->conf->policy.policy, m->memory, &envelope, &c->asked_address,
+                                         c->asked_view.is_stale, from, &text);
+    v.rcpt_known = c->asked_view.known;
+    decision_number(c->id, &c->n_decisions, numbered);
+    decision_count(server->counters, &v);
+    if (v.action != ACTION_PASS) {
+        log_ident("postern/policy"); /* Postfix logs its own NOQUEUE line: no reader should count both */
+        decision_log(&envelope, "RCPT", c->asked_address.text, &v, numbered);
+        log_ident("postern/smtpd");
+    }
+    journal(c, m, &envelope, &v, numbered);
+    say(c, &v, numbered);
+    buf_deinit(&text);
+}
+
+static void answer_without_memory(struct policy_connection *c) {
+    say(c, &no_memory_verdict, c->id);
+}
+
+/* ---- addresses, as Postfix writes them: without <>, and without the quotes that a local part may need */
+
+static struct smtp_address address_of(struct str text) {
+    struct smtp_address address = { 0 };
+    size_t at = str_find_last(text, '@');
+    if (text.len == 0 || smtp_address_parse(text, true, &address) == SMTP_ADDRESS_OK)
+        return address;
+    address = (struct smtp_address){ .text = text, .local = str_head(text, at), .domain = str_from(text, at + 1),
+                                     .is_utf8 = true };
+    address.is_literal = address.domain.len > 0 && address.domain.at[0] == '[';
+    return address;
+}
+
+/* One that a directory can be asked about. */
+static bool is_lookable(const struct smtp_address *address) {
+    return address->domain.len > 0 && address->local.len > 0 && address->local.len <= SMTP_LOCAL_MAX;
+}
+
+/* ---- messages */
+
+/* What the facts of a message depend on, its recipient apart. */
+static const enum policy_attribute identity[] = {
+    POLICY_INSTANCE, POLICY_CLIENT_ADDRESS, POLICY_CLIENT_NAME, POLICY_REVERSE_CLIENT_NAME, POLICY_HELO_NAME,
+    POLICY_SENDER, POLICY_PROTOCOL_NAME, POLICY_ENCRYPTION_PROTOCOL,
+};
+
+static bool is_same_message(const struct policy_instance *m, const struct policy_request *request) {
+    if (m->text == NULL || request->value[POLICY_INSTANCE].len == 0)
+        return false;
+    for (size_t i = 0; i < sizeof(identity) / sizeof(*identity); i++)
+        if (!str_eq(m->request.value[identity[i]], request->value[identity[i]]))
+            return false;
+    return true;
+}
+
+static bool is_known_name(struct str name) {
+    return name.len > 0 && !str_eq_nocase(name, STR("unknown"));
+}
+
+/* Begins a message in a place that another may have had. False: no memory, and the place is free. */
+static bool begin_message(struct policy_connection *c, struct policy_instance *m, struct str text,
+                          const struct ip *client) {
+    const struct server *server = c->door->server;
+    const struct policy *policy = server->conf->policy.policy;
+    size_t consumed;
+    free(m->text);
+    m->text = malloc(text.len);
+    if (m->memory == NULL)
+        m->memory = gather_memory_new(policy);
+    else
+        gather_forget(m->memory, policy, SCOPE_CONNECTION);
+    if (m->text == NULL || m->memory == NULL) {
+        free(m->text);
+        m->text = NULL;
+        return false;
+    }
+    memcpy(m->text, text.at, text.len);
+    policy_request_parse(m->text, text.len, &consumed, &m->request); /* the same bytes were READY before */
+    m->client = *client;
+    m->sender = address_of(m->request.value[POLICY_SENDER]);
+    if (is_known_name(m->request.value[POLICY_CLIENT_NAME]))
+        gather_take_name(&server->gather, &server->conf->policy, client, m->request.value[POLICY_CLIENT_NAME],
+                         m->memory);
+    return true;
+}
+
+/* The message that the request belongs to, or a new one in the place of the one used longest ago. NULL: no memory. */
+static struct policy_instance *message_of(struct policy_connection *c, const struct policy_request *request,
+                                          struct str text, const struct ip *client) {
+    struct policy_instance *oldest = &c->instances[0], *found = NULL;
+    for (unsigned i = 0; i < POLICY_INSTANCES_KEPT && found == NULL; i++) {
+        struct policy_instance *m = &c->instances[i];
+        if (is_same_message(m, request))
+            found = m;
+        else if (m->used < oldest->used)
+            oldest = m;
+    }
+    if (found != NULL)
+        gather_forget(found->memory, c->door->server->conf->policy.policy, SCOPE_RECIPIENT);
+    else if (begin_message(c, oldest, text, client))
+        found = oldest;
+    if (found != NULL)
+        found->used = c->n_requests;
+    return found;
+}
+
+/* ---- judging */
+
+/* Postfix's own submission, or one from a Unix socket, has no address. */
+static bool is_from_relay_client(const struct conf *conf, const struct ip *client) {
+    return cidr_list_contains(conf->set.relay_clients.at, conf->set.relay_clients.n, client);
+}
+
+static struct gather_known known_of(const struct policy_connection *c, const struct policy_instance *m) {
+    const struct conf *conf = c->door->server->conf;
+    const struct str *value = m->request.value;
+    return (struct gather_known){
+        .client = m->client,
+        .has_helo = value[POLICY_HELO_NAME].len > 0,
+        .is_tls = value[POLICY_ENCRYPTION_PROTOCOL].len > 0,
+        .is_second_hand = true,
+        .ptr_name = is_known_name(value[POLICY_REVERSE_CLIENT_NAME]) ? value[POLICY_REVERSE_CLIENT_NAME] : STR(""),
+        .helo = value[POLICY_HELO_NAME],
+        .sender = m->sender,
+        .sender_is_ours = m->sender.domain.len > 0 && conf_domain_find(conf, m->sender.domain) != NULL,
+        .recipient = c->asked_address,
+        .rcpt_is_postmaster = recipient_is_postmaster(&c->asked_address),
+        .rcpt_local = fact_bool(c->asked_view.is_local),
+        .rcpt_known = known_fact(c->asked_view.known),
+        .relay_allowed = fact_bool(true),
+        .enforced = fact_bool(c->asked_view.is_enforced),
+    };
+}
+
+/* Keeps the recipient, whose words the facts borrow until the next request, and looks it up. Returns 0 or -ENOMEM. */
+static int take_recipient(struct policy_connection *c, const struct ip *client, struct str text) {
+    buf_clear(&c->recipient);
+    int r = buf_puts(&c->recipient, text);
+    if (r < 0)
+        return r;
+    c->asked_address = address_of(buf_str(&c->recipient));
+    if (is_lookable(&c->asked_address))
+        recipient_look(c->door->server, client, &c->asked_address, &c->asked_view);
+    else
+        c->asked_view = (struct recipient_view){ .is_enforced = conf_is_enforced(c->door->server->conf, NULL) };
+    return 0;
+}
+
+static void read_on(struct policy_connection *c);
+
+static void on_gathered(void *arg, const struct policy_verdict *verdict) {
+    struct policy_connection *c = arg;
+    c->gather = NULL;
+    answer(c, c->asked, verdict);
+    if (!c->is_over)
+        read_on(c);
+}
+
+static void judge(struct policy_connection *c, const struct policy_request *request, struct str text,
+                  const struct ip *client) {
+    const struct server *server = c->door->server;
+    const struct conf_policy *policy = &server->conf->policy;
+    struct policy_verdict verdict;
+    c->began_us = clock_us();
+    c->asked = message_of(c, request, text, client);
+    if (c->asked == NULL || take_recipient(c, client, request->value[POLICY_RECIPIENT]) < 0) {
+        answer_without_memory(c);
+        return;
+    }
+    const struct gather_known known = known_of(c, c->asked);
+    if (gather_now(&server->gather, policy, LAYER_POLICY, &known, c->asked->memory, &verdict)) {
+        answer(c, c->asked, &verdict);
+        return;
+    }
+    c->gather = gather_start(&server->gather, policy, LAYER_POLICY, &known, c->asked->memory, on_gathered, c);
+    if (c->gather == NULL)
+        answer_without_memory(c);
+    else
+        stream_pause(&c->stream);
+}
+
+static bool is_judged(const struct policy_connection *c, const struct policy_request *request, const struct ip *client) {
+    return str_eq_nocase(request->value[POLICY_PROTOCOL_STATE], STR("RCPT"))
+        && request->value[POLICY_RECIPIENT].len > 0 && request->value[POLICY_SASL_USERNAME].len == 0
+        && client->family != IP_NONE && !is_from_relay_client(c->door->server->conf, client);
+}
+
+static void on_request(struct policy_connection *c, const struct policy_request *request, struct str text) {
+    static const struct verdict dunno = { .action = ACTION_PASS };
+    struct str address = request->value[POLICY_CLIENT_ADDRESS];
+    struct ip client = { 0 };
+    c->n_requests++;
+    if (is_known_name(address) && ip_parse(address, &client) < 0)
+        end_badly(c, "client_address is no address");
+    else if (is_judged(c, request, &client))
+        judge(c, request, text, &client);
+    else
+        say(c, &dunno, c->id);
+}
+
+/* ---- the connection */
+
+/* Bytes to answer, and no room for the answer: the peer must read first. */
+static bool is_clogged(struct policy_connection *c) {
+    if (stream_pending(&c->stream) < OUTPUT_HIGH)
+        return false;
+    stream_flush(&c->stream);
+    if (stream_pending(&c->stream) < OUTPUT_HIGH)
+        return false;
+    stream_pause(&c->stream);
+    return true;
+}
+
+/* A request that is not whole may wait until a line of it has come, or much of one. */
+static bool is_worth_parsing(const struct policy_connection *c, const char *at, size_t len) {
+    return len >= c->parsed + PARSE_EVERY
+        || (len > c->parsed && memchr(at + c->parsed, '\n', len - c->parsed) != NULL);
+}
+
+/* Gives the peer its time: for the next request, or for the rest of this one, which single bytes do not prolong. */
+static void keep_time(struct policy_connection *c, bool is_partial, bool has_answered) {
+    if (is_partial ? !c->is_partial || has_answered : has_answered)
+        arm(c, is_partial ? POLICY_REQUEST_TIME_MS : POLICY_IDLE_MS);
+    c->is_partial = is_partial;
+}
+
+static size_t on_data(struct stream *stream, const char *at, size_t len) {
+    struct policy_connection *c = connection_of(stream);
+    size_t used = 0;
+    bool has_answered = false;
+    while (used < len && !c->is_over && c->gather == NULL && !is_clogged(c)) {
+        struct policy_request request;
+        size_t n = 0;
+        if (!is_worth_parsing(c, at + used, len - used))
+            break;
+        enum policy_request_result result = policy_request_parse(at + used, len - used, &n, &request);
+        c->parsed = result == POLICY_REQUEST_MORE ? len - used : 0;
+        if (result == POLICY_REQUEST_MORE)
+            break;
+        if (result == POLICY_REQUEST_BAD)
+            end_badly(c, "not a request of the policy protocol, or too large");
+        else
+            on_request(c, &request, (struct str){ at + used, n });
+        used += n;
+        has_answered = true;
+    }
+    if (c->is_over)
+        return len;
+    if (has_answered) {
+        unlink_it(c);
+        link_first(c);
+    }
+    keep_time(c, used < len, has_answered);
+    if (c->door->is_closing && c->gather == NULL)
+        end(c);
+    return used;
+}
+
+/* After an answer that had to wait. */
+static void read_on(struct policy_connection *c) {
+    stream_resume(&c->stream);
+    arm(c, c->has_eof ? 0 : POLICY_IDLE_MS); /* what was sent before the end of input is offered first */
+    if (c->door->is_closing)
+        end(c);
+}
+
+static void on_drained(struct stream *stream) {
+    struct policy_connection *c = connection_of(stream);
+    if (c->gather == NULL)
+        stream_resume(stream);
+}
+
+/* A peer that closed its half may still read the answers that it waits for. */
+static void on_end(struct stream *stream, enum stream_end how, int err) {
+    struct policy_connection *c = connection_of(stream);
+    (void)err;
+    c->has_eof = how == STREAM_EOF;
+    if (how == STREAM_FULL)
+        end_badly(c, "no memory");
+    else if (how != STREAM_EOF || c->gather == NULL)
+        end(c);
+}
+
+static void on_deadline(struct timer *timer) {
+    struct policy_connection *c = (struct policy_connection *)((char *)timer
+                                                              - offsetof(struct policy_connection, deadline));
+    if (c->gather != NULL) /* ours to bound: gather.h; armed again after the answer */
+        return;
+    end(c);
+}
+
+static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end, .on_drained = on_drained };
+
+/* ---- the door */
+
+void policy_door_init(struct policy_door *door, struct server *server, unsigned max) {
+    *door = (struct policy_door){ .server = server, .max = max };
+}
+
+void policy_door_start(struct policy_door *door, int take_fd) {
+    struct policy_connection *c = NULL;
+    if ((door->n < door->max || policy_door_evict_one(door)) && !door->is_closing)
+        c = calloc(1, sizeof(*c));
+    if (c == NULL || stream_open(&c->stream, door->server->loop, take_fd, &ops, INPUT_MAX, OUTPUT_MAX) < 0) {
+        free(c);
+        close(take_fd);
+        return;
+    }
+    c->door = door;
+    buf_init(&c->recipient, POLICY_LINE_MAX);
+    id_next(&door->server->ids, clock_wall_ms(), c->id);
+    link_first(c);
+    door->n++;
+    arm(c, POLICY_IDLE_MS);
+}
+
+bool policy_door_evict_one(struct policy_door *door) {
+    struct policy_connection *c = door->last;
+    while (c != NULL && c->gather != NULL)
+        c = c->prev;
+    if (c == NULL)
+        return false;
+    end_badly(c, "gave way to another");
+    return true;
+}
+
+void policy_door_close(struct policy_door *door) {
+    struct policy_connection *next;
+    door->is_closing = true;
+    for (struct policy_connection *c = door->first; c != NULL; c = next) {
+        next = c->next;
+        if (c->gather == NULL)
+            end(c);
+    }
+}
+
+void policy_door_end_all(struct policy_door *door) {
+    while (door->first != NULL)
+        end(door->first);
+}
