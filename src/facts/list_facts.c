@@ -53,6 +53,28 @@ struct fact list_answers_value(const struct list_answers *answers, const struct 
     return fact;
 }
 
+struct str list_answers_zones(const struct list_answers *answers, const struct conf *conf,
+                              const struct conf_policy *policy, const struct policy_set *because,
+                              char out[LIST_ZONES_MAX]) {
+    uint64_t lists = 0;
+    size_t len = 0;
+    for (int i = set_next(because, 0); i >= 0; i = set_next(because, (unsigned)i + 1)) {
+        enum list_family family = list_family_of(policy->policy->slots[i].row);
+        if (family < N_LIST_FAMILIES)
+            lists |= policy->lists[i] & answers[family].listed;
+    }
+    for (size_t i = 0; i < conf->n_block_lists; i++) {
+        const struct conf_block_list *list = &conf->block_lists[i];
+        struct str zone = str_of(list->zone), between = len > 0 ? STR(", ") : STR("");
+        if (!(lists >> i & 1) || list->weight <= 0 || len + between.len + zone.len > LIST_ZONES_MAX)
+            continue;
+        memcpy(out + len, between.at, between.len);
+        memcpy(out + len + between.len, zone.at, zone.len);
+        len += between.len + zone.len;
+    }
+    return (struct str){ out, len };
+}
+
 enum list_family list_family_of(const struct fact_row *row) {
     static const enum fact_id first[N_LIST_FAMILIES] = {
         [LISTS_CLIENT] = F_DNSBL_HITS, [LISTS_PTR] = F_PTR_DNSBL_HITS,

@@ -6,7 +6,9 @@
  */
 #pragma once
 
+#include "conf/conf.h"
 #include "facts/dnsbl.h"
+#include "policy/verdict.h"
 
 /* Of one family (enum list_family), in its subject's scope. Sets of lists; a list is in at most one of them. */
 struct list_answers {
@@ -24,6 +26,16 @@ void list_answers_add(struct list_answers *answers, const struct conf_block_list
 /* The value of a slot in which the lists `counted` have a say; state PENDING while one of them has not answered. */
 struct fact list_answers_value(const struct list_answers *answers, const struct conf_block_list *lists,
                                uint64_t counted, const struct fact_row *row);
+
+enum { LIST_ZONES_MAX = 200 };
+
+/*
+ * The zones that list what the slots in `because` ask about, as replies and records name them: "a.example, b.example".
+ * Never a key. What does not fit is left out whole. `answers` has N_LIST_FAMILIES. Returns a view of `out`.
+ */
+struct str list_answers_zones(const struct list_answers *answers, const struct conf *conf,
+                              const struct conf_policy *policy, const struct policy_set *because,
+                              char out[LIST_ZONES_MAX]);
 
 /* The family of a fact about block lists, or N_LIST_FAMILIES. */
 enum list_family list_family_of(const struct fact_row *row);

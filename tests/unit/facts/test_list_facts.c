@@ -218,6 +218,35 @@ static void a_cancelled_decision_leaves_nothing_pending(void **state) {
     assert_int_equal(resolver_in_flight(resolver), 0);
 }
 
+static void the_lists_that_made_a_rule_true_are_named(void **state) {
+    char zones[LIST_ZONES_MAX];
+    list_client("a.lists.example");
+    list_client("c.lists.example");
+    list_client("w.lists.example");
+    use_rules("reject \"RBL\" when dnsbl.hits >= 2 and not helo.address");
+    assert_int_equal(decide(), ACT_REJECT);
+    struct str text = list_answers_zones(memory->lists, conf, &conf->policy, &verdict.because, zones);
+    assert_true(str_eq(text, STR("a.lists.example, c.lists.example")));
+}
+
+static void zones_that_do_not_fit_are_left_out_whole(void **state) {
+    char zones[LIST_ZONES_MAX], zone[LIST_ZONES_MAX + 2];
+    use_rules("reject \"RBL\" when dnsbl.hits >= 2");
+    const struct list_answers answers[N_LIST_FAMILIES] = { [LISTS_CLIENT] = { .listed = 7 } };
+    struct policy_set all;
+    memset(&all, 0, sizeof(all));
+    for (unsigned i = 0; i < conf->policy.policy->n_slots; i++)
+        set_add(&all, i);
+    memset(zone, 'z', sizeof(zone));
+    zone[LIST_ZONES_MAX] = '\0';
+    conf->block_lists[0].zone = zone;
+    assert_int_equal(list_answers_zones(answers, conf, &conf->policy, &all, zones).len, LIST_ZONES_MAX);
+    zone[LIST_ZONES_MAX] = 'z';
+    zone[LIST_ZONES_MAX + 1] = '\0';
+    struct str text = list_answers_zones(answers, conf, &conf->policy, &all, zones);
+    assert_true(str_eq(text, STR("b.lists.example, c.lists.example")));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -235,6 +264,8 @@ int main(void) {
         TEST(a_client_without_name_is_in_no_list_of_names),
         TEST(what_was_answered_is_not_asked_again_for_the_next_recipient),
         TEST(a_cancelled_decision_leaves_nothing_pending),
+        TEST(the_lists_that_made_a_rule_true_are_named),
+        TEST(zones_that_do_not_fit_are_left_out_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
