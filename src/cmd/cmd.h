@@ -18,6 +18,8 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_check;
 extern const struct command command_classify;
+extern const struct command command_explain;
+extern const struct command command_report;
 extern const struct command command_recipients;
 extern const struct command command_status;
 extern const struct command command_reload;

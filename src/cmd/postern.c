@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_run, &command_check, &command_classify, &command_recipients, &command_status, &command_reload,
+    &command_run, &command_check, &command_classify, &command_explain, &command_report, &command_recipients,
+    &command_status, &command_reload,
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -1,0 +1,87 @@
+/*
+ * explain: one decision and why it is so, for `postern explain`.
+ *
+ *     explain_init ─▶ explain_record | explain_imagine ─▶ explain_decide ─▶ explain_print | explain_print_json
+ *
+ * Where the facts come from is the only difference between a decision of the journal and an imagined one. What was not
+ * recorded, or not given, stays unasked; explain_decide() says what the policy makes of it.
+ */
+#pragma once
+
+#include "facts/gather.h"
+#include "journal/members.h"
+#include "journal/record.h"
+
+enum { EXPLAIN_FLIPS_MAX = 64 };
+
+/* Where a slot's value comes from. */
+struct explain_origin {
+    struct str source; /* "dns", "given"; empty: nothing is known */
+    int64_t age_ms;    /* at the time of the decision; -1: not known, or of no interest */
+};
+
+/* A fact that by itself would have made another outcome, were it this. */
+struct explain_flip {
+    uint16_t slot;
+    struct fact fact;
+    struct policy_verdict verdict; /* DECIDE_NEED: it would then depend on `need` */
+};
+
+struct explain {
+    const struct conf *conf;
+    const struct policy *policy;
+    struct gather_memory *memory; /* the facts */
+    struct explain_origin origins[POLICY_SLOTS_MAX];
+    struct policy_verdict verdict; /* DECIDE_NEED: what is known does not decide it */
+    struct policy_verdict assumed; /* the same if what is not known stays unanswered */
+    struct rule_trace trace[POLICY_RULES_MAX];
+    struct explain_flip flips[EXPLAIN_FLIPS_MAX];
+    size_t n_flips;
+    struct arena arena;
+
+    /* what to print above: empty where there is nothing */
+    struct str id, time, client, ptr, ptr_status, helo, from, to;
+    struct str recorded_action, recorded_layer, recorded_rule, recorded_reply; /* of the journal */
+    struct str recorded_policy; /* hash */
+    bool has_to, has_from;
+    bool is_recorded, was_judged; /* by the policy; else limits, or the mailbox server, decided alone */
+    struct members members; /* of the record; strings above lie in its line */
+};
+
+/* `conf` has a policy. Returns 0 or -ENOMEM. */
+int explain_init(struct explain *e, const struct conf *conf);
+void explain_deinit(struct explain *e);
+
+/* ---- explain_facts.c */
+
+/* Takes over a record; `line` must live as long as `e`, and is changed. Returns 0 or -EINVAL (no record). */
+int explain_record(struct explain *e, char *line, size_t len);
+
+/*
+ * Takes over "FACT=VALUE" for a fact as the policy writes it ("client in banned=true", "dnsbl.hits=2"), and what follows
+ * from it. Returns 0, -EINVAL (a wrong value), -ENOENT (no such fact), or 1: no rule asks for it.
+ */
+int explain_set(struct explain *e, struct str assignment);
+
+/* ---- explain_imagine.c */
+
+struct explain_imagined {
+    const char *client, *helo, *from, *to; /* NULL: not given */
+    bool asks_dns;
+};
+
+/* After explain_set(). Returns 0, or -EINVAL or another -errno, which was said on stderr. */
+int explain_imagine(struct explain *e, const struct explain_imagined *imagined);
+
+/* ---- explain_decide.c */
+
+void explain_decide(struct explain *e);
+
+/* ---- explain_print.c */
+
+/* "true", "unavailable", "2..5", "\"mail.example.net\"". */
+void explain_format_fact(const struct slot *slot, const struct fact *fact, struct buf *out);
+
+/* Appends the explanation. Each returns 0 or a negative result of buf_put(). */
+int explain_print(const struct explain *e, struct buf *out);
+int explain_print_json(const struct explain *e, struct buf *out);

@@ -1,0 +1,132 @@
+/*
+ * explain_decide: what does the policy make of these facts, and which of them made the difference?
+ *
+ * Facts of the journal are those that were asked for, so a policy that has changed since may need others; an imagined
+ * delivery has even fewer. Then there is no verdict, but what it depends on; the rules behind the first undecided one
+ * are tried as if the facts stayed unanswered, so that a reader sees all of them.
+ *
+ * What would have changed the outcome is found by trying: each fact that some rule looked at is changed alone, and the
+ * policy decides again. Facts that depend on each other in life are not changed together; "alone" is what the reader is
+ * told. A thousand decisions take about a millisecond.
+ */
+#include "cmd/explain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Journals are written at RCPT: nothing of layer content is known then. */
+static const enum policy_layer last_layer = LAYER_POLICY;
+
+int explain_init(struct explain *e, const struct conf *conf) {
+    *e = (struct explain){ .conf = conf, .policy = conf->policy.policy };
+    e->memory = gather_memory_new(e->policy);
+    for (size_t i = 0; i < POLICY_SLOTS_MAX; i++)
+        e->origins[i].age_ms = -1;
+    return e->memory != NULL ? 0 : -ENOMEM;
+}
+
+void explain_deinit(struct explain *e) {
+    free(e->memory);
+    arena_reset(&e->arena);
+}
+
+static struct fact *fact_of(struct explain *e, unsigned i) {
+    const struct slot *slot = &e->policy->slots[i];
+    return &e->memory->facts.scope[slot->scope][slot->index];
+}
+
+static bool is_open(const struct fact *fact) {
+    return fact->state == FACT_UNASKED || fact->state == FACT_PENDING;
+}
+
+/* Decides as if what is not known stayed unanswered, with a trace of all rules. */
+static void assume(struct explain *e) {
+    struct policy_set changed = { { 0 } };
+    uint8_t states[POLICY_SLOTS_MAX];
+    for (unsigned i = 0; i < e->policy->n_slots; i++) {
+        struct fact *fact = fact_of(e, i);
+        if (!is_open(fact))
+            continue;
+        states[i] = fact->state;
+        fact->state = FACT_UNAVAILABLE;
+        set_add(&changed, i);
+    }
+    policy_explain(e->policy, last_layer, &e->memory->facts, &e->assumed, e->trace);
+    for (int i = set_next(&changed, 0); i >= 0; i = set_next(&changed, (unsigned)i + 1))
+        fact_of(e, (unsigned)i)->state = states[i];
+}
+
+/* ---- what would have changed it */
+
+static bool is_same(const struct policy_verdict *a, const struct policy_verdict *b) {
+    return a->status == b->status && a->action == b->action && a->rule == b->rule && a->cause == b->cause;
+}
+
+static void try(struct explain *e, unsigned slot, struct fact other) {
+    struct fact *fact = fact_of(e, slot), kept = *fact;
+    struct policy_verdict verdict;
+    *fact = other;
+    policy_decide(e->policy, last_layer, &e->memory->facts, &verdict);
+    *fact = kept;
+    if (is_same(&verdict, &e->verdict) || e->n_flips == EXPLAIN_FLIPS_MAX)
+        return;
+    for (size_t i = 0; i < e->n_flips; i++) {
+        if (e->flips[i].slot == slot && is_same(&e->flips[i].verdict, &verdict))
+            return; /* another value with the same end says nothing new */
+    }
+    e->flips[e->n_flips++] = (struct explain_flip){ .slot = (uint16_t)slot, .fact = other, .verdict = verdict };
+}
+
+static void try_numbers(struct explain *e, unsigned slot, const struct fact *fact) {
+    int64_t at = fact->state == FACT_KNOWN ? fact->lo : 0;
+    const int64_t others[] = { 0, at - FACT_UNIT, at + FACT_UNIT, at + 2 * FACT_UNIT };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (others[i] >= 0 && (fact->state != FACT_KNOWN || others[i] != at))
+            try(e, slot, fact_number(others[i]));
+    }
+}
+
+static void try_others(struct explain *e, unsigned i) {
+    const struct slot *slot = &e->policy->slots[i];
+    struct fact fact = *fact_of(e, i);
+    bool is_known = fact.state == FACT_KNOWN;
+    switch ((enum fact_type)slot->type) {
+    case TYPE_BOOL:
+        for (unsigned value = 0; value <= 1; value++) {
+            if (!is_known || fact.value != value)
+                try(e, i, fact_bool(value));
+        }
+        break;
+    case TYPE_ENUM:
+        for (unsigned value = 0; slot->row->values[value] != NULL; value++) {
+            if (!is_known || fact.value != value)
+                try(e, i, fact_enum(value));
+        }
+        break;
+    case TYPE_NUMBER:
+    case TYPE_COUNT:
+        try_numbers(e, i, &fact);
+        break;
+    case TYPE_STRING:
+    case TYPE_ADDRESS:
+        break; /* rules ask tables and patterns about these, which are slots of their own */
+    }
+}
+
+void explain_decide(struct explain *e) {
+    policy_decide(e->policy, last_layer, &e->memory->facts, &e->verdict);
+    assume(e);
+    if (e->verdict.status == DECIDE_VERDICT)
+        policy_explain(e->policy, last_layer, &e->memory->facts, &e->verdict, e->trace);
+    struct policy_set deciding = { { 0 } };
+    for (unsigned rule = 0; rule < e->policy->n_rules; rule++) {
+        if (e->trace[rule].status == RULE_UNREACHED)
+            continue;
+        for (size_t word = 0; word < sizeof(deciding.words) / sizeof(deciding.words[0]); word++)
+            deciding.words[word] |= e->trace[rule].because.words[word];
+    }
+    for (int i = set_next(&deciding, 0); i >= 0; i = set_next(&deciding, (unsigned)i + 1)) {
+        if (fact_of(e, (unsigned)i)->state != FACT_OFF)
+            try_others(e, (unsigned)i);
+    }
+}
