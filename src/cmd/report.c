@@ -110,6 +110,22 @@ static int text_servers(const struct report *report, struct buf *out) {
     return r;
 }
 
+static int text_lists(const struct report *report, struct buf *out) {
+    int r = 0;
+    if (report->n_lists > 0)
+        r = buf_putf(out, "\n%-36s %-6s %-10s %-10s %-10s %-8s %s\n", "block list", "kind", "asked", "listed", "errors",
+                     "latency", "trusted");
+    for (size_t i = 0; i < report->n_lists && r == 0; i++) {
+        const struct report_list *l = &report->lists[i];
+        char latency[32];
+        snprintf(latency, sizeof(latency), "%" PRIu64 "ms", l->latency_us / 1000);
+        r = buf_putf(out, "%-36s %-6s %-10" PRIu64 " %-10" PRIu64 " %-10" PRIu64 " %-8s %s%s\n", l->zone, l->kind,
+                     l->asked, l->listed, l->errors, latency, l->why == NULL ? "yes" : "no: ",
+                     l->why == NULL ? "" : l->why);
+    }
+    return r;
+}
+
 static int text_directories(const struct report *report, struct buf *out) {
     int r = buf_putf(out, "\n%-32s %-8s %-10s %s\n", "directory", "state", "addresses", "age");
     for (size_t i = 0; i < report->n_directories && r == 0; i++) {
@@ -134,7 +150,7 @@ static int text_totals(const struct report *report, struct buf *out) {
 
 int report_text(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        text_head, text_workers, text_servers, text_directories, text_totals,
+        text_head, text_workers, text_servers, text_lists, text_directories, text_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -215,6 +231,22 @@ static int json_servers(const struct report *report, struct buf *out) {
     return r == 0 ? buf_puts(out, STR("],")) : r;
 }
 
+static int json_lists(const struct report *report, struct buf *out) {
+    int r = buf_puts(out, STR("\"block_lists\":["));
+    for (size_t i = 0; i < report->n_lists && r == 0; i++) {
+        const struct report_list *l = &report->lists[i];
+        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
+        r = r == 0 ? put_member(out, "zone", l->zone) : r;
+        r = r == 0 ? put_member(out, "kind", l->kind) : r;
+        r = r == 0 ? put_member(out, "why", l->why == NULL ? "" : l->why) : r;
+        r = r == 0 ? buf_putf(out, "\"trusted\":%s,\"asked\":%" PRIu64 ",\"listed\":%" PRIu64, yes_no(l->why == NULL),
+                              l->asked, l->listed)
+                   : r;
+        r = r == 0 ? buf_putf(out, ",\"errors\":%" PRIu64 ",\"latency_us\":%" PRIu64 "}", l->errors, l->latency_us) : r;
+    }
+    return r == 0 ? buf_puts(out, STR("],")) : r;
+}
+
 static int json_directories(const struct report *report, struct buf *out) {
     int r = buf_puts(out, STR("\"directories\":["));
     for (size_t i = 0; i < report->n_directories && r == 0; i++) {
@@ -240,7 +272,7 @@ static int json_totals(const struct report *report, struct buf *out) {
 
 int report_json(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        json_head, json_workers, json_servers, json_directories, json_totals,
+        json_head, json_workers, json_servers, json_lists, json_directories, json_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)

@@ -43,6 +43,12 @@ struct report_directory {
     uint64_t count, age_ms;
 };
 
+struct report_list { /* a block list; numbers of all workers together */
+    const char *zone, *kind; /* "IPv4", "IPv6", "names" */
+    const char *why;         /* it is not trusted by some worker; NULL: all trust it */
+    uint64_t asked, listed, errors, latency_us;
+};
+
 struct report_totals {
     uint64_t sessions_now, sessions, messages, recipients_passed, refused, deferred, relay_denied, unknown;
     uint64_t evicted, too_many, handed_over, early_talkers, journal_lost;
@@ -62,6 +68,8 @@ struct report {
     size_t n_workers;
     const struct report_server *servers; /* those of a group stand together */
     size_t n_servers;
+    const struct report_list *lists;
+    size_t n_lists;
     const struct report_directory *directories;
     size_t n_directories;
 };

@@ -101,6 +101,39 @@ static int list_servers(const struct generation *generation, struct arena *arena
     return 0;
 }
 
+/* A list is as good as the worker thinks that thinks worst of it; its latency is the longest. */
+static struct report_list describe_list(const struct generation *generation, size_t index, enum dnsbl_kind kind) {
+    struct report_list list = { .zone = generation->conf->block_lists[index].zone, .kind = dnsbl_kind_names[kind] };
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        const struct worker *worker = &generation->workers[i];
+        const struct worker_list_counters *counters = &worker->counters->lists[index][kind];
+        if (worker->pid == 0)
+            continue;
+        list.asked += counters->asked;
+        list.listed += counters->listed;
+        list.errors += counters->errors;
+        list.latency_us = counters->latency_us > list.latency_us ? counters->latency_us : list.latency_us;
+        if (counters->trust == DNSBL_NOT_TRUSTED && counters->why < N_DNSBL_WHYS)
+            list.why = dnsbl_why_texts[counters->why];
+        else if (counters->trust == DNSBL_UNPROBED && list.why == NULL)
+            list.why = "not probed yet";
+    }
+    return list;
+}
+
+static int list_block_lists(const struct generation *generation, struct arena *arena, struct report *report) {
+    const struct conf *conf = generation->conf;
+    struct report_list *list = arena_zalloc(arena, (conf->n_block_lists + 1) * N_DNSBL_KINDS * sizeof(*list));
+    if (list == NULL)
+        return -ENOMEM;
+    report->lists = list;
+    for (size_t i = 0; i < conf->n_block_lists; i++)
+        for (enum dnsbl_kind kind = 0; kind < N_DNSBL_KINDS; kind++)
+            if (dnsbl_trust_applies(&conf->block_lists[i], kind))
+                list[report->n_lists++] = describe_list(generation, i, kind);
+    return 0;
+}
+
 static struct report_directory describe_directory(const struct generation *generation, size_t i, uint64_t now_ms) {
     const struct conf_domain *domain = &generation->conf->domains[i];
     const struct generation_directory *entry = &generation->directories[i];
@@ -151,6 +184,8 @@ int summary_make(const struct master *master, struct arena *arena, struct report
     int r = list_workers(master, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_servers(shown, arena, ret_report);
+    if (r == 0 && shown != NULL)
+        r = list_block_lists(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_directories(shown, arena, ret_report);
     return r;

@@ -279,6 +279,7 @@ static void set_settings(struct dnsbl_settings *to, const struct dnsbl_settings 
         .pause_ms = or_default(from->pause_ms, 30 * 1000),
         .pause_max_ms = or_default(from->pause_max_ms, 60 * 60 * 1000),
         .on_change = from->on_change,
+        .on_note = from->on_note,
         .arg = from->arg,
     };
 }

@@ -190,6 +190,12 @@ static void disbelieve(struct dnsbl_trust *trust, enum dnsbl_why why) {
     (void)timer_set(trust->loop, &trust->timer, now + pause, on_time);
 }
 
+static void tell_state(const struct dnsbl_trust *trust) {
+    const struct dnsbl_settings *settings = trust->settings;
+    if (settings->on_note != NULL)
+        settings->on_note(settings->arg, trust->list, (enum dnsbl_kind)trust->kind, &trust->state);
+}
+
 static void decide(struct dnsbl_trust *trust) {
     if (trust->found != DNSBL_WHY_NOT) {
         disbelieve(trust, (enum dnsbl_why)trust->found);
@@ -199,6 +205,7 @@ static void decide(struct dnsbl_trust *trust) {
     } else {
         believe(trust);
     }
+    tell_state(trust);
     run_waiters(trust);
 }
 
@@ -306,6 +313,7 @@ static void note_error(struct dnsbl_trust *trust, enum dnsbl_why why) {
     bool is_idle = trust->n_open == 0 && trust->waiters == NULL && trust->state.trust == DNSBL_TRUSTED;
     if (trust->errors_in_row >= ERRORS_MAX && is_idle)
         disbelieve(trust, why);
+    tell_state(trust);
 }
 
 void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer, bool is_listed, uint64_t took_ms) {
@@ -322,6 +330,7 @@ void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer
     bool hits = is_jump_in_hits(trust, is_listed), latency = is_jump_in_latency(trust, took_ms);
     if (hits || latency)
         suspect(trust);
+    tell_state(trust);
 }
 
 /* ---- asking */

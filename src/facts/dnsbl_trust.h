@@ -54,6 +54,9 @@ struct dnsbl_settings { /* 0: the default */
     /* At every change between trusted and not, for one log line. May be NULL. */
     void (*on_change)(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
                       const struct dnsbl_state *state);
+    /* Whenever the state or a counter in it has changed, for status. May be NULL. */
+    void (*on_note)(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
+                    const struct dnsbl_state *state);
     void *arg;
 };
 

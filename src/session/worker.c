@@ -327,9 +327,21 @@ static void on_list_change(void *arg, const struct conf_block_list *list, enum d
                     dnsbl_why_texts[state->why]);
 }
 
+static void on_list_note(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
+                         const struct dnsbl_state *state) {
+    const struct worker *w = arg;
+    struct worker_list_counters *c = &w->setup->counters->lists[list - w->setup->conf->block_lists][kind];
+    atomic_store_explicit(&c->trust, state->trust, memory_order_relaxed);
+    atomic_store_explicit(&c->why, state->why, memory_order_relaxed);
+    atomic_store_explicit(&c->asked, state->asked, memory_order_relaxed);
+    atomic_store_explicit(&c->listed, state->listed, memory_order_relaxed);
+    atomic_store_explicit(&c->errors, state->errors, memory_order_relaxed);
+    atomic_store_explicit(&c->latency_us, state->latency_us, memory_order_relaxed);
+}
+
 static int start_lists(struct worker *w) {
     const struct conf *conf = w->setup->conf;
-    const struct dnsbl_settings settings = { .on_change = on_list_change };
+    const struct dnsbl_settings settings = { .on_change = on_list_change, .on_note = on_list_note, .arg = w };
     if (w->resolver == NULL || conf->n_block_lists == 0)
         return 0;
     return dnsbl_new(w->loop, w->resolver, conf->block_lists, conf->n_block_lists, &settings, &w->dnsbl);

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "conf/conf.h"
+#include "facts/dnsbl.h"
 #include "table/directory.h"
 
 #include <stdatomic.h>
@@ -33,6 +34,11 @@ struct worker_server_counters { /* one mailbox server as this worker sees it */
     _Atomic uint32_t is_down; /* the breaker is open */
 };
 
+struct worker_list_counters { /* one block list, for one enum dnsbl_kind, as this worker sees it */
+    _Atomic uint32_t trust, why; /* enum dnsbl_trust_state, enum dnsbl_why */
+    _Atomic uint64_t asked, listed, errors, latency_us;
+};
+
 /* One writer (the worker), any reader. Totals since the process started, except `now` ones. */
 struct worker_counters {
     _Atomic uint64_t started_ms; /* wall clock */
@@ -45,6 +51,7 @@ struct worker_counters {
     _Atomic uint64_t handed_over;        /* connections given to another worker */
     _Atomic uint64_t early_talkers;
     _Atomic uint64_t journal_lost;
+    struct worker_list_counters lists[CONF_BLOCK_LISTS_MAX][N_DNSBL_KINDS];
     struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */
 };
 

@@ -116,6 +116,26 @@ static void the_text_names_what_an_administrator_looks_for(void **state) {
     buf_deinit(&out);
 }
 
+static void block_lists_are_shown_with_why_they_are_not_trusted(void **state) {
+    static const struct report_list lists[] = {
+        { "bl.example", "IPv4", NULL, 10, 3, 1, 12345 },
+        { "bl.example", "IPv6", "lists everything", 0, 0, 0, 0 },
+    };
+    struct report report = healthy();
+    struct buf out;
+    report.lists = lists;
+    report.n_lists = 2;
+    buf_init(&out, 65536);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    assert_int_equal(buf_putc(&out, '\0'), 0);
+    assert_non_null(strstr(out.at, "IPv4   10         3          1          12ms     yes\n"));
+    assert_non_null(strstr(out.at, "ms no: lists everything\n"));
+    assert_non_null(strstr(out.at, "\"kind\":\"IPv4\",\"why\":\"\",\"trusted\":true,\"asked\":10,\"listed\":3,"
+                                   "\"errors\":1,\"latency_us\":12345}"));
+    buf_deinit(&out);
+}
+
 static void json_quotes_what_needs_it(void **state) {
     struct report report = healthy();
     struct buf out;
@@ -153,6 +173,7 @@ int main(void) {
         cmocka_unit_test(a_worker_that_died_warns_for_five_minutes),
         cmocka_unit_test(directories_and_journal_warn),
         cmocka_unit_test(the_text_names_what_an_administrator_looks_for),
+        cmocka_unit_test(block_lists_are_shown_with_why_they_are_not_trusted),
         cmocka_unit_test(json_quotes_what_needs_it),
         cmocka_unit_test(a_report_that_does_not_fit_is_an_error),
     };
