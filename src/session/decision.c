@@ -67,8 +67,11 @@ struct verdict verdict_of_policy(const struct policy *policy, struct gather_memo
     if (from->reply == NULL)
         return verdict;
     verdict.action = from->reply->code >= 500 ? ACTION_REJECT : ACTION_DEFER;
+    buf_puts(text, from->reply->enhanced); /* which may stand in the middle of the policy's text */
+    buf_putc(text, '\0');
+    size_t start = text->len;
     write_text(policy, memory, envelope, recipient, from, text);
-    verdict.reply = (struct smtp_reply){ from->reply->code, from->reply->enhanced.at, buf_str(text) };
+    verdict.reply = (struct smtp_reply){ from->reply->code, text->at, str_from(buf_str(text), start) };
     return verdict;
 }
 

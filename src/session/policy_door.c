@@ -38,6 +38,7 @@ enum {
     INPUT_MAX = 2 * POLICY_REQUEST_MAX, /* a read of the stream and a request */
     OUTPUT_HIGH = 32 * 1024,            /* answers that the peer has not taken: no request is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 4096,
+    HALF_CLOSED_MS = 1000,              /* more than enough for what has been received already */
     PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
 };
 
@@ -445,7 +446,7 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         link_first(c);
     }
     keep_time(c, used < len, has_answered);
-    if (c->door->is_closing && c->gather == NULL)
+    if (c->gather == NULL && (c->door->is_closing || (c->has_eof && used == len)))
         end(c);
     return used;
 }
@@ -453,7 +454,7 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
 /* After an answer that had to wait. */
 static void read_on(struct policy_connection *c) {
     stream_resume(&c->stream);
-    arm(c, c->has_eof ? 0 : POLICY_IDLE_MS); /* what was sent before the end of input is offered first */
+    arm(c, c->has_eof ? HALF_CLOSED_MS : POLICY_IDLE_MS); /* what was sent before the end of input is offered first */
     if (c->door->is_closing)
         end(c);
 }
