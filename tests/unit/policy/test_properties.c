@@ -442,7 +442,7 @@ static struct outcome outcome_of(const struct policy_verdict *v) {
 /* ---- what each property shares */
 
 static uint64_t seed;
-static unsigned rounds = 3000;
+static unsigned rounds = 1000;
 
 static void explain_failure(const struct policy *policy, const char *text, const struct values *values, const char *what,
                             struct outcome got, struct outcome expected) {
