@@ -2,8 +2,8 @@
  * A whole session with arbitrary bytes from its client: real parser, session, relay and pool against the mailbox
  * server of the transcripts, on one loop with a clock of our own.
  *
- * The first byte chooses who connects, the settings, and what the mailbox server does wrong, once. The rest is what the client sends, in pieces: these bytes are
- * stage directions and are not sent,
+ * The first byte chooses who connects, the settings, and what the mailbox server does wrong, once. The rest is what the
+ * client sends, in pieces: these bytes are stage directions and are not sent,
  *
  *   \x1e   the client waits until nothing more is said
  *   \x1d   3.1 s go by (relay_hold)

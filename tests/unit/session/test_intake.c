@@ -70,7 +70,8 @@ static void a_message_far_over_the_limit_without_an_end_is_abuse(void **state) {
 
 static void received_fields_of_the_header_are_counted_and_those_of_the_body_are_not(void **state) {
     begin("/tmp", 4096, 1000, false);
-    assert_int_equal(feed("Received: a\r\nRECEIVED: b\r\n folded: Received: no\r\n\r\nReceived: body\r\n.\r\n"), INTAKE_END);
+    assert_int_equal(feed("Received: a\r\nRECEIVED: b\r\n folded: Received: no\r\n\r\nReceived: body\r\n.\r\n"),
+                     INTAKE_END);
     assert_int_equal(intake.header.received, 2);
     intake_deinit(&intake);
 }

@@ -1,5 +1,6 @@
 /*
- * TLS to a mailbox server: whom do the modes require and verify believe, and what does the one hear who is not believed?
+ * TLS to a mailbox server: whom do the modes require and verify believe, and what does the one hear who is not
+ * believed?
  *
  * Certificates are made on the spot. That of the server is self-signed, for a.example and 127.0.0.1.
  */
