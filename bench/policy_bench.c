@@ -3,8 +3,9 @@
  *
  *     policy_bench [POLICY [ROUNDS]]        etc/policy, 2,000,000
  *
- * Two deliveries: an ordinary good one, for which every rule is tried, and a refused one. Prints nanoseconds a decision;
- * exits non-zero from 1,000 on. Memory is warm and nothing else runs in between, so this is the best a session can get.
+ * Two deliveries: an ordinary good one, for which every rule is tried, and a refused one. Prints nanoseconds a
+ * decision; exits non-zero from 1,000 on. Memory is warm and nothing else runs in between, so this is the best a
+ * session can get.
  */
 #include "base/clock.h"
 #include "policy/world.h"

@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct policy *policy = NULL;
     environment.defer = (uint32_t)next_byte(&input) << 4;
     diag_init(&diag);
-    require(policy_load("policy", (struct str){ text, sizeof(text) - 1 }, &environment, &diag, &policy) == 0 && policy->n_slots <= FACTS_MAX);
+    require(policy_load("policy", (struct str){ text, sizeof(text) - 1 }, &environment, &diag, &policy) == 0 &&
+            policy->n_slots <= FACTS_MAX);
     struct view final, view = { 0 };
     struct policy_verdict expected, verdict;
     init(&final);

@@ -65,15 +65,18 @@ static void types_that_do_not_fit_are_refused(void **state) {
 
 static void a_fact_that_its_layer_cannot_know_yet_is_refused(void **state) {
     expect_said("layer connection { reject \"A\" when helo.address }",
-                "helo.address is not known yet in layer connection; layer recipient is the first that knows it", false);
+                "helo.address is not known yet in layer connection; layer recipient is the first that knows it",
+                false);
     expect_said("layer connection { reject \"A\" when client.tls }", "client.tls is not known yet", false);
     expect_said("layer recipient { reject \"A\" when greylist.new }", "greylist is not known yet", false);
     expect_said("layer policy { reject \"A\" when virus }", "virus is not known yet", false);
-    expect_said("define d = virus\nlayer policy { reject \"A\" when d }", "policy:2:32: error: virus is not known", false);
+    expect_said("define d = virus\nlayer policy { reject \"A\" when d }", "policy:2:32: error: virus is not known",
+                false);
 }
 
 static void an_action_that_its_layer_lacks_is_refused(void **state) {
-    expect_said("layer connection { greylist \"A\" when ptr.none }", "layer connection has no action 'greylist'", false);
+    expect_said("layer connection { greylist \"A\" when ptr.none }", "layer connection has no action 'greylist'",
+                false);
     expect_said("layer policy { tag \"A\" when ptr.none }", "layer policy has no action 'tag'", false);
     expect_said("layer content { accept \"A\" when virus }", "layer content has no action 'accept'", false);
     expect_said("layer content { greylist \"A\" when virus }", "layer content has no action 'greylist'", false);
@@ -105,8 +108,10 @@ static void a_rule_that_an_earlier_one_covers_is_refused(void **state) {
                  pairs[i][1]);
         policy_free(setup_policy(text));
     }
-    policy_free(setup_policy("layer policy { reject \"A\" when dnsbl.hits(main) >= 2 reject \"B\" when dnsbl.hits >= 2 }"));
-    policy_free(setup_policy("layer recipient { pass \"A\" when ptr.none }\nlayer policy { reject \"B\" when ptr.none }"));
+    policy_free(setup_policy(
+        "layer policy { reject \"A\" when dnsbl.hits(main) >= 2 reject \"B\" when dnsbl.hits >= 2 }"));
+    policy_free(setup_policy(
+        "layer recipient { pass \"A\" when ptr.none }\nlayer policy { reject \"B\" when ptr.none }"));
 }
 
 static void what_cannot_be_meant_is_a_warning(void **state) {
