@@ -61,7 +61,7 @@ cover:
 	@scripts/bootstrap cover
 	@test -f build-cover/build.ninja || meson setup build-cover -Db_coverage=true -Dtests=enabled
 	@meson test -C build-cover
-	@gcovr --root . --filter src/ --html-details build-cover/coverage.html build-cover
+	@gcovr --root . --filter src/ --print-summary --html-details build-cover/coverage.html build-cover
 
 # postern.conf and policy are the administrator's: an existing one stays, and the new one lies beside it as FILE.new.
 install: build

@@ -260,6 +260,9 @@ static void on_message(struct channel *channel, const void *message, size_t len,
     if (m.type == WORKER_READY && !worker->is_ready) {
         worker->is_ready = true;
         worker->generation->on_ready(worker->generation->arg, worker);
+    } else if (m.type == WORKER_CLOSED && !worker->is_closed) {
+        worker->is_closed = true;
+        worker->generation->on_closed(worker->generation->arg, worker);
     }
 }
 
@@ -325,7 +328,7 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
     }
     worker->process = process;
     worker->started_ms = loop_now(generation->loop);
-    worker->is_ready = false;
+    worker->is_ready = worker->is_closed = false;
     worker->directories_due = generation->conf->n_domains;
     worker->channel_fd = ends[0];
     r = channel_start(&worker->channel, generation->loop, ends[0], on_message, worker);
@@ -370,6 +373,13 @@ bool generation_is_ready(const struct generation *generation) {
         if (!generation->workers[i].is_ready)
             return false;
     return true;
+}
+
+bool generation_accepts(const struct generation *generation) {
+    for (unsigned i = 0; i < generation->n_workers; i++)
+        if (generation->workers[i].pid > 0 && !generation->workers[i].is_closed)
+            return true;
+    return false;
 }
 
 unsigned generation_running(const struct generation *generation) {

@@ -22,6 +22,7 @@ struct worker {
     unsigned process;        /* number in ids, 0-255 */
     uint64_t started_ms;     /* on the loop's clock */
     bool is_ready;
+    bool is_closed;          /* it has said that it accepts no more */
     struct channel channel;
     int channel_fd;          /* -1: closed */
     struct worker_counters *counters;
@@ -58,7 +59,11 @@ struct generation {
     struct worker_counters *counters;         /* shared memory, one a worker */
     struct timer limit; /* for starting, then for ending */
     unsigned n_signals; /* how often the end was pressed for */
+    bool is_leaving;     /* replaced by a reload, which is over when none of its workers accepts */
+    uint64_t leaving_ms; /* since when, on the loop's clock */
+    uint64_t ticket;     /* whom to tell then; 0: nobody */
     void (*on_ready)(void *arg, struct worker *worker);
+    void (*on_closed)(void *arg, struct worker *worker);
     void *arg;
 };
 
@@ -89,6 +94,8 @@ void generation_drain(struct generation *generation);
 void generation_signal(struct generation *generation, int signo);
 
 bool generation_is_ready(const struct generation *generation);
+/* Whether one of its workers may still accept a connection. */
+bool generation_accepts(const struct generation *generation);
 unsigned generation_running(const struct generation *generation);
 
 /* How long its process runs; 0: none does. */

@@ -5,16 +5,17 @@
  *        ┌───────────────────────────────────────────────────────────────────┘
  *        ├ a worker dies      a new one into the same slot, with the same sockets; after a growing pause if it
  *        │                    dies again within a second
- *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains; else it
- *        │                    is killed and forgotten
+ *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains, and the
+ *        │                    reload is over when all of the old are CLOSED; else it is killed and forgotten
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
  *        └ SIGTERM, SIGINT    all drain, and idle sessions end; a second signal, or drain_limit, ends the others
  *
  * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not
  * become ready: then nothing of the new configuration stays, and who asked for the reload hears why. It is freed when
- * its last process was waited for. The first generation has nothing to fall back on: if it fails, the service ends
- * with an error, and what supervises us decides.
+ * its last process was waited for. Who asked for a reload hears of its success only when no old worker accepts any
+ * more, so that a connection made then meets the new configuration. The first generation has nothing to fall back on:
+ * if it fails, the service ends with an error, and what supervises us decides.
  *
  * Rejected: changing the configuration of running workers (each option would need a way to change in the middle of a
  * session), and starting the new workers only after the old have ended (clients would wait for drain_limit).
@@ -42,6 +43,7 @@ enum {
     SHORT_LIFE_MS = 1000, /* a worker that lives less twice in a row is started again after a pause */
     FIRST_PAUSE_MS = 100,
     LONGEST_PAUSE_MS = 30000,
+    CLOSED_LIMIT_MS = 5000, /* for an old worker to say that it accepts no more: a stopped process never will */
 };
 
 static struct master *master_of_tick(struct timer *timer) {
@@ -185,6 +187,7 @@ static void raise_limits(const struct conf *conf) {
 }
 
 static void on_ready(void *arg, struct worker *worker);
+static void on_closed(void *arg, struct worker *worker);
 
 static int start_all(struct master *master, struct generation *generation, struct buf *error) {
     master_look_at_directories(generation);
@@ -210,6 +213,7 @@ static int begin(struct master *master, struct conf *take_conf, struct buf *erro
     if (r != 0)
         return r;
     generation->on_ready = on_ready;
+    generation->on_closed = on_closed;
     generation->arg = master;
     generation->next = master->generations;
     master->generations = generation;
@@ -253,6 +257,47 @@ static void reopen_log(const struct conf_settings *set) {
         log_warning("log: %s", strerror(-r));
 }
 
+/* `old` was replaced, and accepts no more or does not say so in time. */
+static void finish_reload(struct master *master, struct generation *old) {
+    char text[128];
+    unsigned n_workers = master->serving->n_workers;
+    int len = snprintf(text, sizeof(text),
+        "the new configuration is in use by %u workers; older ones end with their sessions\n", n_workers);
+    old->is_leaving = false;
+    log_info("reload ok: %u new workers serve, %u old ones drain", n_workers, generation_running(old));
+    set_last_reload(master, false, "ok");
+    if (old->ticket != 0)
+        control_answer(master->control, old->ticket, NULL, (struct str){ text, (size_t)len });
+    if (master->candidate == NULL && master->n_stops == 0)
+        notify_send("READY=1");
+}
+
+static void finish_reload_if_closed(struct master *master, struct generation *old) {
+    if (old->is_leaving && !generation_accepts(old))
+        finish_reload(master, old);
+}
+
+static void on_closed(void *arg, struct worker *worker) {
+    finish_reload_if_closed(arg, worker->generation);
+}
+
+/* The new workers serve: `old` ends, and the reload is over when it accepts no more. */
+static void begin_leaving(struct master *master, struct generation *old) {
+    old->is_leaving = true;
+    old->leaving_ms = loop_now(master->loop);
+    old->ticket = master->ticket;
+    master->ticket = 0;
+    finish_reload_if_closed(master, old); /* all its workers have just died */
+    end_generation(master, old, old->conf->set.timeouts.drain_limit + KILL_AFTER_MS);
+}
+
+static void finish_late_reload(struct master *master, struct generation *old) {
+    if (!old->is_leaving || loop_now(master->loop) - old->leaving_ms < CLOSED_LIMIT_MS)
+        return;
+    log_warning("old workers do not say that they accept no more");
+    finish_reload(master, old);
+}
+
 /* All workers of the candidate are ready: it serves, and the one before it ends. */
 static void promote(struct master *master) {
     struct generation *old = master->serving, *now = master->candidate;
@@ -268,21 +313,13 @@ static void promote(struct master *master) {
         if (strcmp(old->conf->set.control_socket, now->conf->set.control_socket) != 0)
             log_warning("control_socket is changed by a restart only; it stays %s", old->conf->set.control_socket);
         reopen_log(&now->conf->set);
-        uint64_t limit_ms = old->conf->set.timeouts.drain_limit;
-        log_info("reload ok: %u new workers serve, %u old ones drain", now->n_workers, generation_running(old));
-        end_generation(master, old, limit_ms + KILL_AFTER_MS);
-        set_last_reload(master, false, "ok");
+        begin_leaving(master, old);
     }
     master_watch_directories(master);
     journals_round(&master->journals, master->generations, loop_now(master->loop));
     log_started(now, old == NULL ? "started" : "serving");
-    notify_send("READY=1");
-    if (old != NULL) {
-        char text[128];
-        int len = snprintf(text, sizeof(text),
-            "the new configuration is in use by %u workers; older ones end with their sessions\n", now->n_workers);
-        tell_reload(master, NULL, (struct str){ text, (size_t)len });
-    }
+    if (old == NULL)
+        notify_send("READY=1");
 }
 
 static void on_ready(void *arg, struct worker *worker) {
@@ -354,6 +391,7 @@ static void on_worker_end(struct master *master, struct worker *worker, int stat
         replace(master, worker, lived_ms);
         break;
     case GENERATION_ENDING:
+        finish_reload_if_closed(master, generation);
         if (generation_running(generation) == 0)
             remove_generation(master, generation);
         finish_if_empty(master);
@@ -462,6 +500,9 @@ static void on_stop_signal(int signo, void *arg) {
     notify_send("STOPPING=1");
     log_info("draining: %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
     tell_reload(master, "the service is stopping", STR(""));
+    for (struct generation *g = master->generations; g != NULL; g = g->next)
+        if (g->is_leaving)
+            finish_reload(master, g);
     if (master->candidate != NULL) {
         generation_signal(master->candidate, SIGKILL);
         master->candidate = NULL;
@@ -476,6 +517,7 @@ static void on_tick(struct timer *timer) {
     struct master *master = master_of_tick(timer);
     for (struct generation *g = master->generations; g != NULL; g = g->next) {
         generation_send_due_directories(g);
+        finish_late_reload(master, g);
         if (master->inotify.fd < 0)
             master_look_at_directories(g);
     }

@@ -16,6 +16,8 @@
  */
 #include "policy/parse.h"
 
+#include "base/addr.h"
+
 #include <errno.h>
 
 enum { NAMES_MAX = N_FACTS + 16 + 256 }; /* facts, values of enums, definitions: for "did you mean" */

@@ -42,7 +42,7 @@ static const char *const greylist_names[] = { "new", "early", "retry", "autowhit
     ROW(id, name, subject, type, SCOPE_MESSAGE, COST_CONTENT, source, LAYER_CONTENT, missing, help)
 
 /* The five rows of a family of block lists. */
-#define LISTS(id, name_, scope_, first, missing_, what) \
+#define LISTS(id, name_, scope_, first, missing_, missing_listed, what) \
     [id##_HITS] = { .name = name_ ".hits", .subject = name_, .type = TYPE_COUNT, .scope = scope_, .cost = COST_DNS, \
                     .source = SOURCE_DNSBL, .first_layer = first, .missing = missing_, \
                     .help = "how many block lists hold " what ", each counted once" }, \
@@ -54,7 +54,7 @@ static const char *const greylist_names[] = { "new", "early", "retry", "autowhit
                      .help = "sum of the weights of the lists that hold " what ", welcome lists negative" }, \
     [id##_LISTED] = { .name = name_ ".listed", .subject = name_, .type = TYPE_BOOL, .scope = scope_, .cost = COST_DNS, \
                       .source = SOURCE_DNSBL, .parameter = PARAMETER_ZONE, .first_layer = first, \
-                      .missing = missing_ ? "false" : NULL, .help = "this one list holds " what }
+                      .missing = missing_listed, .help = "this one list holds " what }
 
 const struct fact_row fact_rows[N_FACTS] = {
     CONNECTION(F_CLIENT, "client", "client", TYPE_ADDRESS, COST_TABLE, SOURCE_SESSION, NULL,
@@ -77,8 +77,8 @@ const struct fact_row fact_rows[N_FACTS] = {
                "its name is that of a fixed line or of hosting"),
     CONNECTION(F_PTR_NAME, "ptr.name", "ptr", TYPE_STRING, COST_DNS, SOURCE_DNS, "empty: in no table",
                "its name; of several the best one"),
-    LISTS(F_DNSBL, "dnsbl", SCOPE_CONNECTION, LAYER_CONNECTION, NULL, "the client's address"),
-    LISTS(F_PTR_DNSBL, "ptr.dnsbl", SCOPE_CONNECTION, LAYER_CONNECTION, "0", "the PTR name"),
+    LISTS(F_DNSBL, "dnsbl", SCOPE_CONNECTION, LAYER_CONNECTION, NULL, NULL, "the client's address"),
+    LISTS(F_PTR_DNSBL, "ptr.dnsbl", SCOPE_CONNECTION, LAYER_CONNECTION, "0", "false", "the PTR name"),
     ROW(F_CLIENT_TLS, "client.tls", "client.tls", TYPE_BOOL, SCOPE_HELLO, COST_TABLE, SOURCE_SESSION, LAYER_RECIPIENT,
         NULL, "the session is encrypted"),
     HELLO(F_HELO_NAME, "helo.name", TYPE_STRING, COST_TABLE, SOURCE_SESSION, "empty: in no table", "the HELO name"),
@@ -96,7 +96,7 @@ const struct fact_row fact_rows[N_FACTS] = {
     HELLO(F_HELO_RESOLVES, "helo.resolves", TYPE_BOOL, COST_DNS, SOURCE_DNS, "false", "it has an address in DNS"),
     HELLO(F_HELO_MATCHES, "helo.matches", TYPE_BOOL, COST_DNS, SOURCE_DNS, "false",
           "it leads to the client, or shares the organisation of the confirmed PTR"),
-    LISTS(F_HELO_DNSBL, "helo.dnsbl", SCOPE_HELLO, LAYER_RECIPIENT, "0", "the HELO name"),
+    LISTS(F_HELO_DNSBL, "helo.dnsbl", SCOPE_HELLO, LAYER_RECIPIENT, "0", "false", "the HELO name"),
     SENDER(F_SENDER_ADDRESS, "sender.address", TYPE_STRING, COST_TABLE, SOURCE_SESSION, "empty: in no table",
            "the envelope sender"),
     SENDER(F_SENDER_DOMAIN, "sender.domain", TYPE_STRING, COST_TABLE, SOURCE_SESSION, "empty: in no table",
@@ -110,7 +110,7 @@ const struct fact_row fact_rows[N_FACTS] = {
            "its domain is one of ours, and it comes from outside"),
     ROW(F_SENDER_VERIFIED, "sender.verified", "sender.verified", TYPE_BOOL, SCOPE_TRANSACTION, COST_CALLOUT,
         SOURCE_VERIFICATION, LAYER_RECIPIENT, "true", "its own mail server accepts mail for it"),
-    LISTS(F_SENDER_DNSBL, "sender.dnsbl", SCOPE_TRANSACTION, LAYER_RECIPIENT, "0", "the sender's domain"),
+    LISTS(F_SENDER_DNSBL, "sender.dnsbl", SCOPE_TRANSACTION, LAYER_RECIPIENT, "0", "false", "the sender's domain"),
     [F_SPF] = { .name = "spf", .subject = "spf", .type = TYPE_ENUM, .scope = SCOPE_TRANSACTION, .cost = COST_DNS,
                 .source = SOURCE_SPF, .first_layer = LAYER_RECIPIENT, .values = spf_names,
                 .missing = "the result for the HELO name", .help = "the result of SPF (RFC 7208)" },

@@ -8,7 +8,6 @@
  */
 #pragma once
 
-#include "base/addr.h"
 #include "base/arena.h"
 #include "base/diag.h"
 #include "policy/facts.h"
@@ -52,8 +51,6 @@ struct policy_list {
     int64_t weight;         /* in thousandths; not positive: a welcome list, which only `score` sees */
 };
 
-enum host_class { HOST_OTHER, HOST_MAIL, HOST_STATIC, HOST_ACCESS };
-
 struct policy_environment {
     const struct policy_table *tables;
     size_t n_tables;
@@ -62,8 +59,7 @@ struct policy_environment {
     uint32_t off;           /* bit 1 << enum fact_source: not configured */
     uint32_t defer;         /* the same: unavailable facts of this source defer (design.md section 13) */
     uint32_t defer_skipped; /* the same for FACT_SKIPPED */
-    /* For the policy's own tests, where they are given raw values; NULL: class other, no pattern matches. */
-    enum host_class (*classify)(struct str name, const struct ip *address);
+    /* For the policy's own tests, where they are given raw values; NULL: no pattern matches. */
     bool (*matches)(struct str pattern, struct str text);
     /* Why a pattern does not compile (static storage), or NULL. May be NULL. */
     const char *(*pattern_problem)(struct str pattern);

@@ -13,6 +13,7 @@
  */
 #include "policy/world.h"
 
+#include "policy/classify.h"
 #include "policy/compile.h"
 
 #include <errno.h>
@@ -89,9 +90,9 @@ int world_init(struct world *w, const struct policy *policy, const struct policy
 static void answer_class(struct world *w, struct str name, enum fact_id access, enum fact_id fixed) {
     struct ip ip = { .family = IP_NONE };
     ip_parse(w->texts[F_CLIENT], &ip);
-    enum host_class class = w->environment->classify ? w->environment->classify(name, &ip) : HOST_OTHER;
-    answer_bool(w, access, class == HOST_ACCESS);
-    answer_bool(w, fixed, class == HOST_STATIC);
+    enum name_class class = name_classify(name, ip.family == IP_NONE ? NULL : &ip);
+    answer_bool(w, access, class == NAME_ACCESS);
+    answer_bool(w, fixed, class == NAME_STATIC);
 }
 
 /* Makes `id`, which is now true, the only true one of its kind. */

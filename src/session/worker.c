@@ -5,10 +5,10 @@
  * pools, the journal and the sessions. Nothing here decides about mail; this file only brings connections to sessions
  * and carries out what the master says.
  *
- * Draining. DRAIN comes at a reload, when a new worker serves the slot: this one accepts no more and ends with its
- * last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand end at
- * once; at a second one, all do. When the master is gone (its channel closes), so are we, in the same way. A delivery
- * whose final dot is out is always waited for, since only its answer tells whether the message arrived.
+ * Draining. DRAIN comes at a reload, when a new worker serves the slot: this one accepts no more, says so, and ends
+ * with its last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand
+ * end at once; at a second one, all do. When the master is gone (its channel closes), so are we, in the same way. A
+ * delivery whose final dot is out is always waited for, since only its answer tells whether the message arrived.
  *
  * All workers hear DRAIN at about the same time, but not at once: one that has not may still hand a connection to one
  * that has. So where connections are handed over at all, a worker listens to the others for MESH_GRACE_MS more, and
@@ -145,6 +145,10 @@ static void drain(struct worker *w) {
         listener_stop(&w->listeners[i], true);
         close(w->setup->listen_fds[i]); /* or the kernel would go on taking clients that nobody serves */
     }
+    const struct worker_message closed = { .type = WORKER_CLOSED };
+    int r = channel_send(w->setup->master_fd, &closed, sizeof(closed), NULL, 0);
+    if (r < 0)
+        log_debug("the master cannot be told: %s", strerror(-r)); /* it is gone, or waits no longer than it must */
     uint64_t limit = w->setup->conf->set.timeouts.drain_limit, now = loop_now(w->loop);
     timer_set(w->loop, &w->drain_limit, now + limit, on_drain_limit);
     if (!has_mesh(w) || timer_set(w->loop, &w->mesh_grace, now + MESH_GRACE_MS, on_mesh_grace) < 0)
@@ -203,7 +207,8 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
     case WORKER_DRAIN:
         drain(w);
         break;
-    case WORKER_READY: /* ours to send */
+    case WORKER_READY: /* ours to send, both */
+    case WORKER_CLOSED:
         break;
     }
 }

@@ -22,7 +22,13 @@
 
 enum { WORKER_MAX = 64, WORKER_SERVERS_MAX = 64 };
 
-enum worker_message_type { WORKER_READY = 1, WORKER_DIRECTORY, WORKER_DRAIN, WORKER_JOURNAL };
+enum worker_message_type {
+    WORKER_READY = 1, /* to the master: it accepts */
+    WORKER_DIRECTORY,
+    WORKER_DRAIN,
+    WORKER_JOURNAL,
+    WORKER_CLOSED,    /* to the master, once, after WORKER_DRAIN or SIGTERM: it accepts no more */
+};
 
 struct worker_message {
     uint32_t type;     /* enum worker_message_type */

@@ -128,7 +128,8 @@ static void check_heard(struct ear *ear) {
         must(heard.at[i] != '\n' || (i > 0 && heard.at[i - 1] == '\r'));
         must(heard.at[i] != '\r' || i + 1 == heard.len || heard.at[i + 1] == '\n');
     }
-    ear->has_end = memmem(heard.at, heard.len, "\r\n.\r\n", 5) || has_whole_chunk(heard);
+    if (heard.at != NULL) /* NULL: nothing was ever heard */
+        ear->has_end = memmem(heard.at, heard.len, "\r\n.\r\n", 5) || has_whole_chunk(heard);
 }
 
 /* Returns whether anything was heard. */

@@ -3,8 +3,9 @@
  *
  * The toy serves each client by one line, "SLOT PROCESS HOSTNAME", and notes in its shared counters what the master
  * told it: `messages` counts directories taken, `refused` those that went, `deferred` new journal files. A host name
- * that begins with "dies" makes it exit before it is ready, one with "mute" never says that it is. Nothing here waits
- * by time: the loop turns until something is so, and gives up after many turns.
+ * that begins with "dies" makes it exit before it is ready, one with "mute" never says that it is; one with "stays"
+ * goes on after it was told to accept no more, as if it had sessions. Nothing here waits by time: the loop turns until
+ * something is so, and gives up after many turns.
  */
 #include "cmd/master.h"
 #include "cmd/master_state.h"
@@ -66,7 +67,11 @@ static bool toy_listen_to_master(const struct worker_setup *setup) {
         setup->counters->deferred++;
         close(fd);
     }
-    return m.type != WORKER_DRAIN;
+    if (m.type != WORKER_DRAIN)
+        return true;
+    struct worker_message closed = { .type = WORKER_CLOSED };
+    channel_send(setup->master_fd, &closed, sizeof(closed), NULL, 0);
+    return strncmp(setup->conf->set.hostname, "stays", 5) == 0;
 }
 
 static int toy_worker(const struct worker_setup *setup) {
@@ -398,6 +403,66 @@ static void a_reload_while_one_is_under_way_is_refused_or_comes_later(void **sta
     turn_until(f, strcmp(f->master->serving->conf->set.hostname, "two.example.com") == 0);
 }
 
+static void a_reload_is_over_when_no_old_worker_accepts_even_if_they_stay(void **state) {
+    struct fixture *f = *state;
+    char answer[65536];
+    write_conf(f, "stays.example.com", 2, "");
+    assert_int_equal(new_master(f, NULL), 0);
+    turn_until(f, f->master->serving != NULL);
+    struct generation *old = f->master->serving;
+    write_conf(f, "two.example.com", 1, "");
+    ask(f, "reload", answer, sizeof(answer));
+    contains(answer, "ok\nthe new configuration is in use by 1 workers");
+    assert_int_equal(generation_running(old), 2);
+    assert_false(generation_accepts(old));
+}
+
+/* A generation of two workers, of which the first is stopped, is replaced, and the second has ended. */
+static struct generation *leave_a_stopped_worker(struct fixture *f) {
+    start(f, 2);
+    struct generation *old = f->master->serving;
+    kill(worker_of(f, 0)->pid, SIGSTOP);
+    write_conf(f, "two.example.com", 1, "");
+    kill(getpid(), SIGHUP);
+    turn_until(f, old->state == GENERATION_ENDING && generation_running(old) == 1);
+    assert_true(old->is_leaving);
+    assert_null(f->master->last_reload);
+    return old;
+}
+
+static void a_reload_waits_for_an_old_worker_that_has_not_heard_yet(void **state) {
+    struct fixture *f = *state;
+    struct generation *old = leave_a_stopped_worker(f);
+    kill(old->workers[0].pid, SIGCONT);
+    turn_until(f, f->master->last_reload != NULL);
+    assert_string_equal(f->master->last_reload, "ok");
+}
+
+static void a_reload_waits_no_longer_than_a_few_seconds(void **state) {
+    struct fixture *f = *state;
+    struct generation *old = leave_a_stopped_worker(f);
+    struct timer *tick = &f->master->tick;
+    old->leaving_ms = loop_now(master_loop(f->master));
+    assert_int_equal(timer_set(master_loop(f->master), tick, loop_now(master_loop(f->master)), tick->on_time), 0);
+    assert_int_equal(loop_turn(master_loop(f->master), TURN_MS), 0);
+    assert_null(f->master->last_reload);
+    old->leaving_ms -= 5000;
+    assert_int_equal(timer_set(master_loop(f->master), tick, loop_now(master_loop(f->master)), tick->on_time), 0);
+    turn_until(f, f->master->last_reload != NULL);
+    assert_int_equal(generation_running(old), 1);
+}
+
+static void a_stop_ends_a_reload_that_waits_for_an_old_worker(void **state) {
+    struct fixture *f = *state;
+    struct generation *old = leave_a_stopped_worker(f);
+    kill(getpid(), SIGTERM);
+    turn_until(f, f->master->n_stops == 1);
+    assert_false(old->is_leaving);
+    turn_until(f, f->master->serving == NULL);
+    kill(old->workers[0].pid, SIGCONT);
+    turn_until(f, master_is_done(f->master));
+}
+
 /* ---- inherited sockets */
 
 static void an_inherited_socket_is_shared_by_all_workers(void **state) {
@@ -512,6 +577,10 @@ int main(void) {
         with_folder(a_broken_configuration_is_refused_with_its_errors),
         with_folder(new_workers_that_die_leave_the_old_ones_serving),
         with_folder(a_reload_while_one_is_under_way_is_refused_or_comes_later),
+        with_folder(a_reload_is_over_when_no_old_worker_accepts_even_if_they_stay),
+        with_folder(a_reload_waits_for_an_old_worker_that_has_not_heard_yet),
+        with_folder(a_reload_waits_no_longer_than_a_few_seconds),
+        with_folder(a_stop_ends_a_reload_that_waits_for_an_old_worker),
         with_folder(an_inherited_socket_is_shared_by_all_workers),
         with_folder(a_new_directory_is_handed_to_all_workers),
         with_folder(a_broken_directory_is_not_taken_and_a_removed_one_goes),
