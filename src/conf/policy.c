@@ -3,7 +3,7 @@
  *
  * src/policy is pure: all that it may know of the world comes in as a value, struct policy_environment, which is made
  * here: the names, kinds and emptiness of the tables, which sources of facts do not exist, what an unavailable fact
- * leads to, and three functions for the policy's own tests. What goes the other way is a list of slots: a number for
+ * leads to, and two functions for the policy's own tests. What goes the other way is a list of slots: a number for
  * each table test and pattern test that some rule makes. Those numbers are resolved here, once, so that a session asks
  * by index and never by name.
  *
@@ -13,7 +13,6 @@
 
 #include "conf/source.h"
 #include "conf/table.h"
-#include "policy/classify.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,20 +29,6 @@ static const uint32_t sources_missing = BIT(SOURCE_RATE) | BIT(SOURCE_SPF) | BIT
                                         BIT(SOURCE_MESSAGE);
 
 /* ---- what the policy's own tests ask */
-
-static enum host_class classify(struct str name, const struct ip *address) {
-    switch (name_classify(name, address)) {
-    case NAME_ACCESS:
-        return HOST_ACCESS;
-    case NAME_STATIC:
-        return HOST_STATIC;
-    case NAME_MAIL:
-        return HOST_MAIL;
-    case NAME_OTHER:
-        break;
-    }
-    return HOST_OTHER;
-}
 
 /* A few times for each test, at load alone: compiled each time. */
 static bool matches(struct str text_of_pattern, struct str text) {
@@ -109,7 +94,6 @@ static int environment_init(struct policy_environment *environment, const struct
         .tables = tables,
         .n_tables = conf->n_tables + 1,
         .off = sources_missing,
-        .classify = classify,
         .matches = matches,
         .pattern_problem = pattern_problem,
     };
