@@ -227,7 +227,7 @@ static void print_head(const struct explain *e, struct buf *out) {
         buf_putc(out, '\n');
     }
     if (has_policy_changed(e))
-        buf_puts(out, STR("\nThe policy has changed since: what follows is what the present one makes of these facts.\n"));
+        buf_puts(out, STR("\nThe policy has changed since: this is what the present one makes of these facts.\n"));
 }
 
 static void print_rules(const struct explain *e, struct buf *out) {
