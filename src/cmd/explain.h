@@ -58,8 +58,8 @@ void explain_deinit(struct explain *e);
 int explain_record(struct explain *e, char *line, size_t len);
 
 /*
- * Takes over "FACT=VALUE" for a fact as the policy writes it ("client in banned=true", "dnsbl.hits=2"), and what follows
- * from it. Returns 0, -EINVAL (a wrong value), -ENOENT (no such fact), or 1: no rule asks for it.
+ * Takes over "FACT=VALUE" for a fact as the policy writes it ("client in banned=true", "dnsbl.hits=2"), and what
+ * follows from it. Returns 0, -EINVAL (a wrong value), -ENOENT (no such fact), or 1: no rule asks for it.
  */
 int explain_set(struct explain *e, struct str assignment);
 

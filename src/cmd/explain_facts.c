@@ -2,8 +2,8 @@
  * explain_facts: from a record of the journal, or from the command line, to facts as the policy knows them.
  *
  * Facts are found by the name of their slot, which is how the policy writes them. A fact that the policy of today does
- * not ask about is passed over; one that was not recorded stays unasked. A record is what someone else may have written:
- * a value of the wrong type is as if it were not there.
+ * not ask about is passed over; one that was not recorded stays unasked. A record is what someone else may have
+ * written: a value of the wrong type is as if it were not there.
  */
 #include "cmd/explain.h"
 

@@ -121,10 +121,6 @@ static void put_verdict(const struct explain *e, const struct policy_verdict *ve
     buf_putf(out, " (layer %s)", layer_names[verdict->layer]);
     if (verdict->reply != NULL)
         buf_putf(out, ", %u %.*s", verdict->reply->code, STR_ARG(verdict->reply->enhanced));
-    if (verdict->cause == CAUSE_OPEN && verdict->open != RULE_NONE)
-        buf_putf(out, ": '%.*s' stands before it and cannot be decided", STR_ARG(e->policy->rules[verdict->open].name));
-    if (verdict->cause == CAUSE_UNAVAILABLE)
-        buf_putf(out, ": %.*s is unavailable", STR_ARG(e->policy->slots[verdict->slot].name));
 }
 
 static const struct fact *fact_of(const struct explain *e, unsigned i) {
@@ -227,7 +223,7 @@ static void print_head(const struct explain *e, struct buf *out) {
         buf_putc(out, '\n');
     }
     if (has_policy_changed(e))
-        buf_puts(out, STR("\nThe policy has changed since: what follows is what the present one makes of these facts.\n"));
+        buf_puts(out, STR("\nThe policy has changed since: this is what the present one makes of these facts.\n"));
 }
 
 static void print_rules(const struct explain *e, struct buf *out) {

@@ -264,7 +264,8 @@ static int run(int argc, char **argv) {
     }
     if (optind != argc - 1 || strcmp(argv[optind], "policy") != 0)
         return usage();
-    if (since != NULL && parse_span(str_of(since), clock_wall_ms(), &since_ms) < 0 && parse_time(since, &since_ms) < 0) {
+    if (since != NULL && parse_span(str_of(since), clock_wall_ms(), &since_ms) < 0 &&
+        parse_time(since, &since_ms) < 0) {
         fprintf(stderr, "postern: '%s' is no time; expected 90s, 30m, 1h, 2d, or as in 2026-11-21T22:44:42Z\n", since);
         return EXIT_USAGE;
     }

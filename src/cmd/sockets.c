@@ -6,7 +6,8 @@
  * SO_REUSEPORT group: the kernel would send clients there the moment they listen, while nobody accepts yet and the
  * new configuration may still fail. So before that the group is given a steering program for the old number of slots,
  * and only sockets_commit() gives it the new one (or takes it away again on a PROXY listener, where the client's
- * address is not the balancer's and the kernel should spread). Prepared sockets are closed from the end, because the
+ * address is not the balancer's, and on one for Postfix, whose connections are all from one host; there the kernel
+ * should spread). Prepared sockets are closed from the end, because the
  * kernel fills a hole in the group with its last member.
  *
  * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be
@@ -96,7 +97,7 @@ int sockets_inherit(struct sockets *sockets, int first, int n) {
 }
 
 static bool is_steered(const struct conf_listener *listener) {
-    return listener->proxy_from.n == 0;
+    return listener->proxy_from.n == 0 && listener->door == CONF_DOOR_SMTP;
 }
 
 /* More sockets for a listener that is already served: see above. */

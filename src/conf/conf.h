@@ -23,8 +23,11 @@ struct conf_cidrs {
     size_t n;
 };
 
-struct conf_listener { /* listen ADDRESS:PORT { … } */
+enum conf_door { CONF_DOOR_SMTP, CONF_DOOR_POLICY };
+
+struct conf_listener { /* listen ADDRESS:PORT { … }; policy_listen ADDRESS:PORT, which has no options */
     struct endpoint at;
+    enum conf_door door;
     struct conf_cidrs proxy_from;   /* who must begin with a PROXY header; empty: nobody, and no header is read */
     struct conf_cidrs xclient_from; /* to whom XCLIENT is offered */
 };

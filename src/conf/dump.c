@@ -27,7 +27,10 @@ static int dump_group(const struct conf_group *group, struct buf *out) {
 
 static int dump_listener(const struct conf_listener *listener, struct buf *out) {
     char text[ENDPOINT_TEXT_MAX];
-    int r = buf_putf(out, "\nlisten %s {\n", endpoint_format(&listener->at, text));
+    endpoint_format(&listener->at, text);
+    if (listener->door == CONF_DOOR_POLICY)
+        return buf_putf(out, "\npolicy_listen %s\n", text);
+    int r = buf_putf(out, "\nlisten %s {\n", text);
     if (r == 0)
         r = dump_block(OPTION_IN_LISTEN, listener, "    ", out);
     return r < 0 ? r : buf_puts(out, STR("}\n"));

@@ -233,9 +233,10 @@ static bool parse_listen_address(const struct loader *l, const struct word *word
 
 static int load_listener(struct loader *l, const struct statement *statement) {
     struct conf *conf = l->conf;
-    struct conf_listener listener = { 0 };
+    bool is_policy = is_named(statement, "policy_listen");
+    struct conf_listener listener = { .door = is_policy ? CONF_DOOR_POLICY : CONF_DOOR_SMTP };
     if (statement->n_words != 2) {
-        ERROR(l, statement->words[0].at, "expected 'listen ADDRESS:PORT'");
+        ERROR(l, statement->words[0].at, "expected '%.*s ADDRESS:PORT'", STR_ARG(statement->words[0].text));
         return 0;
     }
     if (!parse_listen_address(l, &statement->words[1], &listener.at))
@@ -246,7 +247,11 @@ static int load_listener(struct loader *l, const struct statement *statement) {
             return 0;
         }
     }
-    int r = load_block(l, OPTION_IN_LISTEN, statement->children, &listener);
+    int r = 0;
+    if (!is_policy)
+        r = load_block(l, OPTION_IN_LISTEN, statement->children, &listener);
+    else if (statement->children != NULL)
+        ERROR(l, statement->words[0].at, "policy_listen has no options");
     if (r == 0)
         r = list_grow(&conf->arena, &conf->listeners, conf->n_listeners, sizeof(listener));
     if (r == 0)
@@ -421,7 +426,7 @@ static int open_section(struct loader *l, const struct statement *statement, enu
 }
 
 static int open_block(struct loader *l, const struct statement *statement) {
-    if (is_named(statement, "listen"))
+    if (is_named(statement, "listen") || is_named(statement, "policy_listen"))
         return load_listener(l, statement);
     if (is_named(statement, "domain"))
         return load_domain(l, statement);
@@ -558,7 +563,7 @@ static int check_whole(struct loader *l) {
     const struct conf *conf = l->conf;
     int r = check_hostname(l);
     if (conf->n_listeners == 0)
-        ERROR(l, NULL, "no listener; expected at least one 'listen ADDRESS:PORT'");
+        ERROR(l, NULL, "no listener; expected at least one 'listen ADDRESS:PORT' or 'policy_listen ADDRESS:PORT'");
     if (conf->n_domains == 0)
         diag_warning(l->diag, &l->source, NULL, "no domain: all mail will be refused as relaying");
     if (conf->set.smart_host != NULL && conf->set.relay_clients.n == 0)

@@ -80,6 +80,8 @@ const struct option option_table[] = {
     { .name = "smart_host", MAIN(smart_host), .type = OPTION_GROUP, .none = "none",
       .help = "group of servers that takes what relay clients send to other domains" },
     { .name = "listen", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "an address and port to serve SMTP on" },
+    { .name = "policy_listen", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK,
+      .help = "an address and port to answer Postfix on, by its policy protocol" },
     { .name = "servers", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a group of mailbox servers" },
     { .name = "domain", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a domain whose mail is taken" },
     { .name = "domains", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "many domains, from a file" },

@@ -628,23 +628,35 @@ bool gather_take_name(const struct gather_world *world, const struct conf_policy
     return true;
 }
 
+/* Answers what costs nothing among what is needed. False: there was nothing of the kind. */
+static bool answer_cheap(struct gather *g, const struct policy_set *need) {
+    bool is_answered = false;
+    for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1)) {
+        const struct slot *slot = &g->policy->policy->slots[i];
+        if (group_of(slot) != GROUP_NONE || fact_of(g->memory, slot)->state != FACT_UNASKED)
+            continue;
+        set(g, (unsigned)i, known_value(g, (enum fact_id)(slot->row - fact_rows)));
+        is_answered = true;
+    }
+    return is_answered;
+}
+
+/* Shadow rules cannot change the verdict; what they ask of wire and tables is answered for their counts. */
+static void complete_shadow(struct gather *g, enum policy_layer last, struct policy_verdict *verdict) {
+    while (answer_cheap(g, &verdict->shadow_need))
+        policy_decide(g->policy->policy, last, &g->memory->facts, verdict);
+}
+
 bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                 const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict) {
     struct gather g = { .world = world, .policy = policy, .memory = memory, .known = *known };
-    for (bool is_answered = true; is_answered;) {
+    do {
         policy_decide(policy->policy, last, &memory->facts, ret_verdict);
-        if (ret_verdict->status == DECIDE_VERDICT)
+        if (ret_verdict->status == DECIDE_VERDICT) {
+            complete_shadow(&g, last, ret_verdict);
             return true;
-        is_answered = false;
-        const struct policy_set *need = &ret_verdict->need;
-        for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1)) {
-            const struct slot *slot = &policy->policy->slots[i];
-            if (group_of(slot) != GROUP_NONE || fact_of(memory, slot)->state != FACT_UNASKED)
-                continue;
-            set(&g, (unsigned)i, known_value(&g, (enum fact_id)(slot->row - fact_rows)));
-            is_answered = true;
         }
-    }
+    } while (answer_cheap(&g, &ret_verdict->need));
     return false;
 }
 
@@ -656,6 +668,7 @@ static void step(struct task *task) {
         if (verdict.status == DECIDE_VERDICT) {
             gather_fn *done = g->done;
             void *arg = g->arg;
+            complete_shadow(g, (enum policy_layer)g->last, &verdict);
             cancel_needless(g, &(struct policy_set){ 0 });
             free_gather(g);
             done(arg, &verdict);

@@ -1,10 +1,10 @@
 /*
  * members: what stands in this line of JSON?
  *
- * A recursive descent by hand, over a flat array: a member knows where the next one beside it is, so neither a tree nor
- * memory of its own is needed, and one array serves a whole journal. Unescaping makes a string shorter, never longer, so
- * it happens where the string stands. Journals may have been written by others: every byte is looked at with suspicion
- * (RFC 8259: no unpaired surrogates are accepted, no control characters in strings, no leading zeros).
+ * A recursive descent by hand, over a flat array: a member knows where the next one beside it is, so neither a tree
+ * nor memory of its own is needed, and one array serves a whole journal. Unescaping makes a string shorter, never
+ * longer, so it happens where the string stands. Journals may have been written by others: every byte is looked at
+ * with suspicion (RFC 8259: no unpaired surrogates, no control characters in strings, no leading zeros).
  *
  * Rejected: jansson (an allocation for each member: a report over a month reads tens of millions of them).
  */

@@ -26,7 +26,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { READ_SIZE = 256 * 1024, SLACK_MS = 120 * 1000, SESSION_MAX_MS = 24 * 3600 * 1000, FILES_MAX = 1 << 20 };
+enum { READ_SIZE = 256 * 1024, SLACK_MS = 120 * 1000, SESSION_MAX_MS = 24 * 3600 * 1000, FILES_MAX = 1 << 20,
+       ID_TEXT_MAX = ID_LEN + 11 };
 
 /* ---- lines */
 
@@ -275,8 +276,9 @@ int journal_find(const char *dir, const char *id, char **ret_line, size_t *ret_l
     uint64_t id_ms;
     unsigned process;
     size_t len = strlen(id);
-    const char *number = id + ID_LEN + 1;
-    if (len > 40 || id_parse(id, &id_ms, &process) < 0 || (len > ID_LEN && strspn(number, "0123456789") != len - ID_LEN - 1))
+    if (len > ID_TEXT_MAX || id_parse(id, &id_ms, &process) < 0)
+        return -EINVAL;
+    if (len > ID_LEN && strspn(id + ID_LEN + 1, "0123456789") != len - ID_LEN - 1)
         return -EINVAL;
     search.wanted_len = (size_t)snprintf(search.wanted, sizeof(search.wanted), "\"id\":\"%s%s", id,
                                          len > ID_LEN + 1 ? "\"" : len > ID_LEN ? "" : ".");

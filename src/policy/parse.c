@@ -111,9 +111,9 @@ static int parse_reply(struct parsed *p, unsigned code_class, struct policy_repl
     r = parse_advance(p);
     if (r == 0 && (p->token.kind != TOKEN_WORD || !is_enhanced(p->token.text, code_class)))
         return parse_expected(p, code_class == 5 ? "an enhanced code such as 5.7.1" : "an enhanced code such as 4.7.1");
-    ret_reply->enhanced = p->token.text;
+    ret_reply->enhanced = r == 0 ? arena_str(p->keep, p->token.text) : (struct str){ 0 }; /* replies want the NUL */
     if (r == 0)
-        r = parse_advance(p);
+        r = ret_reply->enhanced.at != NULL ? parse_advance(p) : -ENOMEM;
     const char *at = p->token.at;
     if (r == 0)
         r = take_string(p, "the text of the reply", POLICY_TEXT_MAX, &ret_reply->text);

@@ -87,7 +87,7 @@ enum { SLOT_RCPT_LOCAL, SLOT_RELAY_ALLOWED, SLOT_RCPT_KNOWN, SLOT_ENFORCED, N_BU
 
 struct policy_reply {
     uint16_t code;
-    struct str enhanced; /* "5.7.1" */
+    struct str enhanced; /* "5.7.1", with a NUL behind it */
     struct str text;     /* with {placeholders}, see text.h */
 };
 

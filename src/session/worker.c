@@ -21,6 +21,7 @@
 #include "net/listen.h"
 #include "net/sandbox.h"
 #include "session/handover.h"
+#include "session/policy_door.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ struct worker {
     const struct worker_setup *setup;
     struct loop *loop;
     struct server server;
+    struct policy_door door;    /* to Postfix */
     struct journal journal;
     struct resolver *resolver;
     struct dnsbl *dnsbl;
@@ -63,6 +65,10 @@ static const struct conf_listener *listener_conf(const struct worker *w, const s
 static void on_accept(struct listener *listener, int take_fd, const struct endpoint *client) {
     struct worker *w = listener->arg;
     const struct conf_listener *conf = listener_conf(w, listener);
+    if (conf->door == CONF_DOOR_POLICY) {
+        policy_door_start(&w->door, take_fd);
+        return;
+    }
     const struct session_origin origin = {
         .peer = *client,
         .client = *client,
@@ -77,7 +83,7 @@ static void on_accept(struct listener *listener, int take_fd, const struct endpo
 /* No descriptor or memory for a new connection: the one silent longest gives its up. */
 static bool on_short(struct listener *listener, int err) {
     struct worker *w = listener->arg;
-    if (server_evict_one(&w->server))
+    if (server_evict_one(&w->server) || policy_door_evict_one(&w->door))
         return true;
     log_warning("cannot accept connections: %s", strerror(err));
     return false;
@@ -108,7 +114,8 @@ static void on_mesh(struct channel *channel, const void *message, size_t len, co
 /* ---- ending */
 
 static bool is_done(const struct worker *w) {
-    return w->is_draining && w->is_mesh_over && w->server.n_sessions == 0 && relay_orphans(w->server.relay) == 0;
+    return w->is_draining && w->is_mesh_over && w->server.n_sessions == 0 && w->door.n == 0
+        && relay_orphans(w->server.relay) == 0;
 }
 
 static void stop_when_done(void *arg) {
@@ -120,6 +127,7 @@ static void stop_when_done(void *arg) {
 static void on_drain_limit(struct timer *timer) {
     struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, drain_limit));
     server_end_all(&w->server);
+    policy_door_end_all(&w->door);
     stop_when_done(w);
 }
 
@@ -145,6 +153,7 @@ static void drain(struct worker *w) {
         listener_stop(&w->listeners[i], true);
         close(w->setup->listen_fds[i]); /* or the kernel would go on taking clients that nobody serves */
     }
+    policy_door_close(&w->door); /* Postfix connects anew, to the worker that serves now */
     const struct worker_message closed = { .type = WORKER_CLOSED };
     int r = channel_send(w->setup->master_fd, &closed, sizeof(closed), NULL, 0);
     if (r < 0)
@@ -276,6 +285,15 @@ static void on_note(void *arg, struct str id, struct str what) {
 
 /* ---- from fork to loop */
 
+/* This worker's share of Postfix's connections; any worker may get all of the few that there are. */
+static unsigned policy_connections_max(const struct worker_setup *setup) {
+    bool is_open = false;
+    for (size_t i = 0; i < setup->conf->n_listeners; i++)
+        is_open |= setup->conf->listeners[i].door == CONF_DOOR_POLICY;
+    unsigned share = POLICY_CONNECTIONS_MAX / setup->n_workers;
+    return !is_open ? 0 : share > POLICY_CONNECTIONS_MIN ? share : POLICY_CONNECTIONS_MIN;
+}
+
 /*
  * This worker's share of the connection limit, or fewer when the descriptors of the process would not last: those who
  * stand at the limit give way, but a mailbox server cannot be reached without a descriptor.
@@ -283,7 +301,7 @@ static void on_note(void *arg, struct str id, struct str what) {
 static uint64_t sessions_max(const struct worker_setup *setup) {
     const struct conf *conf = setup->conf;
     uint64_t share = (conf->set.limits.connections + setup->n_workers - 1) / setup->n_workers;
-    uint64_t others = FILES_RESERVE;
+    uint64_t others = FILES_RESERVE + policy_connections_max(setup);
     struct rlimit files;
     for (size_t i = 0; i < conf->n_groups; i++)
         others += conf->groups[i].n_servers * (conf->set.limits.server_connections / setup->n_workers + 1);
@@ -368,6 +386,9 @@ static int start_server(struct worker *w) {
         .on_empty = stop_when_done,
         .arg = w,
     };
+    policy_door_init(&w->door, &w->server, policy_connections_max(setup));
+    w->door.on_empty = stop_when_done;
+    w->door.arg = w;
     w->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
     int r = clients_init(&w->server.clients);
     if (r == 0)
@@ -456,6 +477,7 @@ int worker_run(const struct worker_setup *setup) {
     if (r < 0)
         log_error("worker cannot run: %s", strerror(-r));
     server_end_all(&w.server);
+    policy_door_end_all(&w.door);
     relay_free(w.server.relay);
     dnsbl_free(w.dnsbl);
     resolver_free(w.resolver);
