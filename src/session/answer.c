@@ -32,7 +32,9 @@ void say(struct session *s, unsigned code, const char *enhanced, const char *tex
 static void say_with_id(struct session *s, const struct smtp_reply *reply, const char *id) {
     char text[SMTP_REPLY_LINE_MAX];
     struct str shown = str_head(reply->text, SMTP_REPLY_LINE_MAX - 64);
-    int len = snprintf(text, sizeof(text), "%.*s [%s]", STR_ARG(shown), id);
+    bool has_id = shown.at != NULL && memmem(shown.at, shown.len, id, ID_LEN) != NULL; /* a rule's own text with {id} */
+    int len = snprintf(text, sizeof(text), "%.*s%s%s%s", STR_ARG(shown), has_id ? "" : " [", has_id ? "" : id,
+                       has_id ? "" : "]");
     const struct smtp_reply with_id = { reply->code, reply->enhanced, { text, (size_t)len } };
     write_reply(s, &with_id);
 }

@@ -37,10 +37,10 @@ struct fact known_fact(enum known known) {
     return (struct fact){ .state = FACT_OFF };
 }
 
-static void write_text(const struct policy *policy, const struct gather_memory *memory, const struct envelope *e,
+static void write_text(const struct conf *conf, const struct gather_memory *memory, const struct envelope *e,
                        const struct smtp_address *recipient, const struct policy_verdict *verdict, struct buf *text) {
     struct str values[N_PLACEHOLDERS] = { 0 };
-    char client[IP_TEXT_MAX];
+    char client[IP_TEXT_MAX], zones[LIST_ZONES_MAX];
     values[TEXT_CLIENT] = str_of(ip_format(e->client, client));
     values[TEXT_PTR] = ptr_name(&memory->ptr);
     values[TEXT_HELO] = e->helo;
@@ -49,14 +49,16 @@ static void write_text(const struct policy *policy, const struct gather_memory *
     values[TEXT_RCPT] = recipient->text;
     values[TEXT_RCPT_DOMAIN] = recipient->domain;
     values[TEXT_ID] = str_of(e->id);
+    values[TEXT_LIST] = list_answers_zones(memory->lists, conf, &conf->policy, &verdict->because, zones);
     if (verdict->rule != RULE_NONE)
-        values[TEXT_RULE] = policy->rules[verdict->rule].name;
+        values[TEXT_RULE] = conf->policy.policy->rules[verdict->rule].name;
     text_format(verdict->reply->text, values, text);
 }
 
-struct verdict verdict_of_policy(const struct policy *policy, struct gather_memory *memory,
+struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *memory,
                                  const struct envelope *envelope, const struct smtp_address *recipient, bool is_stale,
                                  const struct policy_verdict *from, struct buf *text) {
+    const struct policy *policy = conf->policy.policy;
     struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
     memory->shadow = from->shadow;
     memory->open = from->open;
@@ -70,7 +72,7 @@ struct verdict verdict_of_policy(const struct policy *policy, struct gather_memo
     buf_puts(text, from->reply->enhanced); /* which may stand in the middle of the policy's text */
     buf_putc(text, '\0');
     size_t start = text->len;
-    write_text(policy, memory, envelope, recipient, from, text);
+    write_text(conf, memory, envelope, recipient, from, text);
     verdict.reply = (struct smtp_reply){ from->reply->code, text->at, str_from(buf_str(text), start) };
     return verdict;
 }

@@ -50,7 +50,7 @@ struct fact known_fact(enum known known);
  * What the policy's verdict about `recipient` means. `text` holds the reply's text, `memory` what was known, and what
  * the journal wants to know of the verdict.
  */
-struct verdict verdict_of_policy(const struct policy *policy, struct gather_memory *memory,
+struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *memory,
                                  const struct envelope *envelope, const struct smtp_address *recipient, bool is_stale,
                                  const struct policy_verdict *from, struct buf *text);
 

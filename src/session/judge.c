@@ -48,7 +48,8 @@ static struct verdict verdict_of(const struct session *s, const struct policy_ve
     const struct transaction *t = s->transaction;
     const struct envelope envelope = { .id = s->id, .client = &s->origin.client.ip, .helo = s->helo,
                                        .sender = t->envelope.sender };
-    return verdict_of_policy(policy_of(s), s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from, text);
+    return verdict_of_policy(s->server->conf, s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from,
+                             text);
 }
 
 /* ---- judging */

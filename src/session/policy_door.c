@@ -194,7 +194,7 @@ static void answer(struct policy_connection *c, const struct policy_instance *m,
     char numbered[NUMBERED_MAX];
     struct buf text;
     buf_init(&text, SMTP_REPLY_LINE_MAX);
-    struct verdict v = verdict_of_policy(server->conf->policy.policy, m->memory, &envelope, &c->asked_address,
+    struct verdict v = verdict_of_policy(server->conf, m->memory, &envelope, &c->asked_address,
                                          c->asked_view.is_stale, from, &text);
     v.rcpt_known = c->asked_view.known;
     decision_number(c->id, &c->n_decisions, numbered);
