@@ -8,12 +8,11 @@
  * A connection has at most one pending operation, the gathering, which ends with it. Answers keep the order of the
  * requests because nothing is read while one is pending, so no answer can be taken for another's.
  *
- * Facts of one message. Postfix asks once a recipient, and `instance` says which requests belong to one message. What was
- * found for the first of them is kept in an instance: a copy of that request, whose words the facts borrow, and the
+ * Facts of one message. Postfix asks once a recipient, and `instance` says which requests belong to one message. What
+ * was found for the first of them is kept in an instance: a copy of that request, whose words the facts borrow, and the
  * memory of the gathering. A later request uses it only if client, names, HELO and sender are the same too: we trust
- * `instance` to save work, not to decide whose facts these are. Each connection keeps the last few, since one smtpd process
- * has one message at a time, but several smtpd
- * processes may share a connection by a proxy.
+ * `instance` to save work, not to decide whose facts these are. Each connection keeps the last few: one smtpd process
+ * has one message at a time, but several may share a connection by a proxy.
  *
  * Recipients are validated for domains with a directory here. What is not ours is Postfix's affair: relay control is
  * its own, so each client counts as one that may send there, and whether the address is known is OFF. Nobody asks
@@ -374,7 +373,8 @@ static void judge(struct policy_connection *c, const struct policy_request *requ
         stream_pause(&c->stream);
 }
 
-static bool is_judged(const struct policy_connection *c, const struct policy_request *request, const struct ip *client) {
+static bool is_judged(const struct policy_connection *c, const struct policy_request *request,
+                      const struct ip *client) {
     return str_eq_nocase(request->value[POLICY_PROTOCOL_STATE], STR("RCPT"))
         && request->value[POLICY_RECIPIENT].len > 0 && request->value[POLICY_SASL_USERNAME].len == 0
         && client->family != IP_NONE && !is_from_relay_client(c->door->server->conf, client);

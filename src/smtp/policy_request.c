@@ -2,13 +2,13 @@
  * policy_request: what does Postfix ask?
  *
  * The sender of these bytes is a Postfix of ours, so what does not fit the protocol is not repaired: whoever speaks
- * something else is closed, and Postfix then does what its smtpd_policy_service_default_action says. Values, however, are
- * what an SMTP client said. They may hold any byte that Postfix lets through (8-bit ones included), but no control byte,
- * which Postfix has replaced: one that comes anyway is a sign that the lines are not where we think.
+ * something else is closed, and Postfix then does what its smtpd_policy_service_default_action says. Values, however,
+ * are what an SMTP client said. They may hold any byte that Postfix lets through (8-bit ones included), but no control
+ * byte, which Postfix has replaced: one that comes anyway is a sign that the lines are not where we think.
  *
  * Later versions of Postfix add attributes, so unknown ones are no error. A known one that comes twice is: two readers
- * might take different ones. Lines are parsed as they become complete, so a wrong one is refused without waiting for the
- * request's end, and once BAD, more bytes make nothing good.
+ * might take different ones. Lines are parsed as they become complete, so a wrong one is refused without waiting for
+ * the request's end, and once BAD, more bytes make nothing good.
  *
  * Rejected: taking CRLF for a line end (nobody writes it), and a value that overrides an earlier one.
  */

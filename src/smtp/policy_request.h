@@ -8,8 +8,8 @@
 #include "base/str.h"
 
 /*
- * A line with its LF, all lines of a request, and a request with its empty line. What Postfix sends has some 30 lines and
- * 2 KiB; values come from the SMTP client, whose lines Postfix cuts at 2 KiB.
+ * A line with its LF, all lines of a request, and a request with its empty line. What Postfix sends has some 30 lines
+ * and 2 KiB; values come from the SMTP client, whose lines Postfix cuts at 2 KiB.
  */
 enum { POLICY_LINE_MAX = 8192, POLICY_LINES_MAX = 128, POLICY_REQUEST_MAX = 65536 };
 
@@ -60,9 +60,9 @@ enum policy_request_result {
 };
 
 /*
- * *ret_consumed is the request's length when READY, else 0; *ret_request is untouched unless READY. After MORE call again
- * with all bytes so far. Attributes that we do not know are ignored; one of ours that stands there twice, a line without
- * '=', a control byte, and a request that is no "smtpd_access_policy" are BAD.
+ * *ret_consumed is the request's length when READY, else 0; *ret_request is untouched unless READY. After MORE call
+ * again with all bytes so far. Attributes that we do not know are ignored; one of ours that stands there twice, a line
+ * without '=', a control byte, and a request that is no "smtpd_access_policy" are BAD.
  */
 enum policy_request_result policy_request_parse(const char *at, size_t len, size_t *ret_consumed,
                                                 struct policy_request *ret_request);

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum {
     REFUSES_BARE = 1 << 0, OFFERS_CHUNKING = 1 << 1, STAGES = 4, /* one each way */
     FROM_PROXY = 1 << 2, FROM_XCLIENT = 1 << 3, WRONG_SHIFT = 4,
-    CLIENT_MAX = 1 << 16, SAID_MAX = 1 << 22,
+    FUZZ_INPUT_MAX = 1 << 16, SAID_MAX = 1 << 22,
     QUIET_TURNS = 6, TURNS_MAX = 500, WAITS_MAX = 100,
 };
 
@@ -277,7 +277,7 @@ static uint64_t judge_replies(struct str said) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size == 0 || size > CLIENT_MAX)
+    if (size == 0 || size > FUZZ_INPUT_MAX)
         return 0;
     struct talker c = { .stage = stage_of(data[0]) };
     const struct mailbox_counts *counts = mailbox_counts(c.stage->mailbox);

@@ -9,6 +9,7 @@
  *   group: forward_client xforward        a line of the block `servers mailbox`
  *   first: postmaster hostmaster@b        a line of the block `domain example.com`, the first domain
  *   recipients: user full                 the directory of example.com (default: user other full)
+ *   policy: layer policy { … }            a line of the policy file; DNS is off then, unless `conf:` says otherwise
  *   peer: 10.0.0.7                        who connects (default 203.0.113.7)
  *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; at any time. Also `server: once …`,
  *                                         `server: offers …`, `server: away` (for good), `server: drops` (all it has)
@@ -58,7 +59,7 @@ struct play {
     char *text;
     unsigned line_number;
     char folder[64];
-    struct buf conf_text, group_text, domain_text, recipients;
+    struct buf conf_text, group_text, domain_text, policy_text, recipients;
     struct endpoint peer;
     struct loop *loop;
     uint64_t now_ms;
@@ -105,9 +106,21 @@ static void write_conf(struct play *p, const char *path) {
         fprintf(file, "servers second {\n server %s\n tls none\n}\n", at);
     if (!names(p, "spool_path"))
         fprintf(file, "spool_path %s\n", p->folder);
+    if (p->policy_text.len > 0)
+        fprintf(file, "policy policy\n%s", names(p, "dns {") ? "" : "dns {\n use off\n}\n");
     fprintf(file, "directory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n%.*s}\n%.*s",
             STR_ARG(buf_str(&p->domain_text)), STR_ARG(buf_str(&p->conf_text)));
+    fclose(file);
+}
+
+static void write_policy(struct play *p) {
+    char path[128];
+    snprintf(path, sizeof(path), "%s/policy", p->folder);
+    FILE *file = fopen(path, "w");
+    if (file == NULL)
+        abort();
+    fprintf(file, "%.*s", STR_ARG(buf_str(&p->policy_text)));
     fclose(file);
 }
 
@@ -130,6 +143,7 @@ static bool load(struct play *p, struct conf **ret_conf) {
     struct diag_list diag;
     snprintf(path, sizeof(path), "%s/postern.conf", p->folder);
     write_conf(p, path);
+    write_policy(p);
     diag_init(&diag);
     int r = conf_load(path, &diag, ret_conf);
     if (r < 0)
@@ -231,10 +245,13 @@ static void tear_down(struct play *p) {
     unlink(command);
     snprintf(command, sizeof(command), "%s/postern.conf", p->folder);
     unlink(command);
+    snprintf(command, sizeof(command), "%s/policy", p->folder);
+    unlink(command);
     rmdir(p->folder);
     buf_deinit(&p->conf_text);
     buf_deinit(&p->group_text);
     buf_deinit(&p->domain_text);
+    buf_deinit(&p->policy_text);
     buf_deinit(&p->recipients);
     buf_deinit(&p->to_send);
     buf_deinit(&p->log);
@@ -447,6 +464,9 @@ static bool is_setting(struct play *p, struct str line) {
     } else if (str_starts_nocase(line, STR("first:"))) {
         buf_puts(&p->domain_text, str_from(line, 7));
         buf_putc(&p->domain_text, '\n');
+    } else if (str_starts_nocase(line, STR("policy:"))) {
+        buf_puts(&p->policy_text, str_from(line, 7));
+        buf_putc(&p->policy_text, '\n');
     } else if (str_starts_nocase(line, STR("recipients:"))) {
         buf_puts(&p->recipients, str_from(line, 12));
     } else if (str_starts_nocase(line, STR("peer:"))) {
@@ -575,6 +595,7 @@ static bool play(const char *path, char *ret_sentence, size_t size) {
     buf_init(&p.conf_text, TEXT_MAX);
     buf_init(&p.group_text, TEXT_MAX);
     buf_init(&p.domain_text, TEXT_MAX);
+    buf_init(&p.policy_text, TEXT_MAX);
     buf_init(&p.recipients, TEXT_MAX);
     buf_init(&p.log, TEXT_MAX);
     buf_init(&p.to_send, TEXT_MAX);

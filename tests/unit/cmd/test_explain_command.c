@@ -61,7 +61,8 @@ static void assert_printed(const char *name) {
 
 #define EXPLAIN(...) run(&command_explain, (char *const[]){ "explain", "-c", "postern.conf", __VA_ARGS__, NULL })
 #define EXPLAIN_ID(...) EXPLAIN("--journal", "journal", __VA_ARGS__)
-#define REPORT(...) run(&command_report, (char *const[]){ "report", "policy", "--journal", "journal", __VA_ARGS__, NULL })
+#define REPORT(...) \
+    run(&command_report, (char *const[]){ "report", "policy", "--journal", "journal", __VA_ARGS__, NULL })
 
 static void a_refusal_is_explained_by_its_rules_and_facts(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.1"), 0);

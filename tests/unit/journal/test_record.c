@@ -45,6 +45,24 @@ static void members_of_every_kind_make_one_line(void **state) {
                       "\"shadow\":[],\"zero\":0,\"most\":18446744073709551615}\n");
 }
 
+static void thousandths_are_written_without_zeros_at_the_end(void **state) {
+    static const struct {
+        int64_t value;
+        const char *expected;
+    } cases[] = { { 0, "{\"n\":0}\n" }, { 2000, "{\"n\":2}\n" }, { 1500, "{\"n\":1.5}\n" }, { -25, "{\"n\":-0.025}\n" },
+                  { 1001, "{\"n\":1.001}\n" }, { 10, "{\"n\":0.01}\n" },
+                  { INT64_MIN, "{\"n\":-9223372036854775.808}\n" } };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf out;
+        struct record r;
+        buf_init(&out, 64);
+        record_begin(&r, &out);
+        record_thousandths(&r, "n", cases[i].value);
+        assert_int_equal(record_end(&r), 0);
+        assert_line(&out, cases[i].expected);
+    }
+}
+
 static void what_is_not_known_is_left_out(void **state) {
     struct buf out;
     struct record r;
@@ -123,6 +141,7 @@ static void a_record_that_does_not_fit_is_taken_back_whole(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_of_every_kind_make_one_line),
+        cmocka_unit_test(thousandths_are_written_without_zeros_at_the_end),
         cmocka_unit_test(what_is_not_known_is_left_out),
         cmocka_unit_test(quotes_and_control_characters_are_escaped),
         cmocka_unit_test(utf8_stays_and_everything_else_becomes_u_fffd),

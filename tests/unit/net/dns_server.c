@@ -85,7 +85,8 @@ static size_t put_record(uint8_t *at, const struct dns_rule *rule) {
 }
 
 /* The reply to the question in `packet`, written behind it. Returns its length; 0: silence. */
-static size_t write_reply(const struct dns_server *server, uint8_t *packet, size_t end, const char *name, unsigned type) {
+static size_t write_reply(const struct dns_server *server, uint8_t *packet, size_t end, const char *name,
+                          unsigned type) {
     bool exists = false;
     uint8_t rcode = 0;
     memset(packet + 6, 0, 6);

@@ -1,5 +1,5 @@
 /*
- * dns_server: a name server for tests, on the same loop as the resolver that asks it, which knows what the test told it.
+ * dns_server: a name server for tests, on the same loop as the resolver that asks it. It knows what the test told it.
  *
  * A name that it was told anything about exists, for all types; any other is NXDOMAIN. Names are patterns (`*`, `?`),
  * matched by all rules that fit, in the order in which they were told.

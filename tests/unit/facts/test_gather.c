@@ -1,0 +1,165 @@
+/*
+ * Gathering for a policy: what no rule needs is not asked, what cannot matter any more is given up, and what is known
+ * in a scope is not asked again.
+ */
+#include "facts/gather.h"
+
+#include "stage.h"
+
+#include "base/hash.h"
+
+#include <unistd.h>
+
+#define REVERSE "7.113.0.203.in-addr.arpa"
+
+static struct conf *conf;
+static struct gather_world world;
+static struct gather_memory *memory;
+static struct policy_verdict verdict;
+static unsigned n_done;
+
+static void load(const char *policy) {
+    char folder[] = "/tmp/postern-gather-XXXXXX", path[64], text[256];
+    struct diag_list diag;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/policy", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(policy, file);
+    fclose(file);
+    snprintf(text, sizeof(text), "hostname mx.example.com\nlisten 127.0.0.1:25\nservers m {\n server 127.0.0.1:26\n}\n"
+             "domain example.com {\n servers m\n}\npolicy %s\n", path);
+    diag_init(&diag);
+    int r = conf_load_text("postern.conf", str_of(text), &diag, &conf);
+    unlink(path);
+    rmdir(folder);
+    if (r < 0)
+        fail_msg("%.*s", STR_ARG(buf_str(&diag.text)));
+    diag_deinit(&diag);
+    world = (struct gather_world){ .loop = loop, .resolver = resolver, .conf = conf, .timeout_ms = 1000 };
+    memory = gather_memory_new(conf->policy.policy);
+    assert_non_null(memory);
+    n_done = 0;
+}
+
+static int teardown(void **state) {
+    free(memory);
+    conf_free(conf);
+    return stage_teardown(state);
+}
+
+static void on_done(void *arg, const struct policy_verdict *told) {
+    verdict = *told;
+    n_done++;
+}
+
+static struct gather *begin(const char *helo, const char *sender) {
+    struct gather_known known = {
+        .client = stage_ip("203.0.113.7"), .has_helo = true, .helo = str_of(helo),
+        .rcpt_local = fact_bool(true), .rcpt_known = fact_bool(true), .relay_allowed = fact_bool(false),
+        .enforced = fact_bool(true),
+    };
+    if (*sender != '\0')
+        assert_int_equal(smtp_address_parse(str_of(sender), true, &known.sender), SMTP_ADDRESS_OK);
+    return gather_start(&world, &conf->policy, LAYER_POLICY, &known, memory, on_done, NULL);
+}
+
+static void decide(const char *helo, const char *sender) {
+    unsigned before = n_done;
+    assert_non_null(begin(helo, sender));
+    assert_int_equal(n_done, before); /* law 1 */
+    stage_await(&n_done, before + 1);
+}
+
+static void a_rule_that_cannot_fire_asks_nothing(void **state) {
+    load("layer policy { reject \"R\" when helo.address and ptr.none }\n");
+    decide("good.example", "a@b.example");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_int_equal(server.n_asked, 0);
+}
+
+static void the_rule_that_fires_is_asked_for_alone_and_once(void **state) {
+    load("layer policy {\n reject \"R\" when helo.address and ptr.none\n reject \"S\" when not sender.resolves\n}\n");
+    decide("[203.0.113.7]", "a@b.example");
+    assert_int_equal(verdict.action, ACT_REJECT);
+    assert_int_equal(dns_server_asked(&server, "PTR *"), 1);
+    assert_int_equal(dns_server_asked(&server, "* b.example"), 0);
+    gather_forget(memory, conf->policy.policy, SCOPE_RECIPIENT);
+    unsigned before = server.n_asked;
+    decide("[203.0.113.7]", "a@b.example");
+    assert_int_equal(server.n_asked, before);
+}
+
+static void what_does_not_come_in_time_refuses_nobody(void **state) {
+    load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    world.timeout_ms = 60;
+    decide("[203.0.113.7]", "");
+    assert_int_equal(verdict.action, ACT_PASS);
+}
+
+static void behind_an_open_rule_a_reject_becomes_451(void **state) {
+    load("layer policy {\n accept \"A\" when ptr.confirmed\n reject \"R\" when helo.address\n}\n");
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    world.timeout_ms = 60;
+    decide("[203.0.113.7]", "");
+    assert_int_equal(verdict.reply->code, 451);
+    assert_true(str_eq(verdict.reply->enhanced, STR("4.4.3")));
+}
+
+static void helo_resolves_does_not_ask_for_the_ptr(void **state) {
+    load("layer policy { reject \"R\" when not helo.resolves }\n");
+    dns_server_add(&server, "mail.example", DNS_A, "192.0.2.1");
+    decide("mail.example", "");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_int_equal(dns_server_asked(&server, "PTR *"), 0);
+}
+
+static void helo_matches_by_the_organisation_of_the_confirmed_ptr(void **state) {
+    load("layer policy { reject \"R\" when not helo.matches }\n");
+    dns_server_add(&server, REVERSE, DNS_PTR, "out7.example.com");
+    dns_server_add(&server, "out7.example.com", DNS_A, "203.0.113.7");
+    decide("mail.example.com.", "");
+    assert_int_equal(verdict.action, ACT_PASS);
+    gather_forget(memory, conf->policy.policy, SCOPE_HELLO);
+    decide("mail.example.org", "");
+    assert_int_equal(verdict.action, ACT_REJECT);
+}
+
+static void a_sender_in_utf8_is_not_refused(void **state) {
+    load("layer policy { reject \"S\" when not sender.resolves }\n");
+    decide("mail.example", "a@m\xc3\xbcnchen.example");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_int_equal(server.n_asked, 0);
+}
+
+static void nothing_comes_after_a_cancel_and_all_can_be_asked_again(void **state) {
+    load("layer policy {\n reject \"R\" when ptr.none\n}\n");
+    gather_cancel(begin("mail.example", ""));
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    struct gather *gather = begin("mail.example", "");
+    stage_await_question("PTR *", 1);
+    gather_cancel(gather);
+    gather_cancel(NULL);
+    stage_settle();
+    assert_int_equal(n_done, 0);
+    const struct slot *slot = policy_slot(conf->policy.policy, F_PTR_NONE);
+    assert_int_equal(fact_at(conf->policy.policy, &memory->facts, (unsigned)(slot - conf->policy.policy->slots))->state,
+                     FACT_UNASKED);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_rule_that_cannot_fire_asks_nothing),
+        TEST(the_rule_that_fires_is_asked_for_alone_and_once),
+        TEST(what_does_not_come_in_time_refuses_nobody),
+        TEST(behind_an_open_rule_a_reject_becomes_451),
+        TEST(helo_resolves_does_not_ask_for_the_ptr),
+        TEST(helo_matches_by_the_organisation_of_the_confirmed_ptr),
+        TEST(a_sender_in_utf8_is_not_refused),
+        TEST(nothing_comes_after_a_cancel_and_all_can_be_asked_again),
+    };
+    hash_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
