@@ -73,8 +73,8 @@ struct gather;
 typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
 
 /*
- * The door knows the client's name, and that it leads back to the address: facts about it are not looked up. False: that
- * is no name.
+ * The door knows the client's name, and that it leads back to the address: facts about it are not looked up. False:
+ * that is no name.
  */
 bool gather_take_name(const struct gather_world *world, const struct conf_policy *policy, const struct ip *client,
                       struct str name, struct gather_memory *memory);

@@ -154,9 +154,11 @@ static int compile_rule(struct compiler *c, enum policy_layer layer, const struc
 static void compile_builtin(struct compiler *c) {
     static const struct rule rules[N_BUILTIN_RULES] = {
         [RULE_RELAY_DENIED] = { .name = STR_INIT("RELAY DENIED"), .layer = LAYER_RECIPIENT, .action = ACT_REJECT,
-                                .reply = { 554, STR_INIT("5.7.1"), STR_INIT("Relay access denied: not a domain of this host") } },
+                                .reply = { 554, STR_INIT("5.7.1"),
+                                           STR_INIT("Relay access denied: not a domain of this host") } },
         [RULE_NO_SUCH_USER] = { .name = STR_INIT("NO SUCH USER"), .layer = LAYER_RECIPIENT, .action = ACT_REJECT,
-                                .reply = { 550, STR_INIT("5.1.1"), STR_INIT("No such recipient here, check the address") } },
+                                .reply = { 550, STR_INIT("5.1.1"),
+                                           STR_INIT("No such recipient here, check the address") } },
     };
     for (size_t i = 0; i < N_BUILTIN_RULES; i++) {
         struct rule *rule = &c->policy->rules[i];
