@@ -40,7 +40,9 @@ struct fact known_fact(enum known known) {
 static void write_text(const struct conf *conf, const struct gather_memory *memory, const struct envelope *e,
                        const struct smtp_address *recipient, const struct policy_verdict *verdict, struct buf *text) {
     struct str values[N_PLACEHOLDERS] = { 0 };
-    char client[IP_TEXT_MAX], zones[LIST_ZONES_MAX];
+    char client[IP_TEXT_MAX], zones[LIST_ZONES_MAX], numbered[NUMBERED_MAX];
+    uint32_t n = e->n_decisions;
+    decision_number(e->id, &n, numbered);
     values[TEXT_CLIENT] = str_of(ip_format(e->client, client));
     values[TEXT_PTR] = ptr_name(&memory->ptr);
     values[TEXT_HELO] = e->helo;
@@ -48,7 +50,7 @@ static void write_text(const struct conf *conf, const struct gather_memory *memo
     values[TEXT_SENDER_DOMAIN] = str_from(e->sender, str_find_last(e->sender, '@') + 1);
     values[TEXT_RCPT] = recipient->text;
     values[TEXT_RCPT_DOMAIN] = recipient->domain;
-    values[TEXT_ID] = str_of(e->id);
+    values[TEXT_ID] = str_of(numbered);
     values[TEXT_LIST] = list_answers_zones(memory->lists, conf, &conf->policy, &verdict->because, zones);
     if (verdict->rule != RULE_NONE)
         values[TEXT_RULE] = conf->policy.policy->rules[verdict->rule].name;

@@ -30,6 +30,7 @@ struct verdict {
 struct envelope {
     const char *door;       /* "postfix"; NULL: SMTP */
     const char *id;         /* of the session or the connection */
+    uint32_t n_decisions;   /* made so far: {id} in a text names the next */
     const struct ip *client;
     struct str client_name; /* said by a balancer or by Postfix; empty: unknown */
     struct str helo;

@@ -46,8 +46,8 @@ static struct gather_known known_of(const struct session *s) {
 
 static struct verdict verdict_of(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     const struct transaction *t = s->transaction;
-    const struct envelope envelope = { .id = s->id, .client = &s->origin.client.ip, .helo = s->helo,
-                                       .sender = t->envelope.sender };
+    const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip,
+                                       .helo = s->helo, .sender = t->envelope.sender };
     return verdict_of_policy(s->server->conf, s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from,
                              text);
 }

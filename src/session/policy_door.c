@@ -134,6 +134,7 @@ static struct envelope envelope_of(const struct policy_connection *c, const stru
     return (struct envelope){
         .door = "postfix",
         .id = c->id,
+        .n_decisions = c->n_decisions,
         .client = &m->client,
         .client_name = str_eq_nocase(name, STR("unknown")) ? (struct str){ 0 } : name,
         .helo = m->request.value[POLICY_HELO_NAME],

@@ -1,0 +1,140 @@
+"""Real name servers on loopback: NSD for zones, rbldnsd for block lists.
+
+Neither becomes a daemon; each is a process group of its own, so that a test can stop all of it in the middle of its
+work (freeze) and let it go on (thaw). Zones are given as text, without SOA and NS. A list's zone is asked of rbldnsd
+directly (`stub` in postern.conf), as a site does that mirrors it.
+"""
+import os
+import shutil
+import signal
+import socket
+import struct
+
+from lib.ports import LOOPBACK, free_port
+from lib.program import Program, is_root
+from lib.wait import eventually
+
+START_LIMIT_S = 10
+ANSWER_LIMIT_S = 0.1
+TYPE_SOA = 6
+
+NSD_CONF = """\
+server:
+    ip-address: {address}@{port}
+    server-count: 1
+    username: ""
+    zonesdir: "{folder}"
+    database: ""
+    pidfile: "{folder}/pid"
+    xfrdfile: ""
+    xfrdir: "{folder}"
+    zonelistfile: "{folder}/zone.list"
+remote-control:
+    control-enable: no
+"""
+NSD_ZONE = 'zone:\n    name: "{zone}"\n    zonefile: "{zone}.zone"\n'
+ZONE_HEAD = """\
+$ORIGIN {zone}.
+$TTL 60
+@ SOA ns.nameserver.example. hostmaster.nameserver.example. 1 3600 600 86400 60
+@ NS ns.nameserver.example.
+"""
+LIST_HEAD = "$SOA 60 ns.nameserver.example hostmaster.nameserver.example 1 3600 600 86400 60\n" \
+            "$NS 60 ns.nameserver.example\n"
+
+
+def missing():
+    """Which of the programs are not installed; '' when all are."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin"
+    return " ".join(name for name in ("nsd", "rbldnsd") if not shutil.which(name, path=path))
+
+
+def program(name):
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+class NameServer(Program):
+    """Subclasses set `zones` (by name) and define command()."""
+
+    def __init__(self, folder, zones):
+        os.makedirs(folder)
+        os.chmod(folder, 0o755)
+        super().__init__(folder)
+        self.zones = zones
+        self.port = free_port()
+        self.is_frozen = False
+
+    def __str__(self):
+        return f"{LOOPBACK}:{self.port}"
+
+    def start(self):
+        self.launch(self.command(), start_new_session=True)
+        zone = next(iter(self.zones))
+        eventually(lambda: not self.is_running() or self.answers(zone), f"{self.name} answers", START_LIMIT_S)
+        assert self.is_running(), self.report()
+        return self
+
+    def answers(self, zone):
+        """True when it answers a question about the zone's SOA."""
+        labels = b"".join(bytes([len(label)]) + label.encode() for label in zone.split("."))
+        question = struct.pack("!6H", 1, 0, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", TYPE_SOA, 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            asks.settimeout(ANSWER_LIMIT_S)
+            asks.connect((LOOPBACK, self.port))
+            try:
+                asks.send(question)
+                return len(asks.recv(4096)) > len(question)
+            except OSError:
+                return False
+
+    def freeze(self):
+        """It keeps its sockets, and answers nothing."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        self.is_frozen = True
+
+    def thaw(self):
+        os.killpg(self.pid, signal.SIGCONT)
+        self.is_frozen = False
+
+    def stop(self):
+        if self.is_frozen:
+            self.thaw()
+        return super().stop()
+
+
+class Nsd(NameServer):
+    """Serves `zones`: name to records. None for records: a zone that it has and cannot load, answered by SERVFAIL."""
+    name = "nsd"
+
+    def command(self):
+        conf = os.path.join(self.folder, "nsd.conf")
+        with open(conf, "w", encoding="utf-8") as file:
+            file.write(NSD_CONF.format(address=LOOPBACK, port=self.port, folder=self.folder))
+            file.write("".join(NSD_ZONE.format(zone=zone) for zone in self.zones))
+        for zone, records in self.zones.items():
+            if records is not None:
+                with open(os.path.join(self.folder, f"{zone}.zone"), "w", encoding="utf-8") as file:
+                    file.write(ZONE_HEAD.format(zone=zone) + records)
+        return [program("nsd"), "-d", "-c", conf]
+
+
+class Rbldnsd(NameServer):
+    """Serves `zones`: name to (type of data set, its lines), as in rbldnsd(8)."""
+    name = "rbldnsd"
+
+    def command(self):
+        self.log = os.path.join(self.folder, "questions")
+        specs = []
+        for zone, (kind, lines) in self.zones.items():
+            with open(os.path.join(self.folder, zone), "w", encoding="utf-8") as file:
+                file.write(LIST_HEAD + lines)
+            specs.append(f"{zone}:{kind}:{zone}")
+        user = ["-u", "root"] if is_root() else []
+        return [program("rbldnsd"), "-n", *user, "-b", f"{LOOPBACK}/{self.port}", "-w", self.folder,
+                "-l", "+questions", *specs]
+
+    def questions(self, client):
+        """The names that were asked about this IPv4 address, in order."""
+        start = ".".join(reversed(client.split("."))) + "."
+        with open(self.log, encoding="utf-8") as file:
+            return [word for line in file for word in line.split() if word.startswith(start)]
