@@ -11,6 +11,7 @@ import socket
 import struct
 
 from lib.ports import LOOPBACK, free_port
+from lib.postern import worker_user
 from lib.program import Program, is_root
 from lib.wait import eventually
 
@@ -45,8 +46,7 @@ LIST_HEAD = "$SOA 60 ns.nameserver.example hostmaster.nameserver.example 1 3600 
 
 def missing():
     """Which of the programs are not installed; '' when all are."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin"
-    return " ".join(name for name in ("nsd", "rbldnsd") if not shutil.which(name, path=path))
+    return " ".join(name for name in ("nsd", "rbldnsd") if not program(name))
 
 
 def program(name):
@@ -129,7 +129,10 @@ class Rbldnsd(NameServer):
             with open(os.path.join(self.folder, zone), "w", encoding="utf-8") as file:
                 file.write(LIST_HEAD + lines)
             specs.append(f"{zone}:{kind}:{zone}")
-        user = ["-u", "root"] if is_root() else []
+        user = []
+        if is_root():  # which it does not want to run as; its log is opened by who it is then
+            user = ["-u", worker_user()]
+            shutil.chown(self.folder, worker_user())
         return [program("rbldnsd"), "-n", *user, "-b", f"{LOOPBACK}/{self.port}", "-w", self.folder,
                 "-l", "+questions", *specs]
 

@@ -1,0 +1,249 @@
+"""The shipped policy over real DNS: NSD has the names, rbldnsd the block lists, and clients from 198.51.100.0/24 come
+in behind a PROXY header. What is refused is refused by its rule and can be explained; what DNS does not know, or a
+list that cannot be trusted says, refuses nobody."""
+import os
+import re
+import socket
+import tempfile
+import time
+
+import pytest
+
+from lib import nameserver
+from lib.client import Client, message, proxy_v1
+from lib.ports import LOOPBACK
+from lib.postern import ROOT
+from lib.wait import eventually
+
+GOOD = "198.51.100.10"
+NAMELESS = "198.51.100.20"      # no PTR; on no list
+ACCESS = "198.51.100.77"
+ACCESS_HELO = "dsl-198-51-100-77.dynamic.provider.example"
+LISTED_ONCE = "198.51.100.31"
+LISTED_TWICE = "198.51.100.32"
+OWN = "198.51.100.40"           # no PTR either; on both lists
+
+RECORDS = """\
+mail.good MX 10 mail.good
+mail.good A 198.51.100.10
+good MX 10 mail.good
+mail.once A 198.51.100.31
+mail.twice A 198.51.100.32
+dsl-198-51-100-77.dynamic.provider A 198.51.100.77
+null MX 0 .
+"""
+REVERSE = """\
+10 PTR mail.good.example.
+31 PTR mail.once.example.
+32 PTR mail.twice.example.
+77 PTR dsl-198-51-100-77.dynamic.provider.example.
+"""
+FIRST, SECOND = "first.dnsbl.example", "second.dnsbl.example"
+TEST_ENTRY = ":127.0.0.2:Listed, see the list\n127.0.0.2\n"
+LISTS = {
+    FIRST: ("ip4set", TEST_ENTRY + f"{LISTED_ONCE}\n{LISTED_TWICE}\n{OWN}\n"),
+    SECOND: ("ip4set", TEST_ENTRY + f"{LISTED_TWICE}\n{OWN}\n"),
+    "world.dnsbl.example": ("ip4trie", "0.0.0.0/0 :127.0.0.2:All of them\n"),
+    "refusing.dnsbl.example": ("ip4trie", "0.0.0.0/0 :127.255.255.254:Public resolver\n"),
+    "empty.dnsbl.example": ("ip4set", f":127.0.0.2:No test entry\n{LISTED_ONCE}\n"),
+}
+PARKED, BROKEN, SILENT = "parked.dnsbl.example", "broken.dnsbl.example", "silent.dnsbl.example"
+ZONES = {"example": RECORDS, "100.51.198.in-addr.arpa": REVERSE, PARKED: "* A 192.0.2.80\n", BROKEN: None}
+TABLES = [("partners cidr", {}), ("banned cidr", {}), ("banned_names names", {}), ("banned_senders addresses", {})]
+DNS_TIMEOUT_S = 1
+
+
+@pytest.fixture(scope="module")
+def servers_folder(base_folder):
+    folder = tempfile.mkdtemp(dir=base_folder)
+    os.chmod(folder, 0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nsd(servers_folder):
+    if nameserver.missing():
+        pytest.skip(f"not installed: {nameserver.missing()}")
+    server = nameserver.Nsd(os.path.join(servers_folder, "nsd"), ZONES).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def rbldnsd(servers_folder, nsd):
+    server = nameserver.Rbldnsd(os.path.join(servers_folder, "rbldnsd"), LISTS).start()
+    yield server
+    server.stop()
+
+
+def configuration(nsd, lists, **options):
+    """Keywords of Postern; `lists` are zones and who serves them."""
+    stubs = [f"{zone} {server}" for zone, server in lists.items()]
+    return {
+        "listener": {"proxy_from": LOOPBACK}, "policy": os.path.join(ROOT, "etc", "policy"), "table": TABLES,
+        "relay_clients": OWN, "block_list": [(zone, {"group": "main"}) for zone in lists], "workers": 1,
+        "dns": {"use": "forward", "forward_to": str(nsd), "stub": stubs, "timeout": f"{DNS_TIMEOUT_S}s"}, **options}
+
+
+@pytest.fixture(scope="module")
+def shared(make_shared_postern, make_shared_server, nsd, rbldnsd):
+    """With two lists that can be trusted."""
+    return make_shared_postern([make_shared_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}))
+
+
+def connect(gateway, client, helo):
+    session = Client(gateway.address, first=proxy_v1(client))
+    session.ehlo(helo)
+    return session
+
+
+def envelope(gateway, client, helo, sender="news@good.example"):
+    """The reply to the first RCPT, or to the MAIL that was not taken."""
+    with connect(gateway, client, helo) as session:
+        return session.envelope("anna@example.com", sender=sender)
+
+
+def assert_explained(gateway, reply, rule):
+    """The journal and `explain` name the rule, and the facts that it stands on."""
+    record = gateway.wait_journal(id=reply.id)
+    assert (record["action"], record["layer"], record["rule"]) == ("reject", "policy", rule)
+    told = gateway.command("explain", reply.id).stdout
+    assert re.search(rf'^verdict +reject "{rule}" \(layer policy\), {reply.code} {reply.enhanced}$', told, re.M), told
+    assert re.search(rf"^ +policy +reject +{rule} +true ", told, re.M), told
+
+
+# ---- what PTR, HELO and sender say
+
+
+def test_a_literal_helo_without_a_ptr_is_refused_before_any_list_is_asked(shared, rbldnsd):
+    reply = envelope(shared, NAMELESS, f"[{NAMELESS}]")
+    assert reply == "550 5.7.1"
+    assert_explained(shared, reply, "PTRNUL HELO_IP")
+    assert rbldnsd.questions(NAMELESS) == []
+
+
+def test_a_good_ptr_and_helo_are_let_through_and_both_lists_asked(shared, rbldnsd):
+    assert envelope(shared, GOOD, "mail.good.example") == 250
+    asked = rbldnsd.questions(GOOD)
+    assert any(FIRST in name for name in asked) and any(SECOND in name for name in asked)
+
+
+def test_no_ptr_alone_refuses_nobody(shared):
+    assert envelope(shared, NAMELESS, "mail.good.example") == 250
+
+
+def test_ptr_and_helo_of_an_access_line_are_refused_before_any_list_is_asked(shared, rbldnsd):
+    reply = envelope(shared, ACCESS, ACCESS_HELO)
+    assert reply == "550 5.7.1"
+    assert_explained(shared, reply, "PTR HELO ACCESS_NET")
+    assert rbldnsd.questions(ACCESS) == []
+
+
+def test_a_sender_domain_without_records_is_refused(shared):
+    reply = envelope(shared, GOOD, "mail.good.example", sender="news@nowhere.example")
+    assert reply == "550 5.1.8" and "nowhere.example" in reply.text
+    assert_explained(shared, reply, "SENDER DOMAIN")
+
+
+def test_a_sender_domain_that_says_it_sends_no_mail_is_refused(shared):
+    reply = envelope(shared, GOOD, "mail.good.example", sender="news@null.example")
+    assert reply == "550 5.7.27" and "null.example" in reply.text
+    assert_explained(shared, reply, "SENDER NULL MX")
+
+
+def test_our_own_server_is_let_through_with_everything_against_it(shared, rbldnsd):
+    assert envelope(shared, OWN, f"[{OWN}]", sender="news@nowhere.example") == 250
+    assert rbldnsd.questions(OWN) == []
+
+
+# ---- lists
+
+
+def test_one_list_alone_refuses_nobody(shared, rbldnsd):
+    assert envelope(shared, LISTED_ONCE, "mail.once.example") == 250
+    assert rbldnsd.questions(LISTED_ONCE)
+
+
+def test_one_list_and_a_literal_helo_refuse(shared):
+    reply = envelope(shared, LISTED_ONCE, f"[{LISTED_ONCE}]")
+    assert reply == "550 5.7.1" and FIRST in reply.text
+    assert_explained(shared, reply, "RBL HELO_IP")
+
+
+def test_two_lists_refuse_and_the_reply_names_both(shared):
+    reply = envelope(shared, LISTED_TWICE, "mail.twice.example")
+    assert reply == "550 5.7.1" and FIRST in reply.text and SECOND in reply.text
+    assert_explained(shared, reply, "RBL MULTIPLE MAIN")
+
+
+@pytest.fixture
+def silent():
+    """Takes questions and answers none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((LOOPBACK, 0))
+        yield f"{LOOPBACK}:{sock.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("zone, why", [
+    ("world.dnsbl.example", "lists everything"), ("refusing.dnsbl.example", "no return code"),
+    (PARKED, "no return code"), ("empty.dnsbl.example", "test entry is not listed"), (BROKEN, "servers fail"),
+    (SILENT, "does not answer in time")])
+def test_a_list_that_cannot_be_trusted_refuses_nobody_and_status_says_so(
+        zone, why, make_postern, make_server, nsd, rbldnsd, silent):
+    server = silent if zone == SILENT else nsd if zone in ZONES else rbldnsd
+    gateway = make_postern([make_server()], **configuration(nsd, {FIRST: rbldnsd, zone: server}))
+    assert envelope(gateway, LISTED_ONCE, "mail.once.example") == 250
+    eventually(lambda: any(one["zone"] == zone and one["kind"] == "IPv4" and not one["trusted"] and why in one["why"]
+                           for one in gateway.status()["block_lists"]), f"status tells that {zone} {why}")
+    assert re.search(rf"^{zone} .* no: .*{why}$", gateway.command("status").stdout, re.M)
+    assert envelope(gateway, LISTED_ONCE, "mail.once.example") == 250
+    reply = envelope(gateway, LISTED_ONCE, f"[{LISTED_ONCE}]")  # the other list is believed all the same
+    assert reply == "550 5.7.1" and FIRST in reply.text and zone not in reply.text
+
+
+# ---- a name server that is away
+
+
+@pytest.mark.parametrize("choice, expected", [(None, "250"), ("defer", "451 4.4.3")])
+def test_a_name_server_that_stands_still_refuses_nobody_and_holds_up_nobody_else(
+        choice, expected, make_postern, make_server, folder, rbldnsd):
+    nsd = nameserver.Nsd(os.path.join(folder, "nsd"), ZONES).start()
+    gateway = make_postern([make_server()], **configuration(
+        nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, on_failure=choice and {"dns": choice}))
+    try:
+        nsd.freeze()
+        sessions = [connect(gateway, client, helo) for client, helo in (
+            (NAMELESS, f"[{NAMELESS}]"), (ACCESS, ACCESS_HELO), (GOOD, "mail.good.example"))]
+        for session in sessions:
+            assert session.command("MAIL FROM:<news@null.example>") == 250
+        began = time.monotonic()
+        for session in sessions:
+            session.send("RCPT TO:<anna@example.com>\r\n")
+        assert envelope(gateway, OWN, "own.example") == 250
+        assert time.monotonic() - began < DNS_TIMEOUT_S / 2
+        for session in sessions:
+            reply = session.reply()
+            assert reply.code == int(expected[:3]) and reply.enhanced in expected + " 2.1.5", reply
+            assert time.monotonic() - began < DNS_TIMEOUT_S + 1
+            session.close()
+    finally:
+        nsd.stop()
+
+
+# ---- trying it out
+
+
+def shadows(gateway, client):
+    """The rules that would have acted on this client."""
+    return [rule for record in gateway.journal() if record["client"] == client for rule in record.get("shadow", [])]
+
+
+def test_with_enforce_no_mail_passes_and_the_journal_names_what_would_have_refused_it(
+        make_postern, make_server, nsd, rbldnsd):
+    server = make_server()
+    gateway = make_postern([server], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, enforce="no"))
+    with connect(gateway, GOOD, "mx.example.com") as session:
+        assert session.envelope("anna@example.com", sender="news@good.example") == 250
+        assert session.data(message()) == 250
+    assert len(server.messages) == 1
+    eventually(lambda: "HELO IS OURS" in shadows(gateway, GOOD), "shadow hit of the HELO")
