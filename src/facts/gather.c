@@ -647,6 +647,15 @@ static void complete_shadow(struct gather *g, enum policy_layer last, struct pol
         policy_decide(g->policy->policy, last, &g->memory->facts, verdict);
 }
 
+/*
+ * With `enforce no` the rules that could refuse are shadow rules, and what they would have done is what the
+ * administrator wants to see: their facts are found out as if they were enforced, at the price of the same wait.
+ */
+static bool is_rehearsal(const struct gather *g, const struct policy_verdict *verdict) {
+    const struct fact *enforced = &g->known.enforced;
+    return enforced->state == FACT_KNOWN && enforced->value == 0 && set_next(&verdict->shadow_need, 0) >= 0;
+}
+
 bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                 const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict) {
     struct gather g = { .world = world, .policy = policy, .memory = memory, .known = *known };
@@ -654,28 +663,37 @@ bool gather_now(const struct gather_world *world, const struct conf_policy *poli
         policy_decide(policy->policy, last, &memory->facts, ret_verdict);
         if (ret_verdict->status == DECIDE_VERDICT) {
             complete_shadow(&g, last, ret_verdict);
-            return true;
+            return !is_rehearsal(&g, ret_verdict);
         }
     } while (answer_cheap(&g, &ret_verdict->need));
     return false;
 }
 
+static void finish(struct gather *g, const struct policy_verdict *verdict) {
+    gather_fn *done = g->done;
+    void *arg = g->arg;
+    cancel_needless(g, &(struct policy_set){ 0 });
+    free_gather(g);
+    done(arg, verdict);
+}
+
 static void step(struct task *task) {
     struct gather *g = (struct gather *)((char *)task - offsetof(struct gather, task));
+    const struct policy_set *need;
     struct policy_verdict verdict;
     do {
         policy_decide(g->policy->policy, (enum policy_layer)g->last, &g->memory->facts, &verdict);
+        need = &verdict.need;
         if (verdict.status == DECIDE_VERDICT) {
-            gather_fn *done = g->done;
-            void *arg = g->arg;
             complete_shadow(g, (enum policy_layer)g->last, &verdict);
-            cancel_needless(g, &(struct policy_set){ 0 });
-            free_gather(g);
-            done(arg, &verdict);
-            return;
+            if (!is_rehearsal(g, &verdict)) {
+                finish(g, &verdict);
+                return;
+            }
+            need = &verdict.shadow_need;
         }
-        cancel_needless(g, &verdict.need);
-    } while (ask(g, &verdict.need));
+        cancel_needless(g, need);
+    } while (ask(g, need));
 }
 
 static void step_later(struct gather *g) {

@@ -8,6 +8,9 @@
  * it there. What cannot matter any more is cancelled; what has not come when time is up is unavailable, and the
  * policy decides with that.
  *
+ * Where the policy is not enforced, the facts of the rules that it would have applied are found out too, so that the
+ * verdict's `shadow` tells what would have been refused.
+ *
  * The same gather serves the SMTP door, the Postfix policy door and `explain --dns`.
  */
 #pragma once

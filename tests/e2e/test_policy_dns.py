@@ -242,8 +242,11 @@ def test_with_enforce_no_mail_passes_and_the_journal_names_what_would_have_refus
         make_postern, make_server, nsd, rbldnsd):
     server = make_server()
     gateway = make_postern([server], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, enforce="no"))
-    with connect(gateway, GOOD, "mx.example.com") as session:
-        assert session.envelope("anna@example.com", sender="news@good.example") == 250
-        assert session.data(message()) == 250
-    assert len(server.messages) == 1
+    for client, helo in ((GOOD, "mx.example.com"), (NAMELESS, f"[{NAMELESS}]"), (LISTED_TWICE, "mail.twice.example")):
+        with connect(gateway, client, helo) as session:
+            assert session.envelope("anna@example.com", sender="news@good.example") == 250
+            assert session.data(message()) == 250
+    assert len(server.messages) == 3
     eventually(lambda: "HELO IS OURS" in shadows(gateway, GOOD), "shadow hit of the HELO")
+    eventually(lambda: "PTRNUL HELO_IP" in shadows(gateway, NAMELESS), "shadow hit of the literal HELO")
+    eventually(lambda: "RBL MULTIPLE MAIN" in shadows(gateway, LISTED_TWICE), "shadow hit of the lists")

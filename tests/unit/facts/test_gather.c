@@ -17,6 +17,7 @@ static struct gather_world world;
 static struct gather_memory *memory;
 static struct policy_verdict verdict;
 static unsigned n_done;
+static bool is_enforced;
 
 static void load(const char *policy) {
     char folder[] = "/tmp/postern-gather-XXXXXX", path[64], text[256];
@@ -40,6 +41,7 @@ static void load(const char *policy) {
     memory = gather_memory_new(conf->policy.policy);
     assert_non_null(memory);
     n_done = 0;
+    is_enforced = true;
 }
 
 static int teardown(void **state) {
@@ -57,7 +59,7 @@ static struct gather *begin(const char *helo, const char *sender) {
     struct gather_known known = {
         .client = stage_ip("203.0.113.7"), .has_helo = true, .helo = str_of(helo),
         .rcpt_local = fact_bool(true), .rcpt_known = fact_bool(true), .relay_allowed = fact_bool(false),
-        .enforced = fact_bool(true),
+        .enforced = fact_bool(is_enforced),
     };
     if (*sender != '\0')
         assert_int_equal(smtp_address_parse(str_of(sender), true, &known.sender), SMTP_ADDRESS_OK);
@@ -88,6 +90,25 @@ static void the_rule_that_fires_is_asked_for_alone_and_once(void **state) {
     unsigned before = server.n_asked;
     decide("[203.0.113.7]", "a@b.example");
     assert_int_equal(server.n_asked, before);
+}
+
+static void a_rule_that_is_not_enforced_is_tried_to_its_end(void **state) {
+    load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
+    is_enforced = false;
+    decide("[203.0.113.7]", "a@b.example");
+    assert_int_equal(verdict.action, ACT_PASS);
+    int rule = set_next(&verdict.shadow, 0);
+    assert_true(rule >= 0 && str_eq(conf->policy.policy->rules[rule].name, STR("R")));
+}
+
+static void what_does_not_come_in_time_ends_a_rule_that_is_not_enforced(void **state) {
+    load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
+    is_enforced = false;
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    world.timeout_ms = 60;
+    decide("[203.0.113.7]", "a@b.example");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_int_equal(set_next(&verdict.shadow, 0), -1);
 }
 
 static void what_does_not_come_in_time_refuses_nobody(void **state) {
@@ -153,6 +174,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_rule_that_cannot_fire_asks_nothing),
         TEST(the_rule_that_fires_is_asked_for_alone_and_once),
+        TEST(a_rule_that_is_not_enforced_is_tried_to_its_end),
+        TEST(what_does_not_come_in_time_ends_a_rule_that_is_not_enforced),
         TEST(what_does_not_come_in_time_refuses_nobody),
         TEST(behind_an_open_rule_a_reject_becomes_451),
         TEST(helo_resolves_does_not_ask_for_the_ptr),
