@@ -11,6 +11,7 @@
 #include "cmd/master.h"
 #include "net/notify.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,6 +50,9 @@ static int serve(const char *conf_path) {
     if (master_new(&options, conf, &master) != 0)
         return EXIT_FAILURE;
     int code = master_run(master);
+    /* All has ended: a further order to stop, which came too late, must not make a failure of it. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     master_free(master);
     log_close();
     return code;

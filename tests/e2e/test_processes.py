@@ -246,6 +246,13 @@ def test_sigterm_waits_for_the_mailbox_servers_answer(make_postern, make_server,
         assert client.reply() == 250
 
 
+def test_a_stop_that_is_asked_for_again_and_again_is_no_failure(make_postern, server):
+    gateway = make_postern([server])
+    while gateway.is_running():
+        gateway.send_signal(signal.SIGTERM)
+    assert gateway.wait() == 0
+
+
 def test_drain_limit_ends_what_does_not_end_by_itself(make_postern, server):
     gateway = make_postern([server], timeouts={"drain_limit": "300ms"})
     with Client(gateway.address) as client:
