@@ -1,0 +1,75 @@
+/*
+ * greylist: the model of greylisting (RFC 6647; design.md section 5), pure: rows and a time in, a status and rows out.
+ *
+ * A question names who sends (up to GREYLIST_IDENTITIES_MAX identities, strongest first, the client's own address
+ * last), the normalised sender and the recipient. Each identity stands for two keys: its triplet's, and its own on the
+ * automatic whitelist. The store reads the rows of all keys, greylist_ask() decides and says which rows change, the store
+ * merges those and answers. Passing under any identity is passing; a first attempt is written under the strongest, a
+ * pass under the strongest and under the address.
+ *
+ *     new ──delay──▶ retry ─▶ cached …        early: tried again too soon
+ *                      └─ the end of the transaction, greylist_credit(): its identities are counted; the fifth triplet
+ *                         makes them whitelisted (the retry that will do so is called autowhitelist)
+ *
+ * The settings travel with each question, so a reload need not reach the store. No clock, no I/O, no allocation.
+ */
+#pragma once
+
+#include "base/str.h"
+#include "policy/facts.h"
+#include "store/row.h"
+
+enum {
+    GREYLIST_IDENTITIES_MAX = 4,
+    GREYLIST_TEXT_MAX = 320, /* of each view in a question; longer ones are refused by whoever makes it */
+    GREYLIST_KEYS_MAX = 2 * GREYLIST_IDENTITIES_MAX,
+    GREYLIST_KEY_SIZE = 16,  /* of the hash key */
+};
+
+struct greylist_settings { /* seconds, but for the count; defaults in conf/options.c */
+    uint32_t delay, unpassed_life, passed_life, whitelist_life;
+    uint32_t whitelist_after; /* passed triplets; 0: never */
+};
+
+struct greylist_question {
+    struct str identities[GREYLIST_IDENTITIES_MAX]; /* "org:example.com", "net:192.0.2.0/24", "ip:192.0.2.1" */
+    uint8_t n_identities;
+    bool is_read_only;   /* explain, tests, shadow rules: nothing is recorded */
+    bool is_null_sender; /* it never earns a whitelisting */
+    struct str sender;   /* normalised */
+    struct str recipient; /* lower case */
+    struct greylist_settings settings;
+};
+
+/* Row i of the triplet of identity i stands at [i], that of identity i itself at [GREYLIST_IDENTITIES_MAX + i]. */
+struct greylist_rows {
+    struct row at[GREYLIST_KEYS_MAX];
+    bool has[GREYLIST_KEYS_MAX];
+};
+
+struct greylist_answer {
+    uint8_t status;        /* enum greylist_status */
+    bool may_count;        /* when the transaction ends in 250, greylist_credit() has something to do */
+    uint32_t seconds_left; /* new, early: until a retry passes; never more than the delay */
+    uint32_t waited;       /* retry, autowhitelist: seconds since it was first seen */
+};
+
+enum { GREYLIST_CHANGES_MAX = GREYLIST_KEYS_MAX };
+
+struct greylist_changes {
+    struct row rows[GREYLIST_CHANGES_MAX]; /* to be merged */
+    uint8_t n;
+    bool is_refresh; /* nothing but last-seen: the answer need not wait for it */
+};
+
+/* Fills in the keys of all rows; `has` becomes false. */
+void greylist_keys(const struct greylist_question *question, const uint8_t key[GREYLIST_KEY_SIZE],
+                   struct greylist_rows *ret_rows);
+
+/* Decides, and says what is to be written (nothing where the question is read-only). */
+void greylist_ask(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
+                  struct greylist_answer *ret_answer, struct greylist_changes *ret_changes);
+
+/* The transaction ended well: counts the triplet for its identities, each at most once an hour. */
+void greylist_credit(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
+                     struct greylist_changes *ret_changes);

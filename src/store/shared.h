@@ -1,0 +1,41 @@
+/*
+ * shared: a store that several hosts share, as the store process sees it: reads and merges in batches, asynchronously.
+ *
+ * One implementation, postgres.c, is a loadable module (libpq brings Kerberos, LDAP and TLS libraries along, so only a
+ * store process that is told to use it loads it). At most one read or merge is under way at a time. A failure of any
+ * kind ends in SHARED_AWAY: the store goes on with the local rows, and shared_fn `on_state` says when the server is
+ * back. Nothing here waits.
+ */
+#pragma once
+
+#include "net/loop.h"
+#include "store/row.h"
+
+#include <stddef.h>
+
+enum shared_result { SHARED_DONE, SHARED_AWAY };
+
+struct shared;
+
+struct shared_events {
+    /* It can be used (again), with this hash key; or it cannot, and why (one line, for the log). */
+    void (*on_up)(void *arg, const uint8_t *key);
+    void (*on_down)(void *arg, const char *why);
+    /* A read: rows[i].passes etc. are filled in and has[i] set where the store holds one. */
+    void (*on_read)(void *arg, enum shared_result result);
+    void (*on_merged)(void *arg, enum shared_result result);
+};
+
+struct shared_ops { /* exported by the module as `postern_shared` */
+    uint32_t version; /* SHARED_VERSION */
+    /* Begins to connect, and goes on trying with growing pauses. `conninfo` as libpq's; `key` is this host's own hash
+     * key, which an empty schema takes over. Returns 0 or -errno (the options make no sense; `error` says why). */
+    int (*open)(struct loop *loop, const char *conninfo, const uint8_t *key, uint64_t timeout_ms,
+                const struct shared_events *events, void *arg, char *error, size_t error_size, struct shared **ret);
+    void (*close)(struct shared *take_shared);
+    /* Arrays stay valid until on_read. Sorted by key. Returns 0 or -errno (not up). */
+    int (*read)(struct shared *shared, struct row *rows, bool *has, size_t n);
+    int (*merge)(struct shared *shared, const struct row *rows, size_t n, int64_t now);
+};
+
+enum { SHARED_VERSION = 1 };
