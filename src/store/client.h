@@ -24,7 +24,7 @@ typedef void store_ask_fn(void *arg, enum store_result result, const struct grey
 int store_client_new(struct loop *loop, struct store_client **ret_client);
 void store_client_free(struct store_client *take_client); /* pending ones are cancelled silently; accepts NULL */
 
-/* A (new) store process listens at the other end of `take_fd`; what the old one owed is unavailable. -1: there is none. */
+/* A (new) store process is at the other end of `take_fd`; what the old one owed is unavailable. -1: there is none. */
 void store_client_connect(struct store_client *client, int take_fd);
 
 /* `question` is copied. NULL: no memory. */

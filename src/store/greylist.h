@@ -3,13 +3,13 @@
  *
  * A question names who sends (up to GREYLIST_IDENTITIES_MAX identities, strongest first, the client's own address
  * last), the normalised sender and the recipient. Each identity stands for two keys: its triplet's, and its own on the
- * automatic whitelist. The store reads the rows of all keys, greylist_ask() decides and says which rows change, the store
- * merges those and answers. Passing under any identity is passing; a first attempt is written under the strongest, a
- * pass under the strongest and under the address.
+ * automatic whitelist. The store reads the rows of all keys, greylist_ask() decides and says which rows change, the
+ * store merges those and answers. Passing under any identity is passing; a first attempt is written under the
+ * strongest, a pass under the strongest and under the address.
  *
  *     new ──delay──▶ retry ─▶ cached …        early: tried again too soon
- *                      └─ the end of the transaction, greylist_credit(): its identities are counted; the fifth triplet
- *                         makes them whitelisted (the retry that will do so is called autowhitelist)
+ *                      └─ the end of the transaction, greylist_credit(): its identities are counted; the fifth
+ *                         triplet makes them whitelisted (the retry that will do so is called autowhitelist)
  *
  * The settings travel with each question, so a reload need not reach the store. No clock, no I/O, no allocation.
  */

@@ -22,7 +22,7 @@ struct row {
     int64_t first;  /* first seen; of an identity: first counted. Seconds since 1970 */
     int64_t last;   /* last seen (refreshed at most once an hour); of an identity: last counted or used */
     int64_t expires;
-    /* Of a triplet 0: it has not waited, 1: it has, 2: and has been counted for its sender. Of an identity: the count. */
+    /* Of a triplet 0: it has not waited, 1: it has, 2: and was counted for its sender. Of an identity: the count. */
     int32_t passes;
 };
 

@@ -8,12 +8,14 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "net/loop.h"
 #include "store/row.h"
 
 #include <stddef.h>
 
 enum shared_result { SHARED_DONE, SHARED_AWAY };
+enum shared_task { SHARED_INIT, SHARED_UPGRADE };
 
 struct shared;
 
@@ -28,14 +30,22 @@ struct shared_events {
 
 struct shared_ops { /* exported by the module as `postern_shared` */
     uint32_t version; /* SHARED_VERSION */
-    /* Begins to connect, and goes on trying with growing pauses. `conninfo` as libpq's; `key` is this host's own hash
-     * key, which an empty schema takes over. Returns 0 or -errno (the options make no sense; `error` says why). */
+    /*
+     * Begins to connect, and goes on trying with growing pauses. `conninfo` as libpq's; `key` is the hash key that this
+     * host once had from the shared store, which an empty schema takes over; NULL: it never had one. Returns 0 or
+     * -errno (the options make no sense; `error` says why).
+     */
     int (*open)(struct loop *loop, const char *conninfo, const uint8_t *key, uint64_t timeout_ms,
                 const struct shared_events *events, void *arg, char *error, size_t error_size, struct shared **ret);
     void (*close)(struct shared *take_shared);
-    /* Arrays stay valid until on_read. Sorted by key. Returns 0 or -errno (not up). */
+    /* Arrays stay valid until the completion. Sorted by key, each key once. Returns 0 or -errno: nothing follows. */
     int (*read)(struct shared *shared, struct row *rows, bool *has, size_t n);
     int (*merge)(struct shared *shared, const struct row *rows, size_t n, int64_t now);
+    /*
+     * For `postern store`: makes the tables, or brings older ones up to date; new ones get `key`. Blocks. Returns 0 or
+     * a negative error; `report` says in one line what was done or why not.
+     */
+    int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
 };
 
 enum { SHARED_VERSION = 1 };
