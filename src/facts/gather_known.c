@@ -1,0 +1,114 @@
+/*
+ * gather_known: facts that are there for the looking, and how any fact gets its value.
+ *
+ * The wire, the directory and the tables answer at once, so nobody waits for these: gather_known_value(). A table or
+ * pattern test is a fact of its own, made from the value it is about whenever that one is set: gather_set().
+ */
+#include "facts/gather_state.h"
+
+#include "facts/helo.h"
+
+struct str gather_helo_name(struct str name) {
+    return name.len > 0 && name.at[name.len - 1] == '.' ? str_head(name, name.len - 1) : name;
+}
+
+static struct fact helo_value(const struct gather *g, enum fact_id id) {
+    struct ip ip;
+    struct str helo = g->known.helo;
+    if (!g->known.has_helo)
+        return (struct fact){ .state = FACT_OFF };
+    struct helo_shape shape = helo_look(helo, &ip);
+    bool is_name = !shape.is_address && !shape.is_invalid;
+    switch ((unsigned)id) {
+    case F_HELO_NAME:
+        return fact_text(helo);
+    case F_HELO_INVALID:
+        return fact_bool(shape.is_invalid);
+    case F_HELO_ADDRESS:
+        return fact_bool(shape.is_address);
+    case F_HELO_UNQUALIFIED:
+        return fact_bool(shape.is_unqualified);
+    case F_HELO_ACCESS:
+        return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_ACCESS);
+    case F_HELO_STATIC:
+        return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_STATIC);
+    }
+    bool is_ours = str_eq_nocase(gather_helo_name(helo), str_of(g->world->conf->set.hostname));
+    for (size_t i = 0; i < g->world->conf->n_listeners; i++)
+        is_ours = is_ours || (ip.family != IP_NONE && ip_eq(&ip, &g->world->conf->listeners[i].at.ip));
+    return fact_bool(is_ours);
+}
+
+struct fact gather_known_value(const struct gather *g, enum fact_id id) {
+    const struct gather_known *known = &g->known;
+    switch ((unsigned)id) {
+    case F_CLIENT_EARLY_TALKER:
+        return known->is_second_hand ? (struct fact){ .state = FACT_OFF } : fact_bool(known->is_early);
+    case F_CLIENT_TLS:
+        return fact_bool(known->is_tls);
+    case F_SENDER_ADDRESS:
+        return fact_text(known->sender.text);
+    case F_SENDER_DOMAIN:
+        return fact_text(known->sender.domain);
+    case F_SENDER_NULL:
+        return fact_bool(known->sender.text.len == 0);
+    case F_SENDER_OURS:
+        return fact_bool(known->sender_is_ours);
+    case F_RCPT_ADDRESS:
+        return fact_text(known->recipient.text);
+    case F_RCPT_DOMAIN:
+        return fact_text(known->recipient.domain);
+    case F_RCPT_POSTMASTER:
+        return fact_bool(known->rcpt_is_postmaster);
+    case F_RCPT_LOCAL:
+        return known->rcpt_local;
+    case F_RCPT_KNOWN:
+        return known->rcpt_known;
+    case F_RCPT_RELAY_ALLOWED:
+        return known->relay_allowed;
+    case F_RCPT_ENFORCED:
+        return known->enforced;
+    }
+    return id >= F_HELO_NAME && id <= F_HELO_OURS ? helo_value(g, id) : (struct fact){ .state = FACT_OFF };
+}
+
+/* A table or pattern test on a value that is known. */
+static struct fact test_value(const struct gather *g, unsigned number, struct fact value) {
+    const struct slot *slot = &g->policy->policy->slots[number];
+    bool holds;
+    if (slot->row == &fact_rows[F_CLIENT])
+        return fact_bool(g->policy->tables[number] != NULL
+                         && table_has_ip(g->policy->tables[number], &g->known.client));
+    if (value.state != FACT_KNOWN)
+        return value;
+    if (slot->kind == SLOT_TABLE)
+        holds = g->policy->tables[number] != NULL && table_has(g->policy->tables[number], value.text);
+    else
+        holds = value.text.len > 0 && pattern_matches(g->policy->patterns[number], value.text);
+    return fact_bool(holds);
+}
+
+void gather_set(struct gather *g, unsigned number, struct fact value) {
+    const struct slot *slot = &g->policy->policy->slots[number];
+    struct fact *fact = gather_fact(g->memory, slot);
+    *fact = slot->kind == SLOT_FACT ? value : test_value(g, number, value);
+    fact->since_ms = g->world->loop != NULL ? (uint32_t)loop_now(g->world->loop) : 0;
+}
+
+void gather_fill(struct gather *g, enum group group, struct fact (*value)(const struct gather *, enum fact_id)) {
+    const struct policy *policy = g->policy->policy;
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        const struct slot *slot = &policy->slots[i];
+        const struct fact *fact = gather_fact(g->memory, slot);
+        if (gather_group_of(slot) == group && (fact->state == FACT_UNASKED || fact->state == FACT_PENDING))
+            gather_set(g, i, value(g, (enum fact_id)(slot->row - fact_rows)));
+    }
+}
+
+struct fact gather_unavailable(const struct gather *g, enum fact_id id) {
+    return (struct fact){ .state = FACT_UNAVAILABLE };
+}
+
+struct fact gather_off(const struct gather *g, enum fact_id id) {
+    return (struct fact){ .state = FACT_OFF };
+}

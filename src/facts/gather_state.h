@@ -1,0 +1,105 @@
+/*
+ * gather_state: what a gather is, for the files that make one up: gather.c (deciding, and when it ends),
+ * gather_memory.c (what is remembered), gather_known.c (facts that are there for the looking), gather_lookups.c (the
+ * client's name, the HELO's addresses, the sender's domain) and gather_lists.c (block lists).
+ */
+#pragma once
+
+#include "facts/dnsbl.h"
+#include "facts/gather.h"
+#include "facts/sender.h"
+
+enum group { /* facts that one lookup answers */
+    GROUP_NONE,
+    GROUP_PTR,
+    GROUP_HELO,
+    GROUP_SENDER,
+    GROUP_LISTS, /* and as many more as there are families */
+    N_GROUPS = GROUP_LISTS + N_LIST_FAMILIES,
+};
+
+struct list_search { /* one family's block lists */
+    struct gather *gather;
+    struct dnsbl_lookup *lookup;
+    uint64_t wanted; /* and not answered */
+    bool waits_for_ptr;
+};
+
+struct gather {
+    const struct gather_world *world;
+    const struct conf_policy *policy;
+    struct gather_memory *memory;
+    struct gather_known known;
+    gather_fn *done;
+    void *arg;
+    struct task task;
+    struct timer deadline;
+    struct ptr_lookup *ptr;
+    struct addresses_lookup *helo;
+    struct sender_lookup *sender;
+    struct list_search lists[N_LIST_FAMILIES];
+    bool helo_waits_for_ptr;
+    bool is_over; /* the deadline has passed: nothing more is asked */
+    uint8_t last; /* enum policy_layer */
+};
+
+/* ---- gather.c */
+
+/* Something was answered: decide again, in the next turn. */
+void gather_step_later(struct gather *g);
+
+/* ---- gather_memory.c */
+
+static inline struct fact *gather_fact(struct gather_memory *memory, const struct slot *slot) {
+    return &memory->facts.scope[slot->scope][slot->index];
+}
+
+void gather_unask(struct gather_memory *memory, const struct policy *policy, const struct slot *slot);
+
+/* ---- gather_known.c */
+
+/* The HELO as DNS knows it. */
+struct str gather_helo_name(struct str helo);
+
+struct fact gather_known_value(const struct gather *g, enum fact_id id);
+
+/* The slot `number` gets `value`; a table or pattern test, what it makes of it. */
+void gather_set(struct gather *g, unsigned number, struct fact value);
+
+/* The facts of a group that are open get what `value` says. */
+void gather_fill(struct gather *g, enum group group, struct fact (*value)(const struct gather *, enum fact_id));
+struct fact gather_unavailable(const struct gather *g, enum fact_id id);
+struct fact gather_off(const struct gather *g, enum fact_id id);
+
+/* ---- gather_lookups.c: groups PTR, HELO and SENDER */
+
+enum group gather_group_of(const struct slot *slot);
+
+/* Starts a group's lookup, or answers it where there is nothing to look up, or no time. */
+void gather_lookup_start(struct gather *g, enum group group);
+
+/* The client's name. False: there is no time or memory to look. */
+bool gather_lookup_start_ptr(struct gather *g);
+
+bool gather_lookup_is_running(const struct gather *g, enum group group);
+void gather_lookup_cancel(struct gather *g, enum group group);
+
+/* What is under way will be remembered as unavailable. */
+void gather_lookups_expire(struct gather *g);
+
+/* ---- gather_lists.c */
+
+/* Asks just the lists that the needed facts of this family still depend on. True: something was answered at once. */
+bool gather_lists_want(struct gather *g, enum list_family family, const struct policy_set *need);
+
+/* Brings the facts of a family up to what its lists have said. Those nobody asked for stay unasked, better bounded. */
+void gather_lists_fill(struct gather *g, enum list_family family);
+
+/* What is wanted of a family is answered without asking. */
+void gather_lists_settle(struct gather *g, enum list_family family, enum dnsbl_status status);
+
+/* The client's name, which LISTS_PTR waits for, has been looked up. */
+void gather_lists_start_ptr(struct gather *g);
+
+bool gather_lists_are_running(const struct list_search *search);
+void gather_lists_cancel(struct list_search *search);
