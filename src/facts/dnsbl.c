@@ -146,12 +146,17 @@ static void on_answer(struct resolver_query *query, const struct dns_answer *ans
 
 /* ---- asking */
 
+/* An answer may take this long. */
+static uint64_t budget_of(const struct dnsbl_lookup *lookup) {
+    uint64_t budget_ms = lookup->dnsbl->settings.budget_ms;
+    return lookup->timeout_ms < budget_ms ? lookup->timeout_ms : budget_ms;
+}
+
 static void ask(struct entry *entry) {
     struct dnsbl_lookup *lookup = entry->lookup;
     struct dnsbl *dnsbl = lookup->dnsbl;
     struct dnsbl_trust *trust = trust_of(entry);
     const struct ip *ip = lookup->kind == DNSBL_NAME ? NULL : &lookup->ip;
-    uint64_t budget_ms = dnsbl->settings.budget_ms;
     char question[DNS_NAME_MAX + 1];
     entry->result = (struct dnsbl_result){ 0 };
     if (trust->list == NULL
@@ -167,12 +172,14 @@ static void ask(struct entry *entry) {
     trust->state.asked++;
     entry->state = ASKED;
     entry->began_ms = loop_now(dnsbl->loop);
-    resolver_start(dnsbl->resolver, &entry->query, question, DNS_A,
-                   lookup->timeout_ms < budget_ms ? lookup->timeout_ms : budget_ms, on_answer);
+    resolver_start(dnsbl->resolver, &entry->query, question, DNS_A, budget_of(lookup), on_answer);
     entry->was_refused = resolver_refused(dnsbl->resolver) != refused; /* our own trouble, not the list's */
 }
 
 static void stop(struct entry *entry) {
+    uint64_t waited_ms = loop_now(entry->lookup->dnsbl->loop) - entry->began_ms;
+    if (entry->state == ASKED && !entry->was_refused && waited_ms > budget_of(entry->lookup) / 2)
+        dnsbl_trust_note_late(trust_of(entry));
     resolver_cancel(&entry->query);
     dnsbl_waiter_cancel(&entry->waiter);
     entry->state = IDLE;

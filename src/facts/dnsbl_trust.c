@@ -5,14 +5,16 @@
  *     listed   127.0.0.2, ::FFFF:7F00:2, TEST (RFC 5782 5), or what `probe` names
  *     clean    127.0.0.1, ::FFFF:7F00:1, INVALID, or what `probe` names
  *     name     a random label: a wildcard in the zone, or a server that answers everything, shows here
- *     address  a random one in 127.128/9, with standard probes: a list of 0.0.0.0/0 shows here, even while an older
- *              answer about 127.0.0.1 is still in some cache
+ *     address  a random one that no host has, with standard probes, in 127.128/9 or 3fff::/20 (RFC 9637): a list of
+ *              0.0.0.0/0 or 2000::/3 shows here, even while an older answer about 127.0.0.1 is still in some cache.
+ *              Not a mapped one for IPv6, which rbldnsd looks up among its IPv4 addresses
  * All must pass, within the latency budget. A question without an answer is asked twice, since one lost packet is no
  * reason to lose a list in the middle of an attack. If our own resolver had no room for a question, the round
  * decides nothing and is played again.
  *
  * Errors of clients' questions call the probes at the fifth in a row, and end trust without them at the 32nd: a list
- * may fail for real questions only.
+ * may fail for real questions only. Questions that were given up after a long wait, since who asked had no more time,
+ * call the probes too; they end nothing, since the answer might have come.
  *
  * A pause is twice as long as the one before, unless the list was trusted in between for longer than that.
  *
@@ -51,7 +53,7 @@ const char *const dnsbl_why_texts[N_DNSBL_WHYS] = {
 /* ---- what to probe */
 
 /* 127.a.b.c; for IPv6 the same, mapped (RFC 5782 5), which ip_parse() would make an IPv4 address. */
-static struct ip probe_address(enum dnsbl_kind kind, uint32_t low_24_bits) {
+static struct ip test_address(enum dnsbl_kind kind, uint32_t low_24_bits) {
     struct ip ip = { .family = kind == DNSBL_IPV4 ? IP_V4 : IP_V6 };
     uint8_t *at = ip.bytes;
     if (kind == DNSBL_IPV6) {
@@ -70,6 +72,14 @@ static bool is_of_kind(const char *entry, enum dnsbl_kind kind) {
     if (ip_parse(str_of(entry), &ip) < 0)
         return kind == DNSBL_NAME;
     return ip.family == (kind == DNSBL_IPV4 ? IP_V4 : kind == DNSBL_IPV6 ? IP_V6 : IP_NONE);
+}
+
+static struct ip random_address(enum dnsbl_kind kind, uint64_t random) {
+    if (kind == DNSBL_IPV4)
+        return test_address(kind, 0x800000 | (uint32_t)(random & 0x7fffff));
+    struct ip ip = { .family = IP_V6, .bytes = { 0x3f, 0xff, (uint8_t)(random >> 60) } };
+    memcpy(ip.bytes + 8, &random, sizeof(random));
+    return ip;
 }
 
 /* The pair that `probe LISTED CLEAN` gives for this kind, or -1. */
@@ -108,8 +118,7 @@ static void prepare_standard(struct dnsbl_trust *trust, uint64_t random) {
         prepare(trust, 1, NULL, STR("invalid"), false);
         return;
     }
-    struct ip listed = probe_address(kind, 2), clean = probe_address(kind, 1);
-    struct ip other = probe_address(kind, 0x800000 | (uint32_t)(random & 0x7fffff));
+    struct ip listed = test_address(kind, 2), clean = test_address(kind, 1), other = random_address(kind, random);
     prepare(trust, 0, &listed, STR(""), true);
     prepare(trust, 1, &clean, STR(""), false);
     prepare(trust, 3, &other, STR(""), false);
@@ -325,12 +334,17 @@ void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer
                                                          : DNSBL_WHY_FAILURE);
         return;
     }
-    trust->errors_in_row = 0;
+    trust->errors_in_row = trust->late_in_row = 0;
     trust->state.listed += is_listed;
     bool hits = is_jump_in_hits(trust, is_listed), latency = is_jump_in_latency(trust, took_ms);
     if (hits || latency)
         suspect(trust);
     tell_state(trust);
+}
+
+void dnsbl_trust_note_late(struct dnsbl_trust *trust) {
+    if (++trust->late_in_row % ERRORS_SUSPICIOUS == 0)
+        suspect(trust);
 }
 
 /* ---- asking */

@@ -105,7 +105,7 @@ struct dnsbl_trust {
     uint64_t pause_ms; /* of the last time it was not trusted */
     uint32_t recent;   /* the last 32 answers, a bit each: listed */
     uint32_t usual_hits, usual_ms, recent_ms; /* running means: share of hits in 1/65536, latency in 1/256 ms */
-    uint16_t n_recent, errors_in_row;
+    uint16_t n_recent, errors_in_row, late_in_row;
     uint8_t kind, n_open, found /* enum dnsbl_why: the worst so far */;
     bool was_refused; /* some question could not be asked: these probes decide nothing */
 };
@@ -118,6 +118,9 @@ void dnsbl_trust_deinit(struct dnsbl_trust *trust);
 
 /* Takes an answer to a client's question into account. */
 void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer, bool is_listed, uint64_t took_ms);
+
+/* A client's question was given up after it had waited for long. */
+void dnsbl_trust_note_late(struct dnsbl_trust *trust);
 
 /*
  * May an answer be believed now? If not yet, `waiter` runs once when the probes have decided, in a later turn; ask

@@ -18,7 +18,8 @@
 enum { LISTED_CLIENT = 66, GOOD_CLIENT = 7 }; /* the last byte of 203.0.113.x */
 
 /* How the name server plays the zone `NAME.example`; a test may change one on the way. */
-enum play { HEALTHY, WORLD, REFUSES, SILENT, PARKED, FAILS, EMPTY, WILDCARD, ONLY_IPV4, ALL_ADDRESSES, NETWORK_7 };
+enum play { HEALTHY, WORLD, REFUSES, SILENT, PARKED, FAILS, EMPTY, WILDCARD, ONLY_IPV4, ALL_ADDRESSES, ALL_IPV6,
+            NETWORK_7 };
 
 static struct loop *loop;
 static struct resolver *resolver;
@@ -67,6 +68,8 @@ static uint32_t find(const char *name) {
         return last == 1 ? 0 : 0x7f000002;
     case ALL_ADDRESSES: /* 127.0.0.1 is left out, as if an older answer were in a cache */
         return last >= 0 && !(network == 127 && last == 1) ? 0x7f000002 : 0;
+    case ALL_IPV6: /* that a host can have: 2000::/3 */
+        return is_healthy_listing(name) || strstr(name, ".3.bl.") != NULL ? 0x7f000002 : 0;
     case NETWORK_7: /* an attack: the whole network is listed, rightly */
         return network == 203 || is_healthy_listing(name) ? 0x7f000004 : 0;
     case SILENT:
@@ -393,6 +396,33 @@ static void a_list_that_stops_answering_is_lost_after_some_errors(void **state) 
     assert_true(n_changes > 0);
 }
 
+static void questions_given_up_after_a_long_wait_call_the_probes(void **state) {
+    struct ip ip;
+    struct asked a = { 0 };
+    assert_int_equal(ip_parse(STR("203.0.113.7"), &ip), 0);
+    open_lists(&block_list, 1, 60000);
+    assert_int_equal(ask_client(GOOD_CLIENT), DNSBL_CLEAN);
+    turn_until_trust(0, DNSBL_IPV4, DNSBL_TRUSTED);
+    play = SILENT;
+    for (uint8_t i = 0; i < 5; i++) {
+        ip.bytes[3] = (uint8_t)(100 + i);
+        struct dnsbl_lookup *lookup = dnsbl_start(dnsbl, &ip, STR(""), 1, 120, on_list, &a);
+        turn_for(90); /* more than half of what it has */
+        dnsbl_cancel(lookup);
+    }
+    turn_until_trust(0, DNSBL_IPV4, DNSBL_NOT_TRUSTED);
+    assert_int_equal(last_why, DNSBL_WHY_NO_ANSWER);
+    assert_int_equal(a.n, 0);
+}
+
+static void a_list_of_all_ipv6_addresses_is_not_believed(void **state) {
+    play = ALL_IPV6;
+    open_lists(&block_list, 1, 60000);
+    turn_until_trust(0, DNSBL_IPV6, DNSBL_NOT_TRUSTED);
+    assert_int_equal(dnsbl_state(dnsbl, 0, DNSBL_IPV6)->why, DNSBL_WHY_WORLD);
+    turn_until_trust(0, DNSBL_IPV4, DNSBL_TRUSTED);
+}
+
 static void a_list_that_is_back_is_believed_again(void **state) {
     expect_untrusted(WORLD, DNSBL_WHY_WORLD);
     play = HEALTHY;
@@ -555,6 +585,8 @@ int main(void) {
         TEST(a_list_that_begins_to_refuse_us_refuses_nobody),
         TEST(a_list_whose_domain_is_parked_one_day_refuses_nobody),
         TEST(a_list_that_stops_answering_is_lost_after_some_errors),
+        TEST(questions_given_up_after_a_long_wait_call_the_probes),
+        TEST(a_list_of_all_ipv6_addresses_is_not_believed),
         TEST(a_list_that_is_back_is_believed_again),
         TEST(pauses_between_probes_grow_up_to_their_limit),
         TEST(a_list_in_the_middle_of_an_attack_is_not_lost),
