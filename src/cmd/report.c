@@ -242,7 +242,9 @@ static int json_lists(const struct report *report, struct buf *out) {
         r = r == 0 ? buf_putf(out, "\"trusted\":%s,\"asked\":%" PRIu64 ",\"listed\":%" PRIu64, yes_no(l->why == NULL),
                               l->asked, l->listed)
                    : r;
-        r = r == 0 ? buf_putf(out, ",\"errors\":%" PRIu64 ",\"latency_us\":%" PRIu64 "}", l->errors, l->latency_us) : r;
+        r = r == 0 ? buf_putf(out, ",\"errors\":%" PRIu64 ",\"probes\":%" PRIu64 ",\"latency_us\":%" PRIu64 "}",
+                              l->errors, l->probes, l->latency_us)
+                   : r;
     }
     return r == 0 ? buf_puts(out, STR("],")) : r;
 }

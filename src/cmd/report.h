@@ -46,7 +46,7 @@ struct report_directory {
 struct report_list { /* a block list; numbers of all workers together */
     const char *zone, *kind; /* "IPv4", "IPv6", "names" */
     const char *why;         /* it is not trusted by some worker; NULL: all trust it */
-    uint64_t asked, listed, errors, latency_us;
+    uint64_t asked, listed, errors, probes, latency_us; /* probes: rounds of them */
 };
 
 struct report_totals {

@@ -112,6 +112,7 @@ static struct report_list describe_list(const struct generation *generation, siz
         list.asked += counters->asked;
         list.listed += counters->listed;
         list.errors += counters->errors;
+        list.probes += counters->probes;
         list.latency_us = counters->latency_us > list.latency_us ? counters->latency_us : list.latency_us;
         if (counters->trust == DNSBL_NOT_TRUSTED && counters->why < N_DNSBL_WHYS)
             list.why = dnsbl_why_texts[counters->why];

@@ -359,6 +359,7 @@ static void on_list_note(void *arg, const struct conf_block_list *list, enum dns
     atomic_store_explicit(&c->asked, state->asked, memory_order_relaxed);
     atomic_store_explicit(&c->listed, state->listed, memory_order_relaxed);
     atomic_store_explicit(&c->errors, state->errors, memory_order_relaxed);
+    atomic_store_explicit(&c->probes, state->probes, memory_order_relaxed);
     atomic_store_explicit(&c->latency_us, state->latency_us, memory_order_relaxed);
 }
 

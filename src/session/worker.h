@@ -42,7 +42,7 @@ struct worker_server_counters { /* one mailbox server as this worker sees it */
 
 struct worker_list_counters { /* one block list, for one enum dnsbl_kind, as this worker sees it */
     _Atomic uint32_t trust, why; /* enum dnsbl_trust_state, enum dnsbl_why */
-    _Atomic uint64_t asked, listed, errors, latency_us;
+    _Atomic uint64_t asked, listed, errors, probes, latency_us;
 };
 
 /* One writer (the worker), any reader. Totals since the process started, except `now` ones. */

@@ -118,8 +118,8 @@ static void the_text_names_what_an_administrator_looks_for(void **state) {
 
 static void block_lists_are_shown_with_why_they_are_not_trusted(void **state) {
     static const struct report_list lists[] = {
-        { "bl.example", "IPv4", NULL, 10, 3, 1, 12345 },
-        { "bl.example", "IPv6", "lists everything", 0, 0, 0, 0 },
+        { "bl.example", "IPv4", NULL, 10, 3, 1, 2, 12345 },
+        { "bl.example", "IPv6", "lists everything", 0, 0, 0, 5, 0 },
     };
     struct report report = healthy();
     struct buf out;
@@ -132,7 +132,7 @@ static void block_lists_are_shown_with_why_they_are_not_trusted(void **state) {
     assert_non_null(strstr(out.at, "IPv4   10         3          1          12ms     yes\n"));
     assert_non_null(strstr(out.at, "0ms      no: lists everything\n"));
     assert_non_null(strstr(out.at, "\"kind\":\"IPv4\",\"why\":\"\",\"trusted\":true,\"asked\":10,\"listed\":3,"
-                                   "\"errors\":1,\"latency_us\":12345}"));
+                                   "\"errors\":1,\"probes\":2,\"latency_us\":12345}"));
     buf_deinit(&out);
 }
 
