@@ -12,6 +12,7 @@ import uuid
 
 import pytest
 
+from lib import nameserver
 from lib import postfix as real
 from lib.certificates import Authority
 from lib.postern import DOMAIN, PROGRAM, Postern
@@ -125,6 +126,23 @@ def make_server():
 @pytest.fixture(scope="module")
 def make_shared_server():
     yield from servers_until_the_end()
+
+
+@pytest.fixture(scope="module")
+def make_name_server(base_folder):
+    """An Nsd or Rbldnsd with these zones, stopped at the end of the module."""
+    if nameserver.missing():
+        pytest.skip(f"not installed: {nameserver.missing()}")
+    folder = tempfile.mkdtemp(dir=base_folder)
+    os.chmod(folder, 0o755)
+    servers = []
+
+    def make(kind, zones):
+        servers.append(kind(os.path.join(folder, str(len(servers))), zones))
+        return servers[-1].start()
+    yield make
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

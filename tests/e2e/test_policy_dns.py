@@ -1,10 +1,8 @@
 """The shipped policy over real DNS: NSD has the names, rbldnsd the block lists, and clients from 198.51.100.0/24 come
-in behind a PROXY header. What is refused is refused by its rule and can be explained; what DNS does not know, or a
-list that cannot be trusted says, refuses nobody."""
+in behind a PROXY header. What is refused is refused by its rule and can be explained; what DNS does not know refuses
+nobody. Lists that cannot be trusted: test_block_lists.py."""
 import os
 import re
-import socket
-import tempfile
 import time
 
 import pytest
@@ -43,37 +41,20 @@ TEST_ENTRY = ":127.0.0.2:Listed, see the list\n127.0.0.2\n"
 LISTS = {
     FIRST: ("ip4set", TEST_ENTRY + f"{LISTED_ONCE}\n{LISTED_TWICE}\n{OWN}\n"),
     SECOND: ("ip4set", TEST_ENTRY + f"{LISTED_TWICE}\n{OWN}\n"),
-    "world.dnsbl.example": ("ip4trie", "0.0.0.0/0 :127.0.0.2:All of them\n"),
-    "refusing.dnsbl.example": ("ip4trie", "0.0.0.0/0 :127.255.255.254:Public resolver\n"),
-    "empty.dnsbl.example": ("ip4set", f":127.0.0.2:No test entry\n{LISTED_ONCE}\n"),
 }
-PARKED, BROKEN, SILENT = "parked.dnsbl.example", "broken.dnsbl.example", "silent.dnsbl.example"
-ZONES = {"example": RECORDS, "100.51.198.in-addr.arpa": REVERSE, PARKED: "* A 192.0.2.80\n", BROKEN: None}
+ZONES = {"example": RECORDS, "100.51.198.in-addr.arpa": REVERSE}
 TABLES = [("partners cidr", {}), ("banned cidr", {}), ("banned_names names", {}), ("banned_senders addresses", {})]
 DNS_TIMEOUT_S = 1
 
 
 @pytest.fixture(scope="module")
-def servers_folder(base_folder):
-    folder = tempfile.mkdtemp(dir=base_folder)
-    os.chmod(folder, 0o755)
-    return folder
+def nsd(make_name_server):
+    return make_name_server(nameserver.Nsd, ZONES)
 
 
 @pytest.fixture(scope="module")
-def nsd(servers_folder):
-    if nameserver.missing():
-        pytest.skip(f"not installed: {nameserver.missing()}")
-    server = nameserver.Nsd(os.path.join(servers_folder, "nsd"), ZONES).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def rbldnsd(servers_folder, nsd):
-    server = nameserver.Rbldnsd(os.path.join(servers_folder, "rbldnsd"), LISTS).start()
-    yield server
-    server.stop()
+def rbldnsd(make_name_server):
+    return make_name_server(nameserver.Rbldnsd, LISTS)
 
 
 def configuration(nsd, lists, **options):
@@ -174,31 +155,6 @@ def test_two_lists_refuse_and_the_reply_names_both(shared):
     reply = envelope(shared, LISTED_TWICE, "mail.twice.example")
     assert reply == "550 5.7.1" and FIRST in reply.text and SECOND in reply.text
     assert_explained(shared, reply, "RBL MULTIPLE MAIN")
-
-
-@pytest.fixture
-def silent():
-    """Takes questions and answers none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((LOOPBACK, 0))
-        yield f"{LOOPBACK}:{sock.getsockname()[1]}"
-
-
-@pytest.mark.parametrize("zone, why", [
-    ("world.dnsbl.example", "lists everything"), ("refusing.dnsbl.example", "no return code"),
-    (PARKED, "no return code"), ("empty.dnsbl.example", "test entry is not listed"), (BROKEN, "servers fail"),
-    (SILENT, "does not answer in time")])
-def test_a_list_that_cannot_be_trusted_refuses_nobody_and_status_says_so(
-        zone, why, make_postern, make_server, nsd, rbldnsd, silent):
-    server = silent if zone == SILENT else nsd if zone in ZONES else rbldnsd
-    gateway = make_postern([make_server()], **configuration(nsd, {FIRST: rbldnsd, zone: server}))
-    assert envelope(gateway, LISTED_ONCE, "mail.once.example") == 250
-    eventually(lambda: any(one["zone"] == zone and one["kind"] == "IPv4" and not one["trusted"] and why in one["why"]
-                           for one in gateway.status()["block_lists"]), f"status tells that {zone} {why}")
-    assert re.search(rf"^{zone} .* no: .*{why}$", gateway.command("status").stdout, re.M)
-    assert envelope(gateway, LISTED_ONCE, "mail.once.example") == 250
-    reply = envelope(gateway, LISTED_ONCE, f"[{LISTED_ONCE}]")  # the other list is believed all the same
-    assert reply == "550 5.7.1" and FIRST in reply.text and zone not in reply.text
 
 
 # ---- a name server that is away

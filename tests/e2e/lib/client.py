@@ -163,8 +163,9 @@ def message(subject="hello", body=b"Hello.\r\n", **headers):
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
-def proxy_v1(client, server="192.0.2.1", port=40000, server_port=25):
-    family = "TCP4" if ipaddress.ip_address(client).version == 4 else "TCP6"
+def proxy_v1(client, server=None, port=40000, server_port=25):
+    is_ipv4 = ipaddress.ip_address(client).version == 4
+    family, server = "TCP4" if is_ipv4 else "TCP6", server or ("192.0.2.1" if is_ipv4 else "2001:db8::1")
     return f"PROXY {family} {client} {server} {port} {server_port}\r\n".encode()
 
 

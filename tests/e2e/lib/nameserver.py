@@ -5,6 +5,7 @@ work (freeze) and let it go on (thaw). Zones are given as text, without SOA and 
 directly (`stub` in postern.conf), as a site does that mirrors it.
 """
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import struct
 
 from lib.ports import LOOPBACK, free_port
 from lib.postern import worker_user
-from lib.program import Program, is_root
+from lib.program import Program, is_root, tail
 from lib.wait import eventually
 
 START_LIMIT_S = 10
@@ -119,16 +120,24 @@ class Nsd(NameServer):
 
 
 class Rbldnsd(NameServer):
-    """Serves `zones`: name to (type of data set, its lines), as in rbldnsd(8)."""
+    """Serves `zones`: name to (type of data set, its lines), as in rbldnsd(8), or to several of them."""
     name = "rbldnsd"
+
+    def data_sets(self):
+        return [(zone, kind, lines) for zone, sets in self.zones.items()
+                for kind, lines in (sets if isinstance(sets, list) else [sets])]
+
+    def write(self, zone, kind, lines):
+        path = os.path.join(self.folder, f"{zone}.{kind}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(LIST_HEAD + lines)
+        return path
 
     def command(self):
         self.log = os.path.join(self.folder, "questions")
-        specs = []
-        for zone, (kind, lines) in self.zones.items():
-            with open(os.path.join(self.folder, zone), "w", encoding="utf-8") as file:
-                file.write(LIST_HEAD + lines)
-            specs.append(f"{zone}:{kind}:{zone}")
+        for data_set in self.data_sets():
+            self.write(*data_set)
+        specs = [f"{zone}:{kind}:{zone}.{kind}" for zone, kind, _ in self.data_sets()]
         user = []
         if is_root():  # which it does not want to run as; its log is opened by who it is then
             user = ["-u", worker_user()]
@@ -136,8 +145,18 @@ class Rbldnsd(NameServer):
         return [program("rbldnsd"), "-n", *user, "-b", f"{LOOPBACK}/{self.port}", "-w", self.folder,
                 "-l", "+questions", *specs]
 
-    def questions(self, client):
-        """The names that were asked about this IPv4 address, in order."""
-        start = ".".join(reversed(client.split("."))) + "."
+    def change(self, zone, kind, lines):
+        """The data set holds this from now on. Returns when it is served."""
+        seen = tail(self.output).count("zones reloaded")
+        path = os.path.join(self.folder, f"{zone}.{kind}")
+        before = os.stat(path).st_mtime  # by whose second rbldnsd knows whether a file is new
+        os.utime(self.write(zone, kind, lines), (before + 1, before + 1))
+        self.send_signal(signal.SIGHUP)
+        eventually(lambda: tail(self.output).count("zones reloaded") > seen, "rbldnsd has read its zones again")
+
+    def questions(self, about):
+        """The names that were asked about this IPv4 address, or that begin with this name, in order."""
+        is_address = re.fullmatch(r"[\d.]+", about)
+        start = (".".join(reversed(about.split("."))) if is_address else about) + "."
         with open(self.log, encoding="utf-8") as file:
             return [word for line in file for word in line.split() if word.startswith(start)]
