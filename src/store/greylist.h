@@ -5,7 +5,8 @@
  * last), the normalised sender and the recipient. Each identity stands for two keys: its triplet's, and its own on the
  * automatic whitelist. The store reads the rows of all keys, greylist_ask() decides and says which rows change, the
  * store merges those and answers. Passing under any identity is passing; a first attempt is written under the
- * strongest, a pass under the strongest and under the address.
+ * strongest, a pass under the strongest and under the address; those between the two are only looked up, and so are the
+ * first `n_looked_up`, where a stronger one may turn out to be wrong (facts/greylist.c).
  *
  *     new ──delay──▶ retry ─▶ cached …        early: tried again too soon
  *                      └─ the end of the transaction, greylist_credit(): its identities are counted; the fifth
@@ -34,6 +35,7 @@ struct greylist_settings { /* seconds, but for the count; defaults in conf/optio
 struct greylist_question {
     struct str identities[GREYLIST_IDENTITIES_MAX]; /* "org:example.com", "net:192.0.2.0/24", "ip:192.0.2.1" */
     uint8_t n_identities;
+    uint8_t n_looked_up; /* less than n_identities: the strongest one that is written stands at this index */
     bool is_read_only;   /* explain, tests, shadow rules: nothing is recorded */
     bool is_null_sender; /* it never earns a whitelisting */
     struct str sender;   /* normalised */

@@ -44,12 +44,13 @@ static bool is_sound(const struct store_question_head *head) {
         len += head->text_len[i];
     }
     return len == head->len && head->n_identities >= 1 && head->n_identities <= GREYLIST_IDENTITIES_MAX &&
-           (head->flags & ~FLAGS) == 0 && head->zero == 0;
+           (head->flags & ~FLAGS) == 0 && head->n_looked_up < head->n_identities;
 }
 
 static int parse_question(const struct store_question_head *head, const char *at, struct store_message *ret_message) {
     struct greylist_question q = {
         .n_identities = head->n_identities,
+        .n_looked_up = head->n_looked_up,
         .is_read_only = (head->flags & FLAG_READ_ONLY) != 0,
         .is_null_sender = (head->flags & FLAG_NULL_SENDER) != 0,
         .settings = head->settings,
@@ -111,6 +112,7 @@ int store_question_put(struct buf *out, enum store_message_type type, uint32_t n
         .flags = (uint8_t)((question->is_read_only ? FLAG_READ_ONLY : 0) |
                            (question->is_null_sender ? FLAG_NULL_SENDER : 0)),
         .n_identities = question->n_identities,
+        .n_looked_up = question->n_looked_up,
         .settings = question->settings,
     };
     uint32_t begin = out->len;

@@ -23,7 +23,7 @@ struct store_question_head {
     uint8_t type; /* enum store_message_type */
     uint8_t flags;
     uint8_t n_identities;
-    uint8_t zero;
+    uint8_t n_looked_up;
     struct greylist_settings settings;
     uint16_t text_len[STORE_TEXTS_MAX];
 };

@@ -20,11 +20,13 @@ static void a_question_is_read_as_it_was_written(void **state) {
     struct greylist_question question = question_for_test("anna@example.net");
     struct store_message m;
     question.is_read_only = question.is_null_sender = true;
+    question.n_looked_up = 1;
     struct buf out = written(&question);
     assert_int_equal(store_message_parse(out.at, out.len, &m), out.len);
     assert_int_equal(m.type, STORE_QUESTION);
     assert_int_equal(m.number, 77);
     assert_int_equal(m.question.n_identities, 2);
+    assert_int_equal(m.question.n_looked_up, 1);
     assert_str(m.question.identities[0], "org:example.net");
     assert_str(m.question.identities[1], "ip:192.0.2.1");
     assert_str(m.question.sender, "anna@example.net");
@@ -115,7 +117,7 @@ static void what_does_not_belong_makes_it_no_message(void **state) {
         { offsetof(struct store_question_head, n_identities), 1 },
         { offsetof(struct store_question_head, n_identities), 3 },
         { offsetof(struct store_question_head, n_identities), 255 },
-        { offsetof(struct store_question_head, zero), 1 },
+        { offsetof(struct store_question_head, n_looked_up), 2 },
         { offsetof(struct store_question_head, text_len), 1 },
         { offsetof(struct store_question_head, text_len) + 1, 255 },
         { offsetof(struct store_question_head, text_len) + 2 * (STORE_TEXTS_MAX - 1), 1 },
