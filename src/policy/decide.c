@@ -1,20 +1,11 @@
 /*
  * decide: what becomes of this delivery, given what is known; or what must be asked?
  *
- * The model. A condition has one of three values, in the order of how much it makes its rule act:
- *
- *     DEAD    it is false, or could be true only if something that is off were known: the rule does not fire
- *     OPEN    it could be true if something unavailable were known: see below
- *     FIRE    it is true
- *
- * compile.c has pushed `not` into the literals, so `and` is the least and `or` the greatest of its operands. What has
- * not been answered yet (unasked, pending) makes a literal anything from DEAD to FIRE, so what is computed is a range
- * lo..hi; the same rules hold for both ends. A rule is decided when lo == hi, often long before every fact is known;
- * bounds on counts enter in literal() and nowhere else. Beside the value goes whether the condition is open because of
- * a fact that is configured to defer while it is away (design.md section 13): surely, or possibly.
+ * The model. What a condition is worth, so far, is a range (evaluate.h); a rule is decided when both its ends are the
+ * same.
  *
  * Rules are tried in order. At the first one that is undecided in a way that matters, the answer is what to ask: those
- * facts that can still move its value (collect_needs()), of the cheapest class. What a rule is worth depends on what
+ * facts that can still move its value (evaluate_needs()), of the cheapest class. What a rule is worth depends on what
  * it does: a reject that cannot fire any more need not be decided further; tags matter only once the message passes.
  *
  * Never a 5xx for want of a fact: an open rule that could have kept the mail from the reject that fires now turns it
@@ -27,28 +18,18 @@
  * no true greylist rule precedes see none of the six. Where it is unknown whether a rule asked (it is open, or stands
  * behind an open `pass` of its layer), the status counts as unavailable.
  *
- * Rejected: a list of facts each rule needs, asked as a whole, which asks what cannot matter; evaluating all rules
- * under each possible answer, which is exact for facts that stand in one condition twice but exponential. A fact that
- * stands in a condition twice may thus be asked for in vain; the verdict is the same.
- *
- * Recursion goes no deeper than POLICY_DEPTH_MAX. No allocation: sets are bits in the verdict.
+ * No allocation: sets are bits in the verdict.
  */
 #include "policy/verdict.h"
 
 #include "policy/compile.h"
-
-enum value { DEAD, OPEN, FIRE };
-
-struct range {
-    uint8_t lo, hi; /* enum value */
-    bool defers, may_defer; /* it is open for a fact that defers: surely; depending on what is not answered yet */
-};
+#include "policy/evaluate.h"
 
 enum step { STEP_NEXT, STEP_END_LAYER, STEP_ACCEPTED, STEP_DONE };
 
 struct decision {
     const struct policy *policy;
-    const struct facts *facts;
+    struct evaluation view; /* what the rule's condition is to see */
     struct policy_verdict *verdict;
     struct rule_trace *trace; /* NULL unless someone wants to know why */
     struct policy_set maybe_open; /* rules: open or dead, which nobody needed to know so far */
@@ -58,8 +39,7 @@ struct decision {
     uint16_t open_pass; /* the same of action pass; holds for its own layer only */
     uint16_t idle_pass; /* an undecided `pass` of this layer behind which only shadow rules could act */
     uint8_t accepted_in; /* layer of the `accept` that fired; N_LAYERS: none */
-    uint8_t status_asked, status_asked_shadow; /* enum value: did a greylist rule ask? FIRE, DEAD, or OPEN: unknown */
-    bool is_enforced, is_shadow_rule, has_late_tags, has_maybe_pass /* of this layer */;
+    bool is_enforced, has_late_tags, has_maybe_pass /* of this layer */;
 };
 
 static const struct policy_reply open_reply = {
@@ -75,198 +55,6 @@ static const struct policy_reply directory_reply = {
     450, STR_INIT("4.1.1"), STR_INIT("This recipient cannot be checked now, try again later")
 };
 
-/* ---- values of conditions */
-
-static uint8_t least(uint8_t a, uint8_t b) {
-    return a < b ? a : b;
-}
-
-static uint8_t greatest(uint8_t a, uint8_t b) {
-    return a > b ? a : b;
-}
-
-static struct range exactly(uint8_t value) {
-    return (struct range){ .lo = value, .hi = value };
-}
-
-static struct range away(bool is_deferring) {
-    return (struct range){ .lo = OPEN, .hi = OPEN, .defers = is_deferring, .may_defer = is_deferring };
-}
-
-/* By its state alone, for a literal that its value does not decide. */
-static struct range by_state(const struct slot *slot, enum fact_state state) {
-    switch (state) {
-    case FACT_UNASKED:
-    case FACT_PENDING:
-        return (struct range){ .lo = DEAD, .hi = FIRE, .may_defer = slot->is_deferring || slot->is_deferring_skipped };
-    case FACT_UNAVAILABLE:
-        return away(slot->is_deferring);
-    case FACT_SKIPPED:
-        return away(slot->is_deferring_skipped);
-    case FACT_KNOWN:
-    case FACT_OFF:
-        break;
-    }
-    return exactly(DEAD);
-}
-
-/* The bounds lo..hi may decide it in any state but OFF: at the second hit it does not matter who else answers. */
-static struct range number_literal(const struct slot *slot, const struct fact *fact, const struct node *node) {
-    int64_t lo = fact->lo, hi = fact->hi, number = node->number;
-    bool is_sure = false, is_possible = false;
-    switch ((enum literal_op)node->op) {
-    case OP_EQ:
-        is_sure = lo == number && hi == number;
-        is_possible = lo <= number && number <= hi;
-        break;
-    case OP_NE:
-        is_sure = number < lo || hi < number;
-        is_possible = lo != number || hi != number;
-        break;
-    case OP_LT:
-        is_sure = hi < number;
-        is_possible = lo < number;
-        break;
-    case OP_LE:
-        is_sure = hi <= number;
-        is_possible = lo <= number;
-        break;
-    case OP_GT:
-        is_sure = lo > number;
-        is_possible = hi > number;
-        break;
-    case OP_GE:
-        is_sure = lo >= number;
-        is_possible = hi >= number;
-        break;
-    case OP_TRUE:
-    case OP_VALUE:
-    case OP_TEXT:
-        break;
-    }
-    if (fact->state == FACT_OFF || !is_possible)
-        return exactly(DEAD);
-    return is_sure ? exactly(FIRE) : by_state(slot, fact->state);
-}
-
-/* Behind greylist rules none of which asked, or none for certain. */
-static struct range unasked_status(const struct node *node, uint8_t asked) {
-    if (asked == DEAD)
-        return exactly(node->is_negated ? FIRE : DEAD);
-    return exactly(OPEN);
-}
-
-static struct range literal(const struct decision *d, const struct node *node) {
-    const struct slot *slot = &d->policy->slots[node->slot];
-    const struct fact *fact = fact_at(d->policy, d->facts, node->slot);
-    if (node->op >= OP_EQ)
-        return number_literal(slot, fact, node);
-    if (slot->row == &fact_rows[F_GREYLIST]) {
-        uint8_t asked = d->is_shadow_rule ? greatest(d->status_asked, d->status_asked_shadow) : d->status_asked;
-        if (asked != FIRE)
-            return unasked_status(node, asked);
-    }
-    if (fact->state != FACT_KNOWN)
-        return by_state(slot, fact->state);
-    bool holds = node->op == OP_TRUE    ? fact->value != 0
-                 : node->op == OP_VALUE ? fact->value == node->value
-                                        : str_eq_nocase(fact->text, node->text);
-    return exactly(holds != node->is_negated ? FIRE : DEAD);
-}
-
-static struct range evaluate(const struct decision *d, unsigned at) {
-    const struct node *nodes = d->policy->nodes, *node = &nodes[at];
-    if (node->kind == NODE_LITERAL)
-        return literal(d, node);
-    bool is_and = node->kind == NODE_AND;
-    struct range range = exactly(is_and ? FIRE : DEAD);
-    for (unsigned i = at + 1; i < node->end; i = nodes[i].end) {
-        struct range one = evaluate(d, i);
-        range.lo = is_and ? least(range.lo, one.lo) : greatest(range.lo, one.lo);
-        range.hi = is_and ? least(range.hi, one.hi) : greatest(range.hi, one.hi);
-        range.defers |= one.defers;
-        range.may_defer |= one.may_defer;
-        if (is_and ? range.hi == DEAD : range.lo == FIRE)
-            break;
-    }
-    range.defers &= range.lo != DEAD && range.hi != FIRE;
-    range.may_defer &= range.hi != DEAD && range.lo != FIRE;
-    return range;
-}
-
-/* What the operands of a node leave of its range: of `and` the least upper bounds, of `or` the greatest lower ones. */
-struct others {
-    unsigned best_at; /* the operand that sets `best`; for itself `second` holds */
-    uint8_t best, second;
-};
-
-static struct others bounds_of_operands(const struct decision *d, const struct node *node, unsigned at) {
-    const struct node *nodes = d->policy->nodes;
-    bool is_and = node->kind == NODE_AND;
-    struct others others = { 0, is_and ? FIRE : DEAD, is_and ? FIRE : DEAD };
-    for (unsigned i = at + 1; i < node->end; i = nodes[i].end) {
-        struct range range = evaluate(d, i);
-        uint8_t bound = is_and ? range.hi : range.lo;
-        if (is_and ? bound < others.best : bound > others.best) {
-            others = (struct others){ i, bound, others.best };
-        } else {
-            others.second = is_and ? least(others.second, bound) : greatest(others.second, bound);
-        }
-    }
-    return others;
-}
-
-/*
- * Adds the unanswered facts below `at` that can still move its value between `floor` and `ceiling`, outside of which
- * the value is the same to whoever asks. An operand of `and` matters only below what the others can reach at most, one
- * of `or` only above what they reach at least.
- */
-static void collect_needs(const struct decision *d, unsigned at, uint8_t floor, uint8_t ceiling,
-                          struct policy_set *needs) {
-    const struct node *nodes = d->policy->nodes, *node = &nodes[at];
-    struct range range = evaluate(d, at);
-    if (greatest(range.lo, floor) >= least(range.hi, ceiling))
-        return;
-    if (node->kind == NODE_LITERAL) {
-        set_add(needs, node->slot);
-        return;
-    }
-    struct others others = bounds_of_operands(d, node, at);
-    for (unsigned i = at + 1; i < node->end; i = nodes[i].end) {
-        uint8_t bound = i == others.best_at ? others.second : others.best;
-        if (node->kind == NODE_AND)
-            collect_needs(d, i, floor, least(ceiling, bound), needs);
-        else
-            collect_needs(d, i, greatest(floor, bound), ceiling, needs);
-    }
-}
-
-/* The same for whether it is open for a fact that defers: adds what could make it false or true regardless. */
-static void collect_deferring_needs(const struct decision *d, unsigned at, struct policy_set *needs) {
-    const struct node *nodes = d->policy->nodes, *node = &nodes[at];
-    struct range range = evaluate(d, at);
-    if (range.defers == range.may_defer)
-        return;
-    if (node->kind == NODE_LITERAL)
-        set_add(needs, node->slot);
-    for (unsigned i = at + 1; i < node->end; i = nodes[i].end) {
-        collect_needs(d, i, node->kind == NODE_AND ? DEAD : OPEN, node->kind == NODE_AND ? OPEN : FIRE, needs);
-        collect_deferring_needs(d, i, needs);
-    }
-}
-
-/* The facts that made a decided condition what it is: below `and` and `or` the operands that have its value. */
-static void collect_reasons(const struct decision *d, unsigned at, uint8_t value, struct policy_set *reasons) {
-    const struct node *nodes = d->policy->nodes, *node = &nodes[at];
-    struct range range = evaluate(d, at);
-    if (range.lo != value || range.hi != value)
-        return;
-    if (node->kind == NODE_LITERAL)
-        set_add(reasons, node->slot);
-    for (unsigned i = at + 1; i < node->end; i = nodes[i].end)
-        collect_reasons(d, i, value, reasons);
-}
-
 /* ---- what to ask */
 
 /* Of all that matters: the cheapest class, and whatever is on its way already, so that it is not cancelled. */
@@ -275,7 +63,7 @@ static void keep_cheapest(const struct decision *d, const struct policy_set *nee
     for (int i = set_next(needs, 0); i >= 0; i = set_next(needs, (unsigned)i + 1))
         cheapest = least(cheapest, d->policy->slots[i].row->cost);
     for (int i = set_next(needs, 0); i >= 0; i = set_next(needs, (unsigned)i + 1)) {
-        const struct fact *fact = fact_at(d->policy, d->facts, (unsigned)i);
+        const struct fact *fact = fact_at(d->policy, d->view.facts, (unsigned)i);
         if (d->policy->slots[i].row->cost == cheapest || fact->state == FACT_PENDING)
             set_add(ret_needs, (unsigned)i);
     }
@@ -295,8 +83,8 @@ static enum step need_slot(struct decision *d, unsigned slot) {
 
 static enum step need_of_rule(struct decision *d, unsigned rule, uint8_t floor) {
     struct policy_set needs = { { 0 } };
-    collect_needs(d, d->policy->rules[rule].condition, floor, FIRE, &needs);
-    collect_deferring_needs(d, d->policy->rules[rule].condition, &needs);
+    evaluate_needs(&d->view, d->policy->rules[rule].condition, floor, FIRE, &needs);
+    evaluate_deferring_needs(&d->view, d->policy->rules[rule].condition, &needs);
     return need(d, &needs);
 }
 
@@ -334,7 +122,7 @@ static enum step end_unavailable(struct decision *d, unsigned rule, unsigned slo
 static enum step end_deferring(struct decision *d, unsigned rule) {
     unsigned at = d->policy->rules[rule].condition;
     for (unsigned i = at; i < d->policy->nodes[at].end; i++) {
-        if (d->policy->nodes[i].kind == NODE_LITERAL && literal(d, &d->policy->nodes[i]).defers)
+        if (d->policy->nodes[i].kind == NODE_LITERAL && evaluate_literal(&d->view, &d->policy->nodes[i]).defers)
             return end_unavailable(d, rule, d->policy->nodes[i].slot);
     }
     return end_unavailable(d, rule, d->policy->nodes[at].slot);
@@ -348,7 +136,7 @@ static int find_undecided(const struct decision *d, uint8_t layer) {
             return i;
     }
     for (int i = set_next(&d->maybe_held, 0); i >= 0; i = set_next(&d->maybe_held, (unsigned)i + 1)) {
-        struct range range = evaluate(d, rules[i].condition);
+        struct range range = evaluate(&d->view, rules[i].condition);
         if (rules[i].layer == layer)
             continue;
         if (range.lo != range.hi)
@@ -380,7 +168,7 @@ static enum step with_reasons(struct decision *d, unsigned rule, enum step step)
     struct policy_verdict *v = d->verdict;
     if (v->status == DECIDE_NEED)
         return step;
-    collect_reasons(d, r->condition, FIRE, &v->because);
+    evaluate_reasons(&d->view, r->condition, FIRE, &v->because);
     for (int i = set_next(&v->because, 0); i >= 0; i = set_next(&v->because, (unsigned)i + 1)) {
         if (d->policy->slots[i].row->source == SOURCE_DNSBL && v->reply == &r->reply)
             v->reply = &r->listed;
@@ -393,9 +181,9 @@ static enum step settle_tags(struct decision *d) {
     if (!d->has_late_tags)
         return STEP_NEXT;
     struct policy_set needs = { { 0 } };
-    d->is_shadow_rule = false;
+    d->view.is_shadow_rule = false;
     for (int i = set_next(&d->late_tags, 0); i >= 0; i = set_next(&d->late_tags, (unsigned)i + 1))
-        collect_needs(d, d->policy->rules[i].condition, OPEN, FIRE, &needs);
+        evaluate_needs(&d->view, d->policy->rules[i].condition, OPEN, FIRE, &needs);
     return need(d, &needs);
 }
 
@@ -405,14 +193,14 @@ static void note_trace(struct decision *d, unsigned rule, struct range range) {
     if (d->trace == NULL)
         return;
     struct rule_trace *trace = &d->trace[rule];
-    trace->is_shadow = d->is_shadow_rule;
+    trace->is_shadow = d->view.is_shadow_rule;
     if (range.lo != range.hi) {
         trace->status = RULE_UNDECIDED;
-        collect_needs(d, d->policy->rules[rule].condition, DEAD, FIRE, &trace->because);
+        evaluate_needs(&d->view, d->policy->rules[rule].condition, DEAD, FIRE, &trace->because);
         return;
     }
     trace->status = range.lo == FIRE ? RULE_TRUE : range.lo == DEAD ? RULE_FALSE : RULE_OPEN;
-    collect_reasons(d, d->policy->rules[rule].condition, range.lo, &trace->because);
+    evaluate_reasons(&d->view, d->policy->rules[rule].condition, range.lo, &trace->because);
 }
 
 /* An enforced rule that stays open: who rejects later has to know. */
@@ -438,9 +226,9 @@ static uint8_t asked_by(const struct decision *d, uint8_t value) {
 /* Its condition is true. */
 static enum step greylist(struct decision *d, unsigned rule) {
     const struct policy *policy = d->policy;
-    const struct fact *fact = fact_at(policy, d->facts, policy->greylist_slot);
-    struct range range = by_state(&policy->slots[policy->greylist_slot], fact->state);
-    d->status_asked = greatest(d->status_asked, asked_by(d, FIRE));
+    const struct fact *fact = fact_at(policy, d->view.facts, policy->greylist_slot);
+    struct range range = evaluate_state(&policy->slots[policy->greylist_slot], fact->state);
+    d->view.status_asked = greatest(d->view.status_asked, asked_by(d, FIRE));
     if (is_pending(fact))
         return need_slot(d, policy->greylist_slot);
     if (fact->state == FACT_KNOWN && (fact->value == GREYLIST_NEW || fact->value == GREYLIST_EARLY))
@@ -465,7 +253,7 @@ static enum step fire(struct decision *d, unsigned rule) {
         d->verdict->action = ACT_ACCEPT;
         d->verdict->layer = d->policy->rules[rule].layer;
         d->verdict->rule = (uint16_t)rule;
-        collect_reasons(d, d->policy->rules[rule].condition, FIRE, &d->verdict->because);
+        evaluate_reasons(&d->view, d->policy->rules[rule].condition, FIRE, &d->verdict->because);
         d->accepted_in = d->policy->rules[rule].layer;
         if (d->open == RULE_NONE)
             d->open = d->open_pass;
@@ -495,15 +283,15 @@ static void try_shadow(struct decision *d, unsigned rule, struct range range) {
     struct policy_set needs = { { 0 } };
     if (range.lo != FIRE || d->idle_pass != RULE_NONE) {
         if (range.hi == FIRE && d->idle_pass != RULE_NONE)
-            collect_needs(d, policy->rules[d->idle_pass].condition, OPEN, FIRE, &needs);
+            evaluate_needs(&d->view, policy->rules[d->idle_pass].condition, OPEN, FIRE, &needs);
         else
-            collect_needs(d, r->condition, OPEN, FIRE, &needs);
+            evaluate_needs(&d->view, r->condition, OPEN, FIRE, &needs);
         keep_cheapest(d, &needs, &d->verdict->shadow_need);
         return;
     }
     if (r->action == ACT_GREYLIST) {
-        const struct fact *fact = fact_at(policy, d->facts, policy->greylist_slot);
-        d->status_asked_shadow = greatest(d->status_asked_shadow, asked_by(d, FIRE));
+        const struct fact *fact = fact_at(policy, d->view.facts, policy->greylist_slot);
+        d->view.status_asked_shadow = greatest(d->view.status_asked_shadow, asked_by(d, FIRE));
         if (is_pending(fact))
             set_add(&d->verdict->shadow_need, policy->greylist_slot);
         if (fact->state != FACT_KNOWN || fact->value > GREYLIST_EARLY)
@@ -534,7 +322,7 @@ static bool is_idle(struct decision *d, unsigned rule) {
     const struct policy *policy = d->policy;
     for (unsigned i = rule + 1; i < policy->first_rule[policy->rules[rule].layer + 1]; i++) {
         const struct rule *r = &policy->rules[i];
-        struct range range = evaluate(d, r->condition);
+        struct range range = evaluate(&d->view, r->condition);
         if (!is_shadowed(d, r) && (r->action == ACT_PASS ? range.may_defer : range.hi != DEAD))
             return false;
     }
@@ -543,10 +331,10 @@ static bool is_idle(struct decision *d, unsigned rule) {
 
 static enum step try_rule(struct decision *d, unsigned rule) {
     const struct rule *r = &d->policy->rules[rule];
-    d->is_shadow_rule = is_shadowed(d, r);
-    struct range range = evaluate(d, r->condition);
+    d->view.is_shadow_rule = is_shadowed(d, r);
+    struct range range = evaluate(&d->view, r->condition);
     note_trace(d, rule, range);
-    if (d->is_shadow_rule) {
+    if (d->view.is_shadow_rule) {
         try_shadow(d, rule, range);
         return STEP_NEXT;
     }
@@ -579,7 +367,7 @@ static enum step try_rule(struct decision *d, unsigned rule) {
         return STEP_NEXT;
     }
     if (r->action == ACT_GREYLIST)
-        d->status_asked = greatest(d->status_asked, OPEN);
+        d->view.status_asked = greatest(d->view.status_asked, OPEN);
     note_open(d, rule);
     return STEP_NEXT;
 }
@@ -607,7 +395,7 @@ static void note_builtin_passed(struct decision *d, unsigned rule, unsigned slot
 static enum step control_relay(struct decision *d, bool *ret_is_local) {
     static const uint16_t slots[] = { SLOT_RCPT_LOCAL, SLOT_RELAY_ALLOWED };
     for (size_t i = 0; i < 2; i++) {
-        const struct fact *fact = fact_at(d->policy, d->facts, slots[i]);
+        const struct fact *fact = fact_at(d->policy, d->view.facts, slots[i]);
         if (is_pending(fact))
             return need_slot(d, slots[i]);
         if (fact->state == FACT_UNAVAILABLE || fact->state == FACT_SKIPPED)
@@ -627,7 +415,7 @@ static enum step control_relay(struct decision *d, bool *ret_is_local) {
 }
 
 static enum step validate_recipient(struct decision *d) {
-    const struct fact *fact = fact_at(d->policy, d->facts, SLOT_RCPT_KNOWN);
+    const struct fact *fact = fact_at(d->policy, d->view.facts, SLOT_RCPT_KNOWN);
     if (is_pending(fact))
         return need_slot(d, SLOT_RCPT_KNOWN);
     if (fact->state == FACT_UNAVAILABLE || fact->state == FACT_SKIPPED) {
@@ -649,7 +437,7 @@ static enum step try_builtin(struct decision *d) {
 
 /* `enforce no`: when nobody can say whether it holds, it does, since it can only make us refuse less. */
 static enum step learn_enforcement(struct decision *d) {
-    const struct fact *fact = fact_at(d->policy, d->facts, SLOT_ENFORCED);
+    const struct fact *fact = fact_at(d->policy, d->view.facts, SLOT_ENFORCED);
     if (is_pending(fact))
         return need_slot(d, SLOT_ENFORCED);
     d->is_enforced = fact->state == FACT_OFF || (fact->state == FACT_KNOWN && fact->value);
@@ -690,8 +478,8 @@ static void decide(const struct policy *policy, enum policy_layer last, const st
         .status = DECIDE_VERDICT, .action = ACT_PASS, .layer = (uint8_t)last, .rule = RULE_NONE, .open = RULE_NONE,
     };
     struct decision d = {
-        .policy = policy, .facts = facts, .verdict = verdict, .trace = trace, .open = RULE_NONE,
-        .open_pass = RULE_NONE, .idle_pass = RULE_NONE, .accepted_in = N_LAYERS, .is_enforced = true,
+        .policy = policy, .view = { .policy = policy, .facts = facts }, .verdict = verdict, .trace = trace,
+        .open = RULE_NONE, .open_pass = RULE_NONE, .idle_pass = RULE_NONE, .accepted_in = N_LAYERS, .is_enforced = true,
     };
     run(&d, last);
     if (verdict->status == DECIDE_NEED) {
