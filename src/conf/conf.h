@@ -111,6 +111,8 @@ struct conf_stubs {
 
 enum conf_failure { CONF_FAILURE_PASS, CONF_FAILURE_DEFER };
 
+enum conf_store_sync { CONF_STORE_SECOND, CONF_STORE_ALWAYS };
+
 enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
 
 struct conf_settings {
@@ -188,8 +190,24 @@ struct conf_settings {
         uint64_t in_flight; /* 4096 questions */
     } dns;
 
+    struct { /* block `greylist` */
+        uint64_t delay;           /* 5 min from the first attempt until a retry passes */
+        uint64_t unpassed_life;   /* 2 days from the first attempt */
+        uint64_t passed_life;     /* 36 days from the last use */
+        uint64_t whitelist_after; /* 5 passed triplets; 0: never */
+        uint64_t whitelist_life;  /* 36 days from the last use */
+    } greylist;
+
+    struct { /* block `store` */
+        const char *path; /* of the local store's file, in a folder of its own; NULL: no store, and no greylisting */
+        enum conf_store_sync sync;
+        const char *postgresql; /* libpq's options for a store that hosts share; "": none. It holds no password */
+        const char *module;     /* what speaks to it */
+        uint64_t timeout;       /* 1 s for an answer; half of it for the shared store's */
+    } store;
+
     struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
-        enum conf_failure dns;
+        enum conf_failure dns, greylist;
     } on_failure;
 };
 

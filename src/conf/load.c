@@ -24,6 +24,7 @@
 #include "conf/parse.h"
 #include "conf/policy.h"
 #include "conf/source.h"
+#include "conf/store.h"
 #include "conf/table.h"
 #include "conf/values.h"
 #include "smtp/address.h"
@@ -409,7 +410,8 @@ static const struct {
 } sections[] = {
     { "tls", OPTION_IN_TLS }, { "limits", OPTION_IN_LIMITS },   { "timeouts", OPTION_IN_TIMEOUTS },
     { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL }, { "domain_defaults", OPTION_IN_DOMAIN },
-    { "dns", OPTION_IN_DNS }, { "on_failure", OPTION_IN_ON_FAILURE },
+    { "dns", OPTION_IN_DNS }, { "greylist", OPTION_IN_GREYLIST }, { "store", OPTION_IN_STORE },
+    { "on_failure", OPTION_IN_ON_FAILURE },
 };
 
 static int open_section(struct loader *l, const struct statement *statement, enum option_block block) {
@@ -572,6 +574,7 @@ static int check_whole(struct loader *l) {
         check_domain(l, &conf->domains[i]);
     check_limits(l);
     check_dns(l);
+    conf_store_check(conf, &l->source, l->diag);
     check_files(l);
     tell_what_is_not_enforced(l);
     return r;

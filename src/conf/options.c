@@ -30,6 +30,7 @@ static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
 static const char *const dns_use_words[] = { "host", "forward", "recurse", "off", NULL };
+static const char *const store_sync_words[] = { "second", "always", NULL };
 static const char *const failure_words[] = { "pass", "defer", NULL };
 static const char *const log_level_words[] = { "error", "warning", "info", "debug", NULL };
 
@@ -42,6 +43,9 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
 #define LOG(field) .block = OPTION_IN_LOG, .offset = offsetof(struct conf_settings, log.field)
 #define JOURNAL(field) .block = OPTION_IN_JOURNAL, .offset = offsetof(struct conf_settings, journal.field)
 #define DNS(field) .block = OPTION_IN_DNS, .offset = offsetof(struct conf_settings, dns.field)
+#define GREYLIST(field) \
+    .name = #field, .block = OPTION_IN_GREYLIST, .offset = offsetof(struct conf_settings, greylist.field)
+#define STORE(field) .name = #field, .block = OPTION_IN_STORE, .offset = offsetof(struct conf_settings, store.field)
 #define ON_FAILURE(field) \
     .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
     .offset = offsetof(struct conf_settings, on_failure.field)
@@ -95,6 +99,10 @@ const struct option option_table[] = {
     { .name = "journal", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "the record of every decision" },
     { .name = "dns", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1, .help = "whom questions to DNS go to" },
+    { .name = "greylist", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "how long suspicious clients wait, and for how long it is remembered" },
+    { .name = "store", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "where the greylist is kept; without its path nobody is greylisted" },
     { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what happens when a rule cannot be decided" },
     { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
@@ -210,7 +218,31 @@ const struct option option_table[] = {
     { .name = "in_flight", DNS(in_flight), .type = OPTION_NUMBER, .min = 1, .max = 65536, .number = 4096,
       .unit = "questions", .help = "under way at once, of each worker" },
 
+    { GREYLIST(delay), .type = OPTION_TIME, .max = DAYS, .number = 5 * MINUTES,
+      .help = "from the first attempt until a retry passes" },
+    { GREYLIST(unpassed_life), .type = OPTION_TIME, .min = SECONDS, .max = 365 * DAYS, .number = 2 * DAYS,
+      .help = "how long a first attempt waits for its retry" },
+    { GREYLIST(passed_life), .type = OPTION_TIME, .min = SECONDS, .max = 3650 * DAYS, .number = 36 * DAYS,
+      .help = "how long one that has passed is known after its last use" },
+    { GREYLIST(whitelist_after), .type = OPTION_NUMBER, .max = 1000000, .number = 5, .unit = "triplets",
+      .help = "that passed, until their sender waits no more; 0: never" },
+    { GREYLIST(whitelist_life), .type = OPTION_TIME, .min = SECONDS, .max = 3650 * DAYS, .number = 36 * DAYS,
+      .help = "how long such a sender is known after its last mail" },
+
+    { STORE(path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
+      .help = "file of the local store, in a folder of its own; none: no store" },
+    { STORE(sync), .type = OPTION_CHOICE, .words = store_sync_words, .number = CONF_STORE_SECOND,
+      .help = "when what was recorded must be on the disk: within a second, or before each answer" },
+    { STORE(postgresql), .type = OPTION_TEXT, .max = PATH_LENGTH_MAX, .text = "",
+      .help = "a store that several hosts share, as libpq connects to it, without a password" },
+    { STORE(module), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .text = POSTERN_LIBDIR "/postgres.so",
+      .help = "the module that speaks to it" },
+    { STORE(timeout), .type = OPTION_TIME, .min = 10, .max = 30 * SECONDS, .number = SECONDS,
+      .help = "for an answer of the store" },
+
     { ON_FAILURE(dns), .number = CONF_FAILURE_PASS, .help = "a rule that DNS left open: not fired, or 451" },
+    { ON_FAILURE(greylist), .number = CONF_FAILURE_PASS,
+      .help = "when the store does not answer: not greylisted, or 451" },
 
     { TABLE(file), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none", .help = "one entry a line" },
     { TABLE(entries), .type = OPTION_WORDS, .help = "the entries themselves" },
@@ -259,6 +291,10 @@ const char *option_block_title(enum option_block block) {
         return "in the journal block";
     case OPTION_IN_DNS:
         return "in the dns block";
+    case OPTION_IN_GREYLIST:
+        return "in the greylist block";
+    case OPTION_IN_STORE:
+        return "in the store block";
     case OPTION_IN_ON_FAILURE:
         return "in the on_failure block";
     case OPTION_IN_TABLE:

@@ -13,13 +13,15 @@
 
 /* Where an option stands, and by that the struct its offset counts in. */
 enum option_block {
-    OPTION_IN_MAIN,     /* struct conf_settings, like the seven below */
+    OPTION_IN_MAIN,     /* struct conf_settings, like the nine below */
     OPTION_IN_TLS,
     OPTION_IN_LIMITS,
     OPTION_IN_TIMEOUTS,
     OPTION_IN_LOG,
     OPTION_IN_JOURNAL,
     OPTION_IN_DNS,
+    OPTION_IN_GREYLIST,
+    OPTION_IN_STORE,
     OPTION_IN_ON_FAILURE,
     OPTION_IN_LISTEN,   /* struct conf_listener */
     OPTION_IN_SERVERS,  /* struct conf_group */
@@ -72,7 +74,7 @@ struct option {
     const char *help;         /* one line */
 };
 
-enum { OPTION_MAX = 112 }; /* rows; load.c keeps a note about each */
+enum { OPTION_MAX = 128 }; /* rows; load.c keeps a note about each */
 
 extern const struct option option_table[];
 extern const size_t option_count;

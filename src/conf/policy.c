@@ -25,8 +25,7 @@ _Static_assert((int)TABLE_CIDR == (int)TABLE_TYPE_CIDR && (int)TABLE_NAMES == (i
 
 /* No part of this program answers for these yet. */
 static const uint32_t sources_missing = BIT(SOURCE_RATE) | BIT(SOURCE_SPF) | BIT(SOURCE_VERIFICATION) |
-                                        BIT(SOURCE_GREYLIST) | BIT(SOURCE_VIRUS) | BIT(SOURCE_SPAM) |
-                                        BIT(SOURCE_MESSAGE);
+                                        BIT(SOURCE_VIRUS) | BIT(SOURCE_SPAM) | BIT(SOURCE_MESSAGE);
 
 /* ---- what the policy's own tests ask */
 
@@ -99,6 +98,10 @@ static int environment_init(struct policy_environment *environment, const struct
     };
     if (conf->set.dns.use == CONF_DNS_OFF)
         environment->off |= BIT(SOURCE_DNS) | (conf->n_block_lists > 0 ? BIT(SOURCE_DNSBL) : 0);
+    if (conf->set.store.path == NULL)
+        environment->off |= BIT(SOURCE_GREYLIST);
+    if (conf->set.on_failure.greylist == CONF_FAILURE_DEFER)
+        environment->defer |= BIT(SOURCE_GREYLIST);
     if (conf->set.on_failure.dns == CONF_FAILURE_DEFER)
         environment->defer |= BIT(SOURCE_DNS) | BIT(SOURCE_DNSBL);
     return describe_lists(environment, conf, arena);

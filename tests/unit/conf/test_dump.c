@@ -122,7 +122,7 @@ static void put_value(const struct option *option, struct buf *out) {
 static void put_options(enum option_block block, struct buf *out) {
     static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
                                            "command", "command_stressed", "data", "data_stressed", "ca_file",
-                                           "hostname", "policy", "use", "key" };
+                                           "hostname", "policy", "use", "key", "delay", "postgresql" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;
@@ -178,6 +178,8 @@ static void put_random(struct buf *out) {
     put_block("log", OPTION_IN_LOG, out);
     put_block("journal", OPTION_IN_JOURNAL, out);
     put_block("on_failure", OPTION_IN_ON_FAILURE, out);
+    put_block("greylist", OPTION_IN_GREYLIST, out);
+    put_block("store", OPTION_IN_STORE, out);
     put_dns(out);
     put_block("block_list random.example", OPTION_IN_BLOCK_LIST, out);
     buf_puts(out, STR("table empty cidr\ntable two names {\nentries a.example .b.example\nentries c.example\n}\n"

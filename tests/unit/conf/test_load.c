@@ -177,6 +177,10 @@ static void test_bounds(void **state) {
         { "timeouts { %s }", "final_reply_limit 1s", "final_reply_limit 999ms", "final_reply_limit 10m",
           "final_reply_limit 11m", "from 1s to 10m" },
         { "timeouts { %s }", "directory_age 0", NULL, "directory_age 3650d", "directory_age 3651d", "from 0 to 3650d" },
+        { "greylist { %s }", "delay 0", NULL, "delay 1d", "delay 86401s", "from 0 to 1d" },
+        { "greylist { %s }", "whitelist_after 0", NULL, "whitelist_after 1000000", "whitelist_after 1000001",
+          "from 0 to 1000000" },
+        { "store { %s }", "timeout 10ms", "timeout 9ms", "timeout 30s", "timeout 30001ms", "from 10ms to 30s" },
         { "journal { %s }", "keep_days 1", "keep_days 0", "keep_days 36500", "keep_days 36501", "from 1 to 36500" },
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -513,6 +517,45 @@ static void assert_only_idle_rules(const struct diag_list *diag) {
         fail_msg("unexpected warnings:\n%.*s", STR_ARG(said));
 }
 
+static void test_store(void **state) {
+    struct loaded l = load_good(MINIMAL "domain a.example\n");
+    assert_null(l.conf->set.store.path);
+    assert_int_equal(l.conf->set.greylist.delay, 300000);
+    assert_int_equal(l.conf->set.greylist.whitelist_after, 5);
+    assert_int_equal(l.conf->set.store.timeout, 1000);
+    assert_true(l.conf->policy.policy != NULL);
+    unload(&l);
+    l = load_good(MINIMAL "domain a.example\nstore {\n path here/greylist.db\n sync always\n"
+                  " postgresql \"host=db passfile=/p password_file=x\"\n}\n");
+    assert_string_equal(l.conf->set.store.path, "/nowhere/here/greylist.db");
+    assert_int_equal(l.conf->set.store.sync, CONF_STORE_ALWAYS);
+    unload(&l);
+    assert_refused(MINIMAL "greylist {\n delay 1h\n unpassed_life 1h\n}\n", "no retry could ever pass");
+    assert_refused(MINIMAL "store {\n postgresql host=db\n}\n", "store postgresql needs a path too");
+}
+
+static void test_passwords(void **state) {
+    static const char *const bad[] = { "host=db password=secret", "host=db PASSWORD = 'secret'",
+                                       "sslpassword=secret", "postgresql://user:secret@db/postern",
+                                       "postgres://db/postern?password=secret", "postgresql://user:secret@db" };
+    static const char *const good[] = { "postgresql://user@db:5432/postern", "postgresql://db:5432",
+                                        "host=password dbname=x", "dbname=a:b@c" };
+    char text[512];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), MINIMAL "domain a.example\nstore {\n path a/b\n postgresql \"%s\"\n}\n", bad[i]);
+        struct loaded l = load_text(text);
+        assert_int_equal(l.result, -EINVAL);
+        assert_non_null(strstr(l.said, "holds a password"));
+        assert_null(strstr(l.said, "secret"));
+        unload(&l);
+    }
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(text, sizeof(text), MINIMAL "domain a.example\nstore {\n path a/b\n postgresql \"%s\"\n}\n", good[i]);
+        struct loaded l = load_good(text);
+        unload(&l);
+    }
+}
+
 /* The shipped files load, the commented one once its lines marked with an arrow are filled in. */
 static void test_shipped(void **state) {
     struct loaded l = { 0 };
@@ -553,6 +596,8 @@ int main(void) {
         TEST("a domain has 255 bytes at most", test_domain_length),
         TEST("a hundred thousand domains load, and each is found", test_many_domains),
         TEST("limits that contradict each other are refused", test_limits),
+        TEST("greylist and store have their defaults, and what cannot work is refused", test_store),
+        TEST("a password in conninfo is refused, and not shown", test_passwords),
         TEST("what loads but can hardly be meant is warned of", test_warnings),
         TEST("reading goes on behind an error, and twenty are told", test_many_errors),
         TEST("a file that is not text is refused before it is read", test_bytes),

@@ -281,6 +281,24 @@ static void test_dns(void **state) {
     unload(&l);
 }
 
+static void test_greylist(void **state) {
+    const struct folder *folder = *state;
+    const char *rules = "layer greylist {\n  greylist \"X\" when ptr.none\n}\n";
+    struct loaded l = load_good_rules(folder, OURS "policy rules\n", rules);
+    const struct policy *policy = l.conf->policy.policy;
+    assert_int_equal(policy->initial[SCOPE_RECIPIENT][policy->slots[policy->greylist_slot].index].state, FACT_OFF);
+    unload(&l);
+    l = load_good_rules(folder, OURS "policy rules\nstore { path store/greylist.db }\n", rules);
+    policy = l.conf->policy.policy;
+    assert_int_equal(policy->initial[SCOPE_RECIPIENT][policy->slots[policy->greylist_slot].index].state, FACT_UNASKED);
+    assert_false(policy->slots[policy->greylist_slot].is_deferring);
+    unload(&l);
+    l = load_good_rules(folder, OURS "policy rules\nstore { path store/greylist.db }\n"
+                        "on_failure { greylist defer }\n", rules);
+    assert_true(l.conf->policy.policy->slots[l.conf->policy.policy->greylist_slot].is_deferring);
+    unload(&l);
+}
+
 static void test_dns_block(void **state) {
     struct loaded l = load_good(OURS "dns {\n use forward\n forward_to 192.0.2.53 [2001:db8::53]:5353\n"
                                 "forward_to 192.0.2.54:54\n stub example.com 192.0.2.55\n stub b.example [::1]:5300\n"
@@ -369,6 +387,7 @@ int main(void) {
         FILE_TEST("a policy that does not load is told where it is wrong", test_wrong_rules),
         FILE_TEST("rules are not looked at while something else is wrong", test_one_error_at_a_time),
         FILE_TEST("the settings load alone while the policy is broken", test_settings_alone),
+        FILE_TEST("without a store greylisting is off, and what its silence leads to is known", test_greylist),
         FILE_TEST("what DNS leaves open and whether it is asked at all reaches the policy", test_dns),
         TEST("the dns block says whom to ask", test_dns_block),
         TEST("64 name servers and stubs are accepted and 65 are not", test_many_name_servers),
