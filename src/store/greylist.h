@@ -64,6 +64,10 @@ struct greylist_changes {
     bool is_refresh; /* nothing but last-seen: the answer need not wait for it */
 };
 
+int64_t greylist_identity_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str identity);
+int64_t greylist_triplet_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str identity, struct str sender,
+                             struct str recipient);
+
 /* Fills in the keys of all rows; `has` becomes false. */
 void greylist_keys(const struct greylist_question *question, const uint8_t key[GREYLIST_KEY_SIZE],
                    struct greylist_rows *ret_rows);
