@@ -1,0 +1,53 @@
+/*
+ * postgres: what the files of the PostgreSQL module share. postgres.c keeps the connection and runs batches,
+ * postgres_resolve.c begins a connection without ever waiting for DNS, postgres_admin.c makes and upgrades the schema.
+ *
+ * The module exports `postern_shared` (shared.h) and nothing else.
+ */
+#pragma once
+
+#include "store/greylist.h"
+#include "store/shared.h"
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#define POSTGRES_UNDEFINED_TABLE "42P01" /* SQLSTATE */
+
+/* ---- postgres_resolve.c */
+
+struct resolving;
+
+/* `problem`: why there is no connection object. Otherwise it is one that PQconnectPoll() takes further. */
+typedef void resolving_fn(void *arg, PGconn *take_conn, const char *problem);
+
+/*
+ * Begins to connect. Host names are looked up in a thread, since libpq would wait for DNS; `done` comes once, in a
+ * later turn, unless cancelled. NULL: no memory.
+ */
+struct resolving *resolving_start(struct loop *loop, const char *conninfo, resolving_fn *done, void *arg);
+void resolving_cancel(struct resolving *take_resolving); /* accepts NULL */
+
+/* Returns 0 or -EINVAL: not what libpq reads, or with a password in it. `error` says why, in one line. */
+int postgres_check_conninfo(const char *conninfo, char *error, size_t error_size);
+
+/* ---- postgres_admin.c: what the schema says of itself */
+
+struct postgres_meta {
+    bool has_version, has_key;
+    unsigned version;
+    uint8_t key[GREYLIST_KEY_SIZE];
+    bool is_malformed;
+};
+
+/* Reads the rows of SCHEMA_READ_META. */
+void postgres_take_meta(const PGresult *result, struct postgres_meta *meta);
+
+/* Why this program cannot use such a schema, or NULL. One without rows is fine: it can be given a key. */
+const char *postgres_meta_problem(const struct postgres_meta *meta);
+
+/* Queues the statements that write version and key where there are none. Returns 1 or 0, as libpq does. */
+int postgres_send_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE]);
+
+/* See shared_ops. */
+int postgres_administer(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);

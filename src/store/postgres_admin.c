@@ -1,0 +1,187 @@
+/*
+ * postgres_admin: makes the tables of the shared store, brings older ones up to date, and reads what they say of
+ * themselves.
+ *
+ * A schema has a version; steps[v] leads from v to v + 1, and version 0 is a database without our tables. `init` wants
+ * a database without them and `upgrade` one with them, so that neither does the other's work by mistake. All steps are
+ * one transaction behind a lock on the table that holds the version: of two administrators at once one comes second and
+ * finds the work done. Programs check the version when they connect, and one that is newer than they are is refused.
+ *
+ * This is for `postern store`: it blocks, as a command may.
+ */
+#include "store/postgres.h"
+
+#include "base/buf.h"
+#include "store/schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const steps[SCHEMA_VERSION] = {
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
+    "CREATE TABLE grey (k BIGINT PRIMARY KEY, first BIGINT NOT NULL, last BIGINT NOT NULL, expires BIGINT NOT NULL,"
+    " forgot BIGINT NOT NULL, passes INTEGER NOT NULL)",
+};
+
+/* ---- what the schema says of itself */
+
+static int nibble(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool parse_key(const char *text, uint8_t key[GREYLIST_KEY_SIZE]) {
+    if (strlen(text) != 2 * GREYLIST_KEY_SIZE)
+        return false;
+    for (size_t i = 0; i < GREYLIST_KEY_SIZE; i++) {
+        int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        key[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static void format_key(const uint8_t key[GREYLIST_KEY_SIZE], char text[2 * GREYLIST_KEY_SIZE + 1]) {
+    for (size_t i = 0; i < GREYLIST_KEY_SIZE; i++)
+        snprintf(text + 2 * i, 3, "%02x", key[i]);
+}
+
+void postgres_take_meta(const PGresult *result, struct postgres_meta *meta) {
+    for (int i = 0; i < PQntuples(result) && PQnfields(result) == 2; i++) {
+        const char *name = PQgetvalue(result, i, 0), *value = PQgetvalue(result, i, 1);
+        char *end;
+        if (strcmp(name, "version") == 0) {
+            meta->version = (unsigned)strtoul(value, &end, 10);
+            meta->has_version = true;
+            meta->is_malformed |= *value == '\0' || *end != '\0';
+        } else if (strcmp(name, "hash_key") == 0) {
+            meta->has_key = parse_key(value, meta->key);
+            meta->is_malformed |= !meta->has_key;
+        }
+    }
+}
+
+const char *postgres_meta_problem(const struct postgres_meta *meta) {
+    if (meta->is_malformed || meta->has_version != meta->has_key)
+        return "the table meta does not hold what Postern wrote there";
+    if (meta->has_version && meta->version > SCHEMA_VERSION)
+        return "the tables are of a newer version of Postern than this one";
+    if (meta->has_version && meta->version < SCHEMA_VERSION)
+        return "the tables are of an older version: 'postern store upgrade' brings them up to date";
+    return NULL;
+}
+
+int postgres_send_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE]) {
+    char version[16], text[2 * GREYLIST_KEY_SIZE + 1];
+    snprintf(version, sizeof(version), "%u", SCHEMA_VERSION);
+    format_key(key, text);
+    return PQsendQueryParams(conn, SCHEMA_OFFER_META, 2, NULL, (const char *[]){ "version", version }, NULL, NULL, 0)
+        && PQsendQueryParams(conn, SCHEMA_OFFER_META, 2, NULL, (const char *[]){ "hash_key", text }, NULL, NULL, 0);
+}
+
+/* ---- making and changing it */
+
+static int fail(struct buf *report, const char *text) {
+    buf_puts(report, str_head(str_of(text), strcspn(text, "\n")));
+    return -EINVAL;
+}
+
+static int run(PGconn *conn, const char *sql, struct buf *report) {
+    PGresult *result = PQexec(conn, sql);
+    ExecStatusType status = PQresultStatus(result);
+    bool is_done = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    int r = is_done ? 0 : fail(report, PQerrorMessage(conn));
+    PQclear(result);
+    return r;
+}
+
+/* Returns 1 where our tables are there, 0 or -EINVAL. */
+static int read_meta(PGconn *conn, struct postgres_meta *meta, struct buf *report) {
+    PGresult *result = PQexec(conn, "SELECT to_regclass('meta') IS NOT NULL AND to_regclass('grey') IS NOT NULL");
+    bool is_there = PQresultStatus(result) == PGRES_TUPLES_OK && PQgetvalue(result, 0, 0)[0] == 't';
+    bool is_known = PQresultStatus(result) == PGRES_TUPLES_OK;
+    PQclear(result);
+    if (!is_known)
+        return fail(report, PQerrorMessage(conn));
+    if (!is_there)
+        return 0;
+    result = PQexec(conn, SCHEMA_READ_META);
+    if (PQresultStatus(result) == PGRES_TUPLES_OK)
+        postgres_take_meta(result, meta);
+    else
+        meta->is_malformed = true;
+    PQclear(result);
+    return meta->is_malformed ? fail(report, postgres_meta_problem(meta)) : 1;
+}
+
+static int write_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE], struct buf *report) {
+    char sql[256], text[2 * GREYLIST_KEY_SIZE + 1];
+    format_key(key, text);
+    snprintf(sql, sizeof(sql),
+             "INSERT INTO meta(name, value) VALUES('hash_key', '%s') ON CONFLICT(name) DO NOTHING;"
+             "INSERT INTO meta(name, value) VALUES('version', '%u')"
+             " ON CONFLICT(name) DO UPDATE SET value = excluded.value", text, SCHEMA_VERSION);
+    return run(conn, sql, report);
+}
+
+static int climb(PGconn *conn, unsigned from, const uint8_t key[GREYLIST_KEY_SIZE], struct buf *report) {
+    int r = run(conn, "BEGIN", report);
+    for (unsigned version = from; r == 0 && version < SCHEMA_VERSION; version++)
+        r = run(conn, steps[version], report);
+    if (r == 0)
+        r = write_meta(conn, key, report);
+    if (r == 0)
+        return run(conn, "COMMIT", report);
+    PQclear(PQexec(conn, "ROLLBACK"));
+    return r;
+}
+
+static int init(PGconn *conn, const uint8_t *key, struct buf *report) {
+    struct postgres_meta meta = { 0 };
+    int r = read_meta(conn, &meta, report);
+    if (r < 0)
+        return r;
+    if (r > 0 && meta.has_version)
+        return fail(report, "the tables are there already; nothing was changed");
+    r = climb(conn, r > 0 ? SCHEMA_VERSION : 0, key, report); /* tables copied without rows lack just these */
+    if (r == 0)
+        buf_putf(report, "made the tables of version %u", SCHEMA_VERSION);
+    return r;
+}
+
+static int upgrade(PGconn *conn, const uint8_t *key, struct buf *report) {
+    struct postgres_meta meta = { 0 };
+    int r = read_meta(conn, &meta, report);
+    if (r < 0)
+        return r;
+    if (r == 0 || !meta.has_version)
+        return fail(report, "there are no tables of Postern to upgrade; 'postern store init' makes them");
+    if (meta.version > SCHEMA_VERSION)
+        return fail(report, postgres_meta_problem(&meta));
+    if (meta.version == SCHEMA_VERSION) {
+        buf_putf(report, "the tables are of version %u already", SCHEMA_VERSION);
+        return 0;
+    }
+    r = climb(conn, meta.version, key, report);
+    if (r == 0)
+        buf_putf(report, "brought the tables from version %u to %u", meta.version, SCHEMA_VERSION);
+    return r;
+}
+
+int postgres_administer(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report) {
+    char error[256];
+    if (postgres_check_conninfo(conninfo, error, sizeof(error)) < 0)
+        return fail(report, error);
+    PGconn *conn = PQconnectdb(conninfo);
+    int r;
+    if (PQstatus(conn) != CONNECTION_OK)
+        r = fail(report, PQerrorMessage(conn));
+    else if (run(conn, "SET client_min_messages = warning; SET lock_timeout = '10s'", report) < 0)
+        r = -EINVAL;
+    else
+        r = task == SHARED_INIT ? init(conn, key, report) : upgrade(conn, key, report);
+    PQfinish(conn);
+    return r;
+}

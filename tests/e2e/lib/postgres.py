@@ -1,0 +1,68 @@
+"""A real PostgreSQL in a folder of its own: made by initdb, started and stopped as one process, never a service.
+
+It listens on loopback, and on a socket in its folder. As root it runs as an unprivileged user, as it wants to.
+"""
+import glob
+import os
+import shutil
+import signal
+import subprocess
+
+from lib.ports import LOOPBACK, free_port
+from lib.postern import worker_user
+from lib.program import Program, is_root
+from lib.wait import eventually
+
+START_LIMIT_S = 30
+OWNER = "postern"
+
+
+def program(name):
+    """Debian keeps them out of PATH, a folder a version."""
+    found = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    return found[-1] if found else shutil.which(name)
+
+
+class Postgres(Program):
+    """`options` are settings of postgresql.conf."""
+    name = "postgres"
+
+    def __init__(self, folder, port=None, **options):
+        os.makedirs(folder)
+        super().__init__(folder)
+        self.port = port or free_port()
+        self.data = os.path.join(folder, "data")
+        self.as_user = {"user": worker_user(), "group": None, "extra_groups": []} if is_root() else {}
+        self.options = {"fsync": "off", "listen_addresses": LOOPBACK, "port": self.port,
+                        "unix_socket_directories": folder, **options}
+        if is_root():
+            shutil.chown(folder, worker_user())
+        subprocess.run([program("initdb"), "-D", self.data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"],
+                       check=True, stdout=subprocess.DEVNULL, cwd=folder, **self.as_user)
+
+    def conninfo(self, database="postgres", **words):
+        words = {"host": LOOPBACK, "port": self.port, "user": OWNER, "dbname": database, **words}
+        return " ".join(f"{name}={value}" for name, value in words.items())
+
+    def start(self):
+        settings = [word for name, value in self.options.items() for word in ("-c", f"{name}={value}")]
+        self.launch([program("postgres"), "-D", self.data, *settings], cwd=self.folder, **self.as_user)
+        eventually(lambda: not self.is_running() or self.is_ready(), "PostgreSQL answers", START_LIMIT_S)
+        assert self.is_running(), self.report()
+        return self
+
+    def is_ready(self):
+        return subprocess.run([program("pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self.port)],
+                              check=False).returncode == 0
+
+    def sql(self, text, database="postgres"):
+        """Runs a statement as its owner. Returns its rows, each a list of strings."""
+        done = subprocess.run([program("psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                               "-d", self.conninfo(database), "-c", text], check=True, stdout=subprocess.PIPE, text=True)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def stop(self):
+        """At once, and without waiting for clients."""
+        if self.is_running():
+            self.send_signal(signal.SIGINT)
+        return self.wait() if self.process else None
