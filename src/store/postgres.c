@@ -461,8 +461,9 @@ static int postgres_merge(struct shared *s, const struct row *rows, size_t n, in
         uint64_t last = htobe64((uint64_t)rows[i].last), expires = htobe64((uint64_t)rows[i].expires);
         uint64_t forgot = htobe64((uint64_t)rows[i].forgot);
         uint32_t passes = htobe32((uint32_t)rows[i].passes);
-        const char *values[] = { (const char *)&key,    (const char *)&first,  (const char *)&last, (const char *)&expires,
-                                 (const char *)&forgot, (const char *)&passes, (const char *)&when };
+        const char *values[] = { (const char *)&key,    (const char *)&first,  (const char *)&last,
+                                 (const char *)&expires, (const char *)&forgot, (const char *)&passes,
+                                 (const char *)&when };
         if (!PQsendQueryPrepared(s->conn, "merge", 7, values, lengths, formats, 1))
             return abandon(s);
     }

@@ -1,7 +1,7 @@
 /*
- * row: see the header. A row that says nothing (expired, or seen before it was forgotten) is neutral in a merge: nothing
- * of it but its `forgot` gets through, or an old passed triplet would come back with the next first attempt. Of two such
- * rows what is left is their `forgot`, on an empty row.
+ * row: see the header. A row that says nothing (expired, or seen before it was forgotten) is neutral in a merge:
+ * nothing of it but its `forgot` gets through, or an old passed triplet would come back with the next first attempt. Of
+ * two such rows what is left is their `forgot`, on an empty row.
  */
 #include "store/row.h"
 

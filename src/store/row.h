@@ -8,8 +8,8 @@
  * matter who writes first, or twice.
  *
  * What an administrator forgets must stay forgotten when another host still has it: `forgot` says since when, and
- * whatever was first seen before that says nothing, wherever it is kept. Here alone order matters: an attempt made after
- * the forgetting is lost where it met the older rows before it heard of it, and its sender waits once more.
+ * whatever was first seen before that says nothing, wherever it is kept. Here alone order matters: an attempt made
+ * after the forgetting is lost where it met the older rows before it heard of it, and its sender waits once more.
  */
 #pragma once
 
@@ -34,5 +34,5 @@ bool row_is_alive(const struct row *row, int64_t now);
 /* Whether the store may drop it: it says nothing, and nothing that another host may hold needs to be forgotten. */
 bool row_is_spent(const struct row *row, int64_t now);
 
-/* Both are of one key. Of rows still alive: earliest first-seen, latest last-seen, most passes (design.md section 5). */
+/* Both are of one key. Of those alive: earliest first-seen, latest last-seen, most passes (design.md section 5). */
 struct row row_merge(const struct row *a, const struct row *b, int64_t now);

@@ -58,7 +58,8 @@ class Postgres(Program):
     def sql(self, text, database="postgres"):
         """Runs a statement as its owner. Returns its rows, each a list of strings."""
         done = subprocess.run([program("psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
-                               "-d", self.conninfo(database), "-c", text], check=True, stdout=subprocess.PIPE, text=True)
+                               "-d", self.conninfo(database), "-c", text],
+                              check=True, stdout=subprocess.PIPE, text=True)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def stop(self):
