@@ -1,0 +1,97 @@
+/*
+ * greylist: as whom does the store know a client?
+ *
+ *     what is known of the client                   asked about, strongest first        written
+ *     SPF lets it speak for the sender              spf:example.org before the rest     spf, ip
+ *     a confirmed name, not of a line               org:example.com, net, ip            org, ip
+ *     a name of an access line, confirmed or not    ip                                  ip
+ *     another name, or none                         net:192.0.2.0/24, ip:192.0.2.7      net, ip
+ *     its name could not be looked up               net, ip                             ip
+ *
+ * A large sender retries from any host of its pool, so its organisation (by the public suffix list) is one client, and
+ * so is the network of hosts that tell nothing about themselves. The customers of an access provider have nothing in
+ * common but the provider: each is alone, by the name that the provider gave it; and where that name could not be
+ * looked up it might be one of them, so the network is only looked up, never written. What is written under the address
+ * too (greylist.h) keeps a sender known when its name comes, goes, or cannot be looked up for a while.
+ *
+ * `static` names (servers in a data centre, business lines) belong to a provider too, and their neighbours are
+ * strangers; but they are not what bots rent by the thousand, and their pools lie in one network: they are known by it.
+ *
+ * An address of IPv6 is its /64, which is what one client has; there is no wider network to be known by.
+ *
+ * Rejected: the HELO (anyone may say anything), and the organisation of an unconfirmed name (anyone may write one).
+ */
+#include "facts/greylist.h"
+
+#include "facts/greylist_sender.h"
+#include "facts/helo.h"
+
+#include <stdio.h>
+
+static void add(struct greylist_question *question, struct greylist_words *words, const char *kind, struct str value,
+                const char *suffix) {
+    char *out = words->identities[question->n_identities];
+    int len = snprintf(out, GREYLIST_TEXT_MAX, "%s:%.*s%s", kind, STR_ARG(value), suffix);
+    for (char *c = out; *c != '\0'; c++)
+        *c = ascii_lower(*c);
+    question->identities[question->n_identities++] = (struct str){ out, (size_t)len };
+}
+
+/* "192.0.2.0/24" */
+static void add_network(struct greylist_question *question, struct greylist_words *words, const struct ip *ip) {
+    char text[IP_TEXT_MAX];
+    struct ip network = *ip;
+    network.bytes[3] = 0;
+    if (ip->family == IP_V4)
+        add(question, words, "net", str_of(ip_format(&network, text)), "/24");
+}
+
+static void add_address(struct greylist_question *question, struct greylist_words *words, const struct ip *ip) {
+    char text[IP_TEXT_MAX];
+    struct ip client = *ip;
+    if (ip->family == IP_V6)
+        memset(client.bytes + 8, 0, 8);
+    add(question, words, "ip", str_of(ip_format(&client, text)), ip->family == IP_V6 ? "/64" : "");
+}
+
+static bool has_name(const struct ptr_result *ptr) {
+    return ptr->status == PTR_UNCONFIRMED || ptr->status == PTR_CONFIRMED;
+}
+
+/* Empty: its name says nothing of the kind, or is itself one below which anyone may register. */
+static struct str organisation_of(const struct ptr_result *ptr) {
+    if (ptr->status != PTR_CONFIRMED || ptr->class == NAME_ACCESS || ptr->class == NAME_STATIC)
+        return (struct str){ 0 };
+    return helo_organisation(ptr_name(ptr));
+}
+
+static void identify(const struct greylist_client *client, struct greylist_words *words,
+                     struct greylist_question *question) {
+    const struct ptr_result *ptr = client->ptr;
+    struct str organisation = organisation_of(ptr);
+    bool is_unknown = ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
+    if (client->spf_domain.len > 0)
+        add(question, words, "spf", str_head(client->spf_domain, SMTP_DOMAIN_MAX), "");
+    if (organisation.len > 0)
+        add(question, words, "org", organisation, "");
+    if (!has_name(ptr) || ptr->class != NAME_ACCESS)
+        add_network(question, words, &client->ip);
+    if (is_unknown && client->spf_domain.len == 0)
+        question->n_looked_up = question->n_identities;
+    add_address(question, words, &client->ip);
+}
+
+void greylist_question_make(const struct greylist_client *client, const struct smtp_address *sender,
+                            const struct smtp_address *recipient, struct greylist_words *words,
+                            struct greylist_question *ret_question) {
+    *ret_question = (struct greylist_question){
+        .is_null_sender = sender->text.len == 0,
+        .sender = greylist_sender(sender, recipient, words->sender),
+        .recipient = greylist_address(recipient, words->recipient),
+    };
+    identify(client, words, ret_question);
+}
+
+const char *greylist_status_name(enum greylist_status status) {
+    return fact_rows[F_GREYLIST].values[status];
+}
