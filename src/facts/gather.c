@@ -17,13 +17,16 @@
 static void cancel_group(struct gather *g, enum group group) {
     if (group >= GROUP_LISTS)
         gather_lists_cancel(&g->lists[group - GROUP_LISTS]);
+    else if (group == GROUP_GREYLIST)
+        gather_greylist_cancel(g);
     else
         gather_lookup_cancel(g, group);
 }
 
 static bool is_running(const struct gather *g, enum group group) {
-    return group >= GROUP_LISTS ? gather_lists_are_running(&g->lists[group - GROUP_LISTS])
-                                : gather_lookup_is_running(g, group);
+    if (group >= GROUP_LISTS)
+        return gather_lists_are_running(&g->lists[group - GROUP_LISTS]);
+    return group == GROUP_GREYLIST ? gather_greylist_is_running(g) : gather_lookup_is_running(g, group);
 }
 
 /* What is pending but cannot matter any more is cancelled, and unasked again. */
@@ -32,9 +35,8 @@ static void cancel_needless(struct gather *g, const struct policy_set *need) {
     bool is_needed[N_GROUPS] = { false };
     for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1))
         is_needed[gather_group_of(&policy->slots[i])] = true;
-    if (g->helo_waits_for_ptr && is_needed[GROUP_HELO])
-        is_needed[GROUP_PTR] = true;
-    if (g->lists[LISTS_PTR].waits_for_ptr && is_needed[GROUP_LISTS + LISTS_PTR])
+    if ((g->helo_waits_for_ptr && is_needed[GROUP_HELO]) || (g->greylist_waits_for_ptr && is_needed[GROUP_GREYLIST])
+        || (g->lists[LISTS_PTR].waits_for_ptr && is_needed[GROUP_LISTS + LISTS_PTR]))
         is_needed[GROUP_PTR] = true;
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
         if (is_needed[group] || !is_running(g, group))
@@ -59,6 +61,13 @@ static void free_gather(struct gather *g) {
     free(g);
 }
 
+static void start_group(struct gather *g, enum group group) {
+    if (group == GROUP_GREYLIST)
+        gather_greylist_start(g);
+    else
+        gather_lookup_start(g, group);
+}
+
 /* Asks for what is needed and was not asked yet. True: something was answered at once. */
 static bool ask(struct gather *g, const struct policy_set *need) {
     const struct policy *policy = g->policy->policy;
@@ -75,7 +84,7 @@ static bool ask(struct gather *g, const struct policy_set *need) {
         } else {
             fact->state = FACT_PENDING;
             if (group < GROUP_LISTS && !is_running(g, group))
-                gather_lookup_start(g, group);
+                start_group(g, group);
             is_answered = is_answered || fact->state != FACT_PENDING;
         }
     }
@@ -140,7 +149,8 @@ static void step(struct task *task) {
     do {
         policy_decide(g->policy->policy, (enum policy_layer)g->last, &g->memory->facts, &verdict);
         need = &verdict.need;
-        if (verdict.status == DECIDE_VERDICT) {
+        g->is_for_shadow = verdict.status == DECIDE_VERDICT;
+        if (g->is_for_shadow) {
             complete_shadow(g, (enum policy_layer)g->last, &verdict);
             if (!is_rehearsal(g, &verdict)) {
                 finish(g, &verdict);
@@ -162,12 +172,15 @@ static void on_deadline(struct timer *timer) {
     g->is_over = true;
     gather_lookups_expire(g);
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
+        if (group == GROUP_GREYLIST)
+            continue;
         if (is_running(g, group) && group >= GROUP_LISTS)
             gather_lists_settle(g, (enum list_family)(group - GROUP_LISTS), DNSBL_UNAVAILABLE);
         else if (is_running(g, group))
             gather_fill(g, group, gather_unavailable);
         cancel_group(g, group);
     }
+    gather_greylist_on_ptr(g);
     gather_step_later(g);
 }
 

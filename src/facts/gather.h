@@ -21,6 +21,7 @@
 #include "facts/ptr.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
+#include "store/client.h"
 #include "table/tables.h"
 
 /* What the gathers of a worker share; borrowed. */
@@ -29,7 +30,16 @@ struct gather_world {
     struct resolver *resolver; /* NULL: facts of DNS must be off in the policy */
     struct dnsbl *dnsbl;       /* NULL: block lists are unavailable */
     const struct conf *conf;
-    uint64_t timeout_ms;       /* for all that one decision asks */
+    uint64_t timeout_ms;       /* for all that one decision asks, but for the store */
+    struct store_client *store; /* NULL: the greylist is unavailable */
+    bool is_read_only;         /* the store is asked without effect */
+};
+
+/* What the store said about a recipient. */
+struct gather_greylist {
+    bool is_answered;
+    bool is_read_only; /* it recorded no attempt: rules that are not enforced, explain */
+    struct greylist_answer answer;
 };
 
 /*
@@ -42,6 +52,7 @@ struct gather_memory {
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
+    struct gather_greylist greylist;
     struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
     uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
     struct fact values[];
@@ -95,6 +106,13 @@ bool gather_now(const struct gather_world *world, const struct conf_policy *poli
  */
 struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);
+
+/*
+ * The transaction ended well: the sender earns what greylist.answer.may_count of this recipient said that it may. The
+ * memory is that of the decision, as far as the client's name.
+ */
+void gather_credit(const struct gather_world *world, const struct gather_memory *memory, const struct ip *client,
+                   const struct smtp_address *sender, const struct smtp_address *recipient);
 
 /* Nothing comes after this; what is under way is cancelled and unasked again. Accepts NULL; not after `done`. */
 void gather_cancel(struct gather *take_gather);

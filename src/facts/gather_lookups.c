@@ -75,6 +75,8 @@ enum group gather_group_of(const struct slot *slot) {
         return GROUP_HELO;
     if (id == F_SENDER_RESOLVES || id == F_SENDER_NULL_MX)
         return GROUP_SENDER;
+    if (id == F_GREYLIST)
+        return GROUP_GREYLIST;
     enum list_family family = list_family_of(slot->row);
     return family < N_LIST_FAMILIES ? (enum group)(GROUP_LISTS + family) : GROUP_NONE;
 }
@@ -122,6 +124,7 @@ static void on_ptr(void *arg, const struct ptr_result *result) {
     }
     if (g->lists[LISTS_PTR].waits_for_ptr)
         gather_lists_start_ptr(g);
+    gather_greylist_on_ptr(g);
     gather_step_later(g);
 }
 

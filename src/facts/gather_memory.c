@@ -42,6 +42,8 @@ void gather_forget(struct gather_memory *memory, const struct policy *policy, en
     for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
         if (scope <= list_scopes[family])
             memory->lists[family] = (struct list_answers){ 0 };
+    if (scope <= SCOPE_RECIPIENT)
+        memory->greylist = (struct gather_greylist){ 0 };
     for (int s = scope; s < N_SCOPES; s++)
         facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
 }

@@ -1,7 +1,8 @@
 /*
  * gather_state: what a gather is, for the files that make one up: gather.c (deciding, and when it ends),
  * gather_memory.c (what is remembered), gather_known.c (facts that are there for the looking), gather_lookups.c (the
- * client's name, the HELO's addresses, the sender's domain) and gather_lists.c (block lists).
+ * client's name, the HELO's addresses, the sender's domain), gather_greylist.c (the store) and gather_lists.c (block
+ * lists).
  */
 #pragma once
 
@@ -14,6 +15,7 @@ enum group { /* facts that one lookup answers */
     GROUP_PTR,
     GROUP_HELO,
     GROUP_SENDER,
+    GROUP_GREYLIST,
     GROUP_LISTS, /* and as many more as there are families */
     N_GROUPS = GROUP_LISTS + N_LIST_FAMILIES,
 };
@@ -38,8 +40,10 @@ struct gather {
     struct addresses_lookup *helo;
     struct sender_lookup *sender;
     struct list_search lists[N_LIST_FAMILIES];
-    bool helo_waits_for_ptr;
-    bool is_over; /* the deadline has passed: nothing more is asked */
+    struct store_ask *greylist;
+    bool helo_waits_for_ptr, greylist_waits_for_ptr;
+    bool is_for_shadow; /* what is asked now is for rules that change nothing */
+    bool is_over; /* the deadline has passed: nothing more is asked, but for the store */
     uint8_t last; /* enum policy_layer */
 };
 
@@ -86,6 +90,17 @@ void gather_lookup_cancel(struct gather *g, enum group group);
 
 /* What is under way will be remembered as unavailable. */
 void gather_lookups_expire(struct gather *g);
+
+/* ---- gather_greylist.c */
+
+/* Asks the store, or answers where there is none. */
+void gather_greylist_start(struct gather *g);
+
+/* The client's name has been looked up, or time for that is over. */
+void gather_greylist_on_ptr(struct gather *g);
+
+bool gather_greylist_is_running(const struct gather *g);
+void gather_greylist_cancel(struct gather *g);
 
 /* ---- gather_lists.c */
 
