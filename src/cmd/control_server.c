@@ -10,14 +10,13 @@
 #include "cmd/control.h"
 
 #include "net/stream.h"
+#include "net/unix_socket.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum client_state { CLIENT_FREE, CLIENT_READING, CLIENT_WAITING, CLIENT_ANSWERED };
@@ -36,7 +35,7 @@ struct control {
     control_fn *on_request;
     void *arg;
     uint64_t n_accepted;
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char path[UNIX_SOCKET_PATH_MAX + 1];
     struct client clients[CONTROL_CLIENTS_MAX];
 };
 
@@ -151,53 +150,12 @@ void control_answer(struct control *control, uint64_t ticket, const char *error,
         client_answer(client, error, text);
 }
 
-/* Is somebody listening there? Then it is another instance of ours, and its socket must not be taken away. */
-static int remove_stale(const struct sockaddr_un *at) {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    int r = connect(fd, (const struct sockaddr *)at, sizeof(*at)) == 0 ? 0 : -errno;
-    close(fd);
-    if (r == 0 || r == -EAGAIN) /* EAGAIN: it listens, its backlog is full */
-        return -EADDRINUSE;
-    if (r == -ENOENT)
-        return 0;
-    struct stat st;
-    if (lstat(at->sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        return -EEXIST; /* a file that is none of ours */
-    if (r != -ECONNREFUSED)
-        return r;
-    return unlink(at->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
-}
-
-static int socket_open(const char *path, int *ret_fd) {
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof(at.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(at.sun_path, path, strlen(path));
-    int r = remove_stale(&at);
-    if (r != 0)
-        return r;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -errno;
-    mode_t before = umask(0117); /* the file must never be there with another mode than 0660 */
-    r = bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, CONTROL_CLIENTS_MAX) == 0 ? 0 : -errno;
-    umask(before);
-    if (r != 0) {
-        close(fd);
-        return r;
-    }
-    *ret_fd = fd;
-    return 0;
-}
-
 int control_open(struct loop *loop, const char *path, control_fn *on_request, void *arg, struct control **ret_control) {
     struct control *control = calloc(1, sizeof(*control));
     if (control == NULL)
         return -ENOMEM;
     int fd = -1;
-    int r = socket_open(path, &fd);
+    int r = unix_socket_open(path, 0660, (gid_t)-1, CONTROL_CLIENTS_MAX, &fd);
     if (r != 0) {
         free(control);
         return r;
