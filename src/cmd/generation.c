@@ -159,14 +159,15 @@ static void gather_listeners(
     struct inheritance *in, const struct generation *generation, unsigned index, const struct sockets *sockets) {
     size_t n = 0;
     for (size_t i = 0; i < generation->conf->n_listeners; i++) {
-        const struct listening *listening = sockets_find(sockets, &generation->conf->listeners[i].at);
+        const struct listening *listening = sockets_find(sockets, &generation->conf->listeners[i]);
         if (listening == NULL)
             continue;
-        unsigned step = listening->is_inherited ? listening->n : generation->n_workers;
-        for (unsigned slot = listening->is_inherited ? 0 : index; slot < listening->n; slot += step, n++) {
+        bool is_shared = listening_is_shared(listening);
+        unsigned step = is_shared ? listening->n : generation->n_workers;
+        for (unsigned slot = is_shared ? 0 : index; slot < listening->n; slot += step, n++) {
             in->listen_fds[n] = listening->fds[slot];
             in->listen_of[n] = (unsigned)i;
-            in->listen_is_shared[n] = listening->is_inherited;
+            in->listen_is_shared[n] = is_shared;
         }
     }
     in->setup.n_listen = n;

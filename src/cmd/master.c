@@ -217,11 +217,11 @@ static int begin(struct master *master, struct conf *take_conf, struct buf *erro
     generation->arg = master;
     generation->next = master->generations;
     master->generations = generation;
-    struct endpoint at;
+    const struct conf_listener *listener;
     r = host_make_folders(generation->conf, error);
-    if (r == 0 && (r = sockets_prepare(&master->sockets, generation->conf, n_slots, &at)) != 0) {
-        char text[ENDPOINT_TEXT_MAX];
-        buf_putf(error, "cannot listen on %s: %s", endpoint_format(&at, text), strerror(-r));
+    if (r == 0 && (r = sockets_prepare(&master->sockets, generation->conf, n_slots, &listener)) != 0) {
+        char text[CONF_LISTENER_TEXT_MAX];
+        buf_putf(error, "cannot listen on %s: %s", conf_listener_format(listener, text), strerror(-r));
     }
     if (r == 0) {
         raise_limits(generation->conf);
@@ -242,10 +242,10 @@ static int begin(struct master *master, struct conf *take_conf, struct buf *erro
 static void log_started(const struct generation *generation, const char *what) {
     char list[512] = "";
     size_t len = 0;
-    for (size_t i = 0; i < generation->conf->n_listeners && len + ENDPOINT_TEXT_MAX + 2 < sizeof(list); i++) {
-        char text[ENDPOINT_TEXT_MAX];
+    for (size_t i = 0; i < generation->conf->n_listeners && len + CONF_LISTENER_TEXT_MAX + 2 < sizeof(list); i++) {
+        char text[CONF_LISTENER_TEXT_MAX];
         len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "",
-                                endpoint_format(&generation->conf->listeners[i].at, text));
+                                conf_listener_format(&generation->conf->listeners[i], text));
     }
     log_info("%s: postern %s, %u workers, listening on %s", what, POSTERN_VERSION, generation->n_workers, list);
 }
@@ -308,7 +308,8 @@ static void promote(struct master *master) {
     int r = sockets_commit(&master->sockets, now->conf, now->n_slots);
     if (r != 0)
         log_warning(
-            "clients cannot be steered to workers by address: %s; connections are handed over instead", strerror(-r));
+            "a listener keeps its old mode, or cannot steer clients to workers (they are handed over): %s",
+            strerror(-r));
     if (old != NULL) {
         if (strcmp(old->conf->set.control_socket, now->conf->set.control_socket) != 0)
             log_warning("control_socket is changed by a restart only; it stays %s", old->conf->set.control_socket);
@@ -540,7 +541,7 @@ static void inherit_sockets(struct master *master, const struct conf *conf) {
         const struct endpoint *at = &master->sockets.at[i]->at;
         bool is_named = false;
         for (size_t k = 0; k < conf->n_listeners; k++)
-            is_named |= conf->listeners[k].at.port == at->port && ip_eq(&conf->listeners[k].at.ip, &at->ip);
+            is_named |= conf_listener_is_at(&conf->listeners[k], at, NULL);
         if (!is_named)
             log_warning("inherited socket %s is no listener of the configuration: not used", endpoint_format(at, text));
     }

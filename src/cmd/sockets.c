@@ -16,29 +16,27 @@
 #include "cmd/sockets.h"
 
 #include "net/listen.h"
+#include "net/unix_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static bool endpoint_eq(const struct endpoint *a, const struct endpoint *b) {
-    return a->port == b->port && ip_eq(&a->ip, &b->ip);
-}
-
-static struct listening *find(const struct sockets *sockets, const struct endpoint *at) {
+static struct listening *find(const struct sockets *sockets, const struct conf_listener *listener) {
     for (size_t i = 0; i < sockets->n; i++)
-        if (endpoint_eq(&sockets->at[i]->at, at))
+        if (conf_listener_is_at(listener, &sockets->at[i]->at, sockets->at[i]->path))
             return sockets->at[i];
     return NULL;
 }
 
-const struct listening *sockets_find(const struct sockets *sockets, const struct endpoint *at) {
-    return find(sockets, at);
+const struct listening *sockets_find(const struct sockets *sockets, const struct conf_listener *listener) {
+    return find(sockets, listener);
 }
 
-static struct listening *add(struct sockets *sockets, const struct endpoint *at) {
+static struct listening *add(struct sockets *sockets, const struct endpoint *at, const char *path) {
     struct listening **grown = realloc(sockets->at, (sockets->n + 1) * sizeof(*grown));
     if (grown == NULL)
         return NULL;
@@ -47,17 +45,26 @@ static struct listening *add(struct sockets *sockets, const struct endpoint *at)
     if (listening == NULL)
         return NULL;
     listening->at = *at;
+    listening->path = path != NULL ? strdup(path) : NULL;
+    if (path != NULL && listening->path == NULL) {
+        free(listening);
+        return NULL;
+    }
     grown[sockets->n++] = listening;
     return listening;
 }
 
+/* The file of a socket that was opened here goes with it. */
 static void close_from(struct listening *listening, unsigned first) {
+    if (listening->path != NULL && listening->n > first)
+        unlink(listening->path);
     while (listening->n > first)
         close(listening->fds[--listening->n]);
 }
 
 static void drop(struct sockets *sockets, size_t i) {
     close_from(sockets->at[i], 0);
+    free(sockets->at[i]->path);
     free(sockets->at[i]);
     sockets->at[i] = sockets->at[--sockets->n];
 }
@@ -80,11 +87,11 @@ int sockets_inherit(struct sockets *sockets, int first, int n) {
     int taken = 0;
     for (int fd = first; fd < first + n; fd++) {
         struct endpoint at;
-        if (!is_listening_tcp(fd, &at) || find(sockets, &at) != NULL) {
+        if (!is_listening_tcp(fd, &at) || find(sockets, &(struct conf_listener){ .at = at }) != NULL) {
             close(fd);
             continue;
         }
-        struct listening *listening = add(sockets, &at);
+        struct listening *listening = add(sockets, &at, NULL);
         if (listening == NULL)
             return -ENOMEM;
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -111,23 +118,26 @@ static int grow(struct listening *listening, unsigned n_slots) {
 }
 
 static int prepare(struct sockets *sockets, const struct conf_listener *listener, unsigned n_slots) {
-    struct listening *listening = find(sockets, &listener->at);
+    struct listening *listening = find(sockets, listener);
     if (listening != NULL)
-        return listening->is_inherited || listening->n >= n_slots ? 0 : grow(listening, n_slots);
-    listening = add(sockets, &listener->at);
+        return listening_is_shared(listening) || listening->n >= n_slots ? 0 : grow(listening, n_slots);
+    listening = add(sockets, &listener->at, listener->path);
     if (listening == NULL)
         return -ENOMEM;
-    int r = listen_open(&listening->at, n_slots, is_steered(listener), listening->fds);
+    int r = listening->path != NULL ? unix_socket_open(listening->path, (mode_t)listener->mode, listener->gid,
+                                                       LISTEN_BACKLOG, listening->fds)
+                                    : listen_open(&listening->at, n_slots, is_steered(listener), listening->fds);
     if (r == 0)
-        listening->n = n_slots;
+        listening->n = listening->path != NULL ? 1 : n_slots;
     return r;
 }
 
-int sockets_prepare(struct sockets *sockets, const struct conf *conf, unsigned n_slots, struct endpoint *ret_at) {
+int sockets_prepare(struct sockets *sockets, const struct conf *conf, unsigned n_slots,
+                    const struct conf_listener **ret_listener) {
     for (size_t i = 0; i < conf->n_listeners; i++) {
         int r = prepare(sockets, &conf->listeners[i], n_slots);
         if (r != 0) {
-            *ret_at = conf->listeners[i].at;
+            *ret_listener = &conf->listeners[i];
             sockets_rollback(sockets);
             return r;
         }
@@ -153,30 +163,35 @@ static int unsteer(int fd) {
     return -errno;
 }
 
-static const struct conf_listener *listener_at(const struct conf *conf, const struct endpoint *at) {
+static const struct conf_listener *listener_of(const struct conf *conf, const struct listening *listening) {
     for (size_t i = 0; i < conf->n_listeners; i++)
-        if (endpoint_eq(&conf->listeners[i].at, at))
+        if (conf_listener_is_at(&conf->listeners[i], &listening->at, listening->path))
             return &conf->listeners[i];
     return NULL;
+}
+
+/* What the configuration now says of a listener that is open. */
+static int adjust(const struct listening *listening, const struct conf_listener *listener, unsigned n_slots) {
+    if (listening->path != NULL)
+        return unix_socket_set_access(listening->path, (mode_t)listener->mode, listener->gid);
+    if (listening->is_inherited)
+        return 0;
+    if (!is_steered(listener))
+        return unsteer(listening->fds[0]);
+    return n_slots > 1 ? listen_steer(listening->fds[0], listening->at.ip.family, n_slots) : 0;
 }
 
 int sockets_commit(struct sockets *sockets, const struct conf *conf, unsigned n_slots) {
     int first = 0;
     for (size_t i = sockets->n; i-- > 0;) {
         struct listening *listening = sockets->at[i];
-        const struct conf_listener *listener = listener_at(conf, &listening->at);
+        const struct conf_listener *listener = listener_of(conf, listening);
         if (listener == NULL) {
             drop(sockets, i);
             continue;
         }
         listening->n_committed = listening->n;
-        if (listening->is_inherited)
-            continue;
-        int r = 0;
-        if (!is_steered(listener))
-            r = unsteer(listening->fds[0]);
-        else if (n_slots > 1)
-            r = listen_steer(listening->fds[0], listening->at.ip.family, n_slots);
+        int r = adjust(listening, listener, n_slots);
         if (first == 0)
             first = r;
     }

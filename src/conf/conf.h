@@ -18,6 +18,8 @@
 #include "policy/policy.h"
 #include "table/tables.h"
 
+#include <sys/types.h>
+
 struct conf_cidrs {
     struct cidr *at;
     size_t n;
@@ -25,12 +27,24 @@ struct conf_cidrs {
 
 enum conf_door { CONF_DOOR_SMTP, CONF_DOOR_POLICY };
 
-struct conf_listener { /* listen ADDRESS:PORT { … }; policy_listen ADDRESS:PORT, which has no options */
-    struct endpoint at;
+/* listen ADDRESS:PORT { … }; policy_listen ADDRESS:PORT, which has no options; policy_listen unix:PATH { … } */
+struct conf_listener {
+    struct endpoint at; /* nowhere when there is a path */
+    const char *path;   /* of a Unix socket; NULL: none */
     enum conf_door door;
+    uint64_t mode;      /* of the file `path`, and … */
+    const char *group;  /* … whose, or NULL: as it comes */
+    gid_t gid;          /* the group's number, or (gid_t)-1 */
     struct conf_cidrs proxy_from;   /* who must begin with a PROXY header; empty: nobody, and no header is read */
     struct conf_cidrs xclient_from; /* to whom XCLIENT is offered */
 };
+
+/* "192.0.2.1:25" or "unix:/run/x" */
+enum { CONF_LISTENER_TEXT_MAX = 120 };
+char *conf_listener_format(const struct conf_listener *listener, char out[CONF_LISTENER_TEXT_MAX]);
+
+/* `path` NULL: an address and port. */
+bool conf_listener_is_at(const struct conf_listener *listener, const struct endpoint *at, const char *path);
 
 /* Mailbox servers of all groups together; session/worker.h keeps as many counters (WORKER_SERVERS_MAX). */
 enum { CONF_SERVERS_MAX = 64 };

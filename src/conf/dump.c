@@ -6,6 +6,7 @@
  * before what uses them for the reader's sake. Domains show what differs from domain_defaults only: with 100,000 of
  * them the differences are what someone looks for.
  */
+#include "conf/listeners.h"
 #include "conf/options.h"
 #include "conf/values.h"
 
@@ -26,13 +27,16 @@ static int dump_group(const struct conf_group *group, struct buf *out) {
 }
 
 static int dump_listener(const struct conf_listener *listener, struct buf *out) {
-    char text[ENDPOINT_TEXT_MAX];
-    endpoint_format(&listener->at, text);
-    if (listener->door == CONF_DOOR_POLICY)
-        return buf_putf(out, "\npolicy_listen %s\n", text);
-    int r = buf_putf(out, "\nlisten %s {\n", text);
+    char text[CONF_LISTENER_TEXT_MAX];
+    enum option_block block = listener_block(listener);
+    int r = buf_putf(out, "\n%s ", listener->door == CONF_DOOR_POLICY ? "policy_listen" : "listen");
     if (r == 0)
-        r = dump_block(OPTION_IN_LISTEN, listener, "    ", out);
+        r = value_put_word(str_of(conf_listener_format(listener, text)), out);
+    if (r < 0 || block == OPTION_BLOCKS)
+        return r < 0 ? r : buf_putc(out, '\n');
+    r = buf_puts(out, STR(" {\n"));
+    if (r == 0)
+        r = dump_block(block, listener, "    ", out);
     return r < 0 ? r : buf_puts(out, STR("}\n"));
 }
 

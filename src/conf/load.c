@@ -20,6 +20,7 @@
 #include "conf/block_list_load.h"
 #include "conf/domains.h"
 #include "conf/list.h"
+#include "conf/listeners.h"
 #include "conf/options.h"
 #include "conf/parse.h"
 #include "conf/policy.h"
@@ -219,45 +220,18 @@ static int load_groups(struct loader *l) {
 
 /* ---- listeners */
 
-static bool parse_listen_address(const struct loader *l, const struct word *word, struct endpoint *ret_at) {
-    struct ip ip;
-    if (ip_parse(word->text, &ip) == 0) {
-        ERROR(l, word->at, "the port is missing; expected ADDRESS:PORT, such as 0.0.0.0:25 or [::]:25");
-        return false;
-    }
-    if (endpoint_parse(word->text, ret_at) < 0 || ret_at->port == 0) {
-        ERROR(l, word->at, "'%.*s' is not an address and port, such as 0.0.0.0:25 or [::]:25", STR_ARG(word->text));
-        return false;
-    }
-    return true;
-}
-
 static int load_listener(struct loader *l, const struct statement *statement) {
-    struct conf *conf = l->conf;
-    bool is_policy = is_named(statement, "policy_listen");
-    struct conf_listener listener = { .door = is_policy ? CONF_DOOR_POLICY : CONF_DOOR_SMTP };
-    if (statement->n_words != 2) {
-        ERROR(l, statement->words[0].at, "expected '%.*s ADDRESS:PORT'", STR_ARG(statement->words[0].text));
-        return 0;
+    const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
+    struct conf_listener listener = { 0 };
+    int r;
+    if (!listener_parse_head(&reader, statement, &listener, &r))
+        return r;
+    enum option_block block = listener_block(&listener);
+    if (block != OPTION_BLOCKS) {
+        set_defaults(block, &listener);
+        r = load_block(l, block, statement->children, &listener);
     }
-    if (!parse_listen_address(l, &statement->words[1], &listener.at))
-        return 0;
-    for (size_t i = 0; i < conf->n_listeners; i++) {
-        if (ip_eq(&conf->listeners[i].at.ip, &listener.at.ip) && conf->listeners[i].at.port == listener.at.port) {
-            ERROR(l, statement->words[1].at, "a second listener on the same address and port");
-            return 0;
-        }
-    }
-    int r = 0;
-    if (!is_policy)
-        r = load_block(l, OPTION_IN_LISTEN, statement->children, &listener);
-    else if (statement->children != NULL)
-        ERROR(l, statement->words[0].at, "policy_listen has no options");
-    if (r == 0)
-        r = list_grow(&conf->arena, &conf->listeners, conf->n_listeners, sizeof(listener));
-    if (r == 0)
-        conf->listeners[conf->n_listeners++] = listener;
-    return r;
+    return r < 0 ? r : listener_add(&reader, statement, &listener);
 }
 
 /* ---- domains */

@@ -12,6 +12,7 @@
 #include "conf/options.h"
 
 #include "conf/conf.h"
+#include "net/unix_socket.h"
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
@@ -21,7 +22,7 @@
 #define HOURS (60 * MINUTES)
 #define DAYS (24 * HOURS)
 
-enum { PATH_LENGTH_MAX = 1024, SOCKET_PATH_MAX = 107 /* sun_path without its NUL */ };
+enum { PATH_LENGTH_MAX = 1024 };
 
 static const char *const tls_mode_words[] = { "none", "may", "require", "verify", NULL };
 static const char *const forward_words[] = { "off", "xforward", "xclient", NULL };
@@ -52,6 +53,8 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
 #define TABLE(field) .name = #field, .block = OPTION_IN_TABLE, .offset = offsetof(struct conf_table, field)
 #define BLOCK_LIST(field) .block = OPTION_IN_BLOCK_LIST, .offset = offsetof(struct conf_block_list, field)
 #define LISTEN(field) .block = OPTION_IN_LISTEN, .offset = offsetof(struct conf_listener, field)
+#define POLICY_LISTEN(field) \
+    .name = #field, .block = OPTION_IN_POLICY_LISTEN, .offset = offsetof(struct conf_listener, field)
 #define GROUP(field) .block = OPTION_IN_SERVERS, .offset = offsetof(struct conf_group, field)
 #define DOMAIN(field) .block = OPTION_IN_DOMAIN, .offset = offsetof(struct conf_domain_settings, field)
 
@@ -69,7 +72,7 @@ const struct option option_table[] = {
       .help = "folder for messages too large for memory, unlinked while they are written" },
     { .name = "directory_path", MAIN(directory_path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX,
       .text = "/var/lib/postern/recipients", .help = "folder of the recipient directories, DOMAIN.cdb each" },
-    { .name = "control_socket", MAIN(control_socket), .type = OPTION_PATH, .max = SOCKET_PATH_MAX,
+    { .name = "control_socket", MAIN(control_socket), .type = OPTION_PATH, .max = UNIX_SOCKET_PATH_MAX,
       .text = "/run/postern/control", .help = "where status and reload reach the running program" },
     { .name = "smtputf8", MAIN(smtputf8), .type = OPTION_FLAG, .number = true,
       .help = "offer SMTPUTF8 when all mailbox servers do" },
@@ -85,7 +88,7 @@ const struct option option_table[] = {
       .help = "group of servers that takes what relay clients send to other domains" },
     { .name = "listen", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "an address and port to serve SMTP on" },
     { .name = "policy_listen", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK,
-      .help = "an address and port to answer Postfix on, by its policy protocol" },
+      .help = "where to answer Postfix by its policy protocol: an address and port, or a Unix socket" },
     { .name = "servers", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a group of mailbox servers" },
     { .name = "domain", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a domain whose mail is taken" },
     { .name = "domains", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "many domains, from a file" },
@@ -112,6 +115,11 @@ const struct option option_table[] = {
     { .name = "proxy_from", LISTEN(proxy_from), .type = OPTION_CIDRS,
       .help = "balancers that must begin with a PROXY header" },
     { .name = "xclient_from", LISTEN(xclient_from), .type = OPTION_CIDRS, .help = "clients that may use XCLIENT" },
+
+    { POLICY_LISTEN(mode), .type = OPTION_MODE, .max = 0777, .number = 0660,
+      .help = "permissions of the socket: who may write to it may ask" },
+    { POLICY_LISTEN(group), .type = OPTION_TEXT, .min = 1, .max = 32, .none = "none",
+      .help = "group of the socket; none: as it comes" },
 
     { .name = "server", GROUP(servers), .type = OPTION_SERVER,
       .help = "a server of the group; they are tried in this order" },
@@ -303,6 +311,8 @@ const char *option_block_title(enum option_block block) {
         return "in a block_list block";
     case OPTION_IN_LISTEN:
         return "in a listen block";
+    case OPTION_IN_POLICY_LISTEN:
+        return "in a policy_listen block";
     case OPTION_IN_SERVERS:
         return "in a servers block";
     case OPTION_IN_DOMAIN:

@@ -24,6 +24,7 @@ enum option_block {
     OPTION_IN_STORE,
     OPTION_IN_ON_FAILURE,
     OPTION_IN_LISTEN,   /* struct conf_listener */
+    OPTION_IN_POLICY_LISTEN, /* struct conf_listener with a path */
     OPTION_IN_SERVERS,  /* struct conf_group */
     OPTION_IN_DOMAIN,   /* struct conf_domain_settings; `domain` and `domain_defaults` */
     OPTION_IN_TABLE,    /* struct conf_table */
@@ -37,6 +38,7 @@ enum option_type {
     OPTION_NUMBER,      /* uint64_t */
     OPTION_SIZE,        /* uint64_t, bytes */
     OPTION_TIME,        /* uint64_t, ms */
+    OPTION_MODE,        /* uint64_t, permissions of a file in octal */
     OPTION_CHOICE,      /* one of `words`; an enum whose values count from 0 */
     OPTION_TEXT,        /* const char * */
     OPTION_HOSTNAME,    /* const char *, a fully qualified name */

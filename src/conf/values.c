@@ -18,7 +18,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { SERVERS_OF_DNS_MAX = 64 }; /* forwarders, and stubs: a bound for typing errors, not for sites */
+enum {
+    SERVERS_OF_DNS_MAX = 64, /* forwarders, and stubs: a bound for typing errors, not for sites */
+    PATH_LENGTH_MAX = 1024,
+};
 
 /* ---- fields */
 
@@ -149,6 +152,30 @@ static bool number_eq(const struct option *option, const void *a, const void *b)
     return *number_field(option, a) == *number_field(option, b);
 }
 
+/* ---- modes of files */
+
+static int parse_mode(const struct value_reader *reader, const struct option *option,
+                      const struct statement *statement, void *base) {
+    if (!has_one(reader, statement, "a mode such as 0660"))
+        return 0;
+    const struct word *word = &statement->words[1];
+    uint64_t mode = 0;
+    bool is_octal = word->text.len >= 3 && word->text.len <= 4;
+    for (size_t i = 0; i < word->text.len && is_octal; i++) {
+        is_octal = word->text.at[i] >= '0' && word->text.at[i] <= '7';
+        mode = 8 * mode + (uint64_t)(word->text.at[i] - '0');
+    }
+    if (is_octal && mode <= option->max)
+        *number_field(option, base) = mode;
+    else
+        FAIL(reader, word, "'%.*s' is not the mode of a file in octal, such as 0660", STR_ARG(word->text));
+    return 0;
+}
+
+static int dump_mode(const struct option *option, const void *base, struct buf *out) {
+    return buf_putf(out, "%04" PRIo64, *number_field(option, base));
+}
+
 /* ---- flags and choices */
 
 static int parse_flag(const struct value_reader *reader, const struct option *option,
@@ -222,6 +249,10 @@ static int parse_text(const struct value_reader *reader, const struct option *op
     if (!has_one(reader, statement, "a name"))
         return 0;
     const struct word *word = &statement->words[1];
+    if (is_word(word, option->none)) {
+        *text_field(option, base) = NULL;
+        return 0;
+    }
     if (word->text.len < option->min || word->text.len > option->max) {
         FAIL(reader, word, "'%s' takes %" PRIu64 " to %" PRIu64 " bytes", option->name, option->min, option->max);
         return 0;
@@ -244,17 +275,10 @@ static int parse_hostname(const struct value_reader *reader, const struct option
     return keep(reader, word->text, text_field(option, base));
 }
 
-static int parse_path(const struct value_reader *reader, const struct option *option,
-                      const struct statement *statement, void *base) {
-    if (!has_one(reader, statement, "a path"))
-        return 0;
-    const struct word *word = &statement->words[1];
-    if (is_word(word, option->none)) {
-        *text_field(option, base) = NULL;
-        return 0;
-    }
+int value_parse_path(const struct value_reader *reader, const struct word *word, const char *what, size_t max,
+                     const char **ret_path) {
     if (str_is_empty(word->text)) {
-        FAIL(reader, word, "expected a path, got nothing");
+        FAIL(reader, word, "expected %s, got nothing", what);
         return 0;
     }
     const char *between = word->text.at[0] == '/' ? "" : reader->folder;
@@ -262,11 +286,22 @@ static int parse_path(const struct value_reader *reader, const struct option *op
                                     STR_ARG(word->text));
     if (path == NULL)
         return -ENOMEM;
-    if (strlen(path) > option->max) {
-        FAIL(reader, word, "this path is longer than %" PRIu64 " bytes: %s", option->max, path);
+    if (strlen(path) > max) {
+        FAIL(reader, word, "this path is longer than %zu bytes: %s", max, path);
         return 0;
     }
-    *text_field(option, base) = path;
+    *ret_path = path;
+    return 0;
+}
+
+static int parse_path(const struct value_reader *reader, const struct option *option,
+                      const struct statement *statement, void *base) {
+    if (!has_one(reader, statement, "a path"))
+        return 0;
+    const struct word *word = &statement->words[1];
+    if (!is_word(word, option->none))
+        return value_parse_path(reader, word, "a path", option->max, text_field(option, base));
+    *text_field(option, base) = NULL;
     return 0;
 }
 
@@ -625,14 +660,6 @@ static bool servers_eq(const struct option *option, const void *a, const void *b
 
 /* ---- certificates */
 
-/* One path among several words: read as if it were an option of its own. */
-static int parse_file_word(const struct value_reader *reader, const struct word *word, const char **ret_path) {
-    static const struct option row = { .name = "certificate", .type = OPTION_PATH, .max = 1024 };
-    struct word words[2] = { *word, *word };
-    const struct statement statement = { .words = words, .n_words = 2 };
-    return parse_path(reader, &row, &statement, (void *)ret_path);
-}
-
 static int parse_certificate(const struct value_reader *reader, const struct option *option,
                              const struct statement *statement, void *base) {
     struct conf_settings *set = base;
@@ -641,9 +668,9 @@ static int parse_certificate(const struct value_reader *reader, const struct opt
         return 0;
     }
     struct tls_certificate certificate = { 0 };
-    int r = parse_file_word(reader, &statement->words[1], &certificate.certificate_file);
+    int r = value_parse_path(reader, &statement->words[1], "a path", PATH_LENGTH_MAX, &certificate.certificate_file);
     if (r == 0)
-        r = parse_file_word(reader, &statement->words[2], &certificate.key_file);
+        r = value_parse_path(reader, &statement->words[2], "a path", PATH_LENGTH_MAX, &certificate.key_file);
     if (r < 0 || certificate.certificate_file == NULL || certificate.key_file == NULL)
         return r;
     r = list_grow(&reader->conf->arena, &set->tls.certificates, set->tls.n_certificates, sizeof(certificate));
@@ -737,6 +764,7 @@ static const struct type types[OPTION_TYPES] = {
     [OPTION_NUMBER] = { parse_number, dump_number, NULL, number_eq },
     [OPTION_SIZE] = { parse_number, dump_number, NULL, number_eq },
     [OPTION_TIME] = { parse_number, dump_number, NULL, number_eq },
+    [OPTION_MODE] = { parse_mode, dump_mode, NULL, number_eq },
     [OPTION_CHOICE] = { parse_choice, dump_choice, NULL, choice_eq },
     [OPTION_TEXT] = { parse_text, dump_text, NULL, text_eq },
     [OPTION_HOSTNAME] = { parse_hostname, dump_text, NULL, text_eq },
@@ -773,6 +801,7 @@ void value_set_default(const struct option *option, void *base) {
     case OPTION_NUMBER:
     case OPTION_SIZE:
     case OPTION_TIME:
+    case OPTION_MODE:
         *number_field(option, base) = option->number;
         break;
     case OPTION_CHOICE:

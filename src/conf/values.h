@@ -21,6 +21,13 @@ struct value_reader {
 int value_parse(const struct value_reader *reader, const struct option *option, const struct statement *statement,
                 void *base);
 
+/*
+ * One path among several words, absolute afterwards, of at most `max` bytes; `what` is what was expected. *ret_path
+ * stays as it was when the word is wrong, which was said. Returns 0 or -ENOMEM.
+ */
+int value_parse_path(const struct value_reader *reader, const struct word *word, const char *what, size_t max,
+                     const char **ret_path);
+
 void value_set_default(const struct option *option, void *base);
 bool value_is_default(const struct option *option, const void *base);
 

@@ -31,12 +31,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     INPUT_MAX = 2 * POLICY_REQUEST_MAX, /* a read of the stream and a request */
     OUTPUT_HIGH = 32 * 1024,            /* answers that the peer has not taken: no request is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 4096,
+    CLOSING_MS = 1000,
     HALF_CLOSED_MS = 1000,              /* more than enough for what has been received already */
     PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
 };
@@ -446,10 +448,26 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         unlink_it(c);
         link_first(c);
     }
-    keep_time(c, used < len, has_answered);
-    if (c->gather == NULL && (c->door->is_closing || (c->has_eof && used == len)))
+    if (!c->door->is_closing)
+        keep_time(c, used < len, has_answered);
+    if (c->gather == NULL && used == len && (c->door->is_closing || c->has_eof))
         end(c);
     return used;
+}
+
+/* Something of a request that was not answered, or a connection so new that its first one is on its way. */
+static bool expects_answer(const struct policy_connection *c) {
+    char byte;
+    return c->gather != NULL || c->n_requests == 0 || c->stream.in.len > 0
+        || recv(c->stream.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* The door is closing: who waits for an answer gets it, and has no more than a moment for the rest of a request. */
+static void leave(struct policy_connection *c) {
+    if (!expects_answer(c))
+        end(c);
+    else if (c->gather == NULL)
+        arm(c, CLOSING_MS);
 }
 
 /* After an answer that had to wait. */
@@ -457,7 +475,7 @@ static void read_on(struct policy_connection *c) {
     stream_resume(&c->stream);
     arm(c, c->has_eof ? HALF_CLOSED_MS : POLICY_IDLE_MS); /* what was sent before the end of input is offered first */
     if (c->door->is_closing)
-        end(c);
+        leave(c);
 }
 
 static void on_drained(struct stream *stream) {
@@ -525,8 +543,7 @@ void policy_door_close(struct policy_door *door) {
     door->is_closing = true;
     for (struct policy_connection *c = door->first; c != NULL; c = next) {
         next = c->next;
-        if (c->gather == NULL)
-            end(c);
+        leave(c);
     }
 }
 

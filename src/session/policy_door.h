@@ -31,7 +31,7 @@ struct policy_door {
     struct server *server;                /* borrowed */
     struct policy_connection *first, *last; /* silent longest is last */
     unsigned n, max;
-    bool is_closing;           /* each connection ends with the answer that it waits for */
+    bool is_closing;           /* each connection ends when it has its answers */
     void (*on_empty)(void *arg); /* the last connection has ended; may be NULL */
     void *arg;
 };
@@ -44,7 +44,10 @@ void policy_door_start(struct policy_door *door, int take_fd);
 /* No descriptors: closes the connection silent longest. False: each one waits for us, or there is none. */
 bool policy_door_evict_one(struct policy_door *door);
 
-/* Closes what waits for no answer at once, the rest after it. Postfix connects anew. */
+/*
+ * Closes what waits for no answer at once, the rest after it: requests that have been sent are answered. Postfix
+ * connects anew.
+ */
 void policy_door_close(struct policy_door *door);
 
 /* Ends all that is left. */

@@ -133,8 +133,10 @@ static void on_drain_limit(struct timer *timer) {
 
 static bool has_mesh(const struct worker *w) {
     bool is_used = false;
-    for (size_t i = 0; i < w->setup->n_listen; i++)
-        is_used |= w->setup->listen_is_shared[i] || listener_conf(w, &w->listeners[i])->proxy_from.n > 0;
+    for (size_t i = 0; i < w->setup->n_listen; i++) {
+        const struct conf_listener *conf = listener_conf(w, &w->listeners[i]);
+        is_used |= conf->door == CONF_DOOR_SMTP && (w->setup->listen_is_shared[i] || conf->proxy_from.n > 0);
+    }
     return is_used && w->setup->n_workers > 1;
 }
 
@@ -150,7 +152,8 @@ static void drain(struct worker *w) {
         return;
     w->is_draining = true;
     for (size_t i = 0; i < w->setup->n_listen; i++) {
-        listener_stop(&w->listeners[i], true);
+        /* Who waits at a mailbox server's door is served here; Postfix's processes by the workers that serve now. */
+        listener_stop(&w->listeners[i], listener_conf(w, &w->listeners[i])->door == CONF_DOOR_SMTP);
         close(w->setup->listen_fds[i]); /* or the kernel would go on taking clients that nobody serves */
     }
     policy_door_close(&w->door); /* Postfix connects anew, to the worker that serves now */

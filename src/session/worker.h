@@ -71,7 +71,7 @@ struct worker_setup {
     SSL_CTX **group_tls;      /* one a server group, for connecting; NULL where the group's mode is none */
     const int *listen_fds;    /* this worker's sockets: n_listen of them */
     const unsigned *listen_of;/* which listener of conf each belongs to */
-    const bool *listen_is_shared; /* true: not steered (inherited), hand over by client address */
+    const bool *listen_is_shared; /* true: one for all workers (inherited, or a file): hand over by client address */
     size_t n_listen;
     int master_fd;            /* channel to the master */
     int mesh_fd;              /* where others hand connections to us */

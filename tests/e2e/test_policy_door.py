@@ -1,21 +1,28 @@
 """The second door: a real Postfix in front, whose smtpd asks us by `check_policy_service` about every recipient."""
+import grp
 import os
 import socket
+import stat
+import threading
 
 import pytest
 
 from lib.client import Client
 from lib.ports import LOOPBACK, free_port
+from lib.postern import Postern
+from lib.program import is_root
 from lib.wait import eventually
 
 OWN = "127.0.0.9"
 RULES = 'layer policy {\n    reject "BANNED SENDER" when sender.address in banned_senders\n' \
         '    reject "HELO_IP" when helo.address\n    defer "SLOW" when sender.domain == "slow.example"\n}\n'
-RESTRICTIONS = "permit_mynetworks, reject_unauth_destination, check_policy_service inet:{}:{}"
+RESTRICTIONS = "permit_mynetworks, reject_unauth_destination, check_policy_service {}"
 
 
-def restricted(port, **parameters):
-    return {"mynetworks": f"{OWN}/32", "smtpd_recipient_restrictions": RESTRICTIONS.format(LOOPBACK, port),
+def restricted(door, **parameters):
+    """`door`: a port of loopback, or where else Postfix asks."""
+    service = f"inet:{LOOPBACK}:{door}" if isinstance(door, int) else door
+    return {"mynetworks": f"{OWN}/32", "smtpd_recipient_restrictions": RESTRICTIONS.format(service),
             "domains": ("example.com", "other.example"), "smtpd_policy_service_retry_delay": "1s",
             **parameters}
 
@@ -77,3 +84,147 @@ def test_many_requests_come_on_one_connection(door):
         for _ in range(200):
             assert said.readline() == b"action=DUNNO\n" and said.readline() == b"\n"
             assert said.readline().startswith(b"action=550 5.1.1 ") and said.readline() == b"\n"
+
+
+# ---- over a Unix socket
+
+def policy_request(recipient="anna@example.com", **attributes):
+    lines = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "client_address": "127.0.0.7",
+             "helo_name": "x.example", "sender": "a@example.net", "recipient": recipient, **attributes}
+    return "".join(f"{name}={value}\n" for name, value in lines.items()).encode() + b"\n"
+
+
+class Asker:
+    """Asks as Postfix does: on one connection while it lasts, and once more on a new one when it was closed."""
+
+    def __init__(self, path):
+        self.path, self.sock, self.n_answered, self.n_connected = path, None, 0, 0
+
+    def ask_once(self):
+        if self.sock is None:
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(20)
+            self.sock.connect(self.path)
+            self.n_connected += 1
+        answer = b""
+        try:
+            self.sock.sendall(policy_request())
+            while not answer.endswith(b"\n\n"):
+                piece = self.sock.recv(4096)
+                if not piece:
+                    break
+                answer += piece
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+        if not answer:
+            self.close()
+        return answer
+
+    def ask(self):
+        answer = self.ask_once() or self.ask_once()
+        assert answer == b"action=DUNNO\n\n", f"{answer!r} after {self.n_answered} answers"
+        self.n_answered += 1
+
+    def close(self):
+        self.sock.close()
+        self.sock = None
+
+
+@pytest.fixture
+def socket_door(folder, make_postern):
+    """A gateway that answers on `door.path`, which Postfix's group may write to, and on a second one."""
+    policy = os.path.join(folder, "policy")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write(RULES)
+    sockets = os.path.join(folder, "sockets")
+    os.mkdir(sockets, 0o755)
+    path = os.path.join(sockets, "policy")
+    gateway = make_postern(["127.0.0.1:1"], policy=policy, relay_clients=["127.0.0.9"],
+                           policy_listen=[(f"unix:{path}", {"mode": "0660", "group": group()}),
+                                          f"unix:{path}2", f"{LOOPBACK}:{free_port()}"],
+                           table=[("banned_senders addresses", {"entries": "bad@example.net"})])
+    gateway.path = path
+    return gateway
+
+
+def group():
+    name = "postfix" if is_root() else None
+    try:
+        return grp.getgrnam(name).gr_name if name else grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return grp.getgrgid(os.getegid()).gr_name
+
+
+def test_postfix_asks_over_a_unix_socket(socket_door, make_postfix):
+    postfix = make_postfix("asks-a-file", **restricted(f"unix:{socket_door.path}"))
+    assert envelope(postfix, "anna@example.com") == 250
+    unknown = envelope(postfix, "nobody@example.com")
+    assert unknown == "550 5.1.1" and unknown.id
+    assert envelope(postfix, "anna@example.com", sender="bad@example.net") == "550 5.7.1"
+    assert socket_door.wait_journal(id=unknown.id, door="postfix")["client"] == "127.0.0.7"
+
+
+def test_the_socket_has_the_mode_and_group_of_the_configuration(socket_door):
+    found = os.stat(socket_door.path)
+    assert stat.S_ISSOCK(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o660
+    assert grp.getgrgid(found.st_gid).gr_name == group()
+    inode = found.st_ino
+    socket_door.configure(policy_listen=(f"unix:{socket_door.path}", {"mode": "0600"}))
+    socket_door.reload()
+    found = os.stat(socket_door.path)
+    assert stat.S_IMODE(found.st_mode) == 0o600 and found.st_ino == inode
+    assert not os.path.exists(socket_door.path + "2")  # no longer named
+    socket_door.stop()
+    assert not os.path.exists(socket_door.path)
+
+
+def test_no_request_is_lost_over_reloads_and_dying_workers(socket_door):
+    askers = [Asker(socket_door.path) for _ in range(8)]
+    over = threading.Event()
+    failures = []
+
+    def go_on(asker):
+        try:
+            while not over.is_set():
+                asker.ask()
+        except (OSError, AssertionError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=go_on, args=(asker,)) for asker in askers]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        socket_door.reload()
+    for pid in socket_door.worker_pids():
+        socket_door.kill_worker(pid)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert all(asker.n_answered > 10 for asker in askers)
+    assert any(asker.n_connected > 1 for asker in askers)
+    for asker in askers:
+        asker.close()
+
+
+def test_a_file_that_a_killed_instance_left_is_replaced(socket_door):
+    inode = os.stat(socket_door.path).st_ino
+    socket_door.kill_all()
+    assert os.stat(socket_door.path).st_ino == inode
+    socket_door.start()
+    asker = Asker(socket_door.path)
+    asker.ask()
+    asker.close()
+
+
+def test_a_socket_that_another_instance_answers_on_is_an_error(socket_door, folder):
+    other = os.path.join(folder, "other")
+    os.mkdir(other)
+    second = Postern(other, port=free_port(), policy_listen=f"unix:{socket_door.path}", relay_clients=["127.0.0.9"],
+                     servers=("mailbox", {"server": "127.0.0.1:1"}))
+    done = second.command("run")
+    assert done.returncode != 0
+    assert f"cannot listen on unix:{socket_door.path}: Address already in use" in done.stdout
+    asker = Asker(socket_door.path)
+    asker.ask()
+    asker.close()

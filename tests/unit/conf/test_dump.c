@@ -49,6 +49,9 @@ static void put_value(const struct option *option, struct buf *out) {
     case OPTION_TIME:
         buf_putf(out, "%llums", (unsigned long long)draw_number(option));
         break;
+    case OPTION_MODE:
+        buf_puts(out, str_of(PICK("0600", "660", "0777", "000")));
+        break;
     case OPTION_CHOICE:
         while (option->words[n_words] != NULL)
             n_words++;
@@ -122,7 +125,7 @@ static void put_value(const struct option *option, struct buf *out) {
 static void put_options(enum option_block block, struct buf *out) {
     static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
                                            "command", "command_stressed", "data", "data_stressed", "ca_file",
-                                           "hostname", "policy", "use", "key", "delay", "postgresql" };
+                                           "hostname", "policy", "use", "key", "group", "delay", "postgresql" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;
@@ -172,6 +175,9 @@ static void put_random(struct buf *out) {
     put_related(out);
     put_block("listen 0.0.0.0:25", OPTION_IN_LISTEN, out);
     put_block("listen [::1]:2525", OPTION_IN_LISTEN, out);
+    put_block("policy_listen unix:/run/policy", OPTION_IN_POLICY_LISTEN, out);
+    put_block("policy_listen \"unix:with blank\"", OPTION_IN_POLICY_LISTEN, out);
+    buf_puts(out, STR("policy_listen 127.0.0.1:10040\n"));
     buf_puts(out, STR("servers one {\nserver 192.0.2.1 name a.example\ntls verify\nca_file /dev/null\n}\n"));
     buf_puts(out, STR("servers two {\nserver [::1]:26\n}\n"));
     put_block("tls", OPTION_IN_TLS, out);
@@ -207,7 +213,9 @@ static void assert_conf_eq(const struct conf *a, const struct conf *b) {
     for (size_t i = 0; i < a->n_listeners; i++) {
         assert_true(ip_eq(&a->listeners[i].at.ip, &b->listeners[i].at.ip));
         assert_int_equal(a->listeners[i].at.port, b->listeners[i].at.port);
+        assert_true(conf_listener_is_at(&a->listeners[i], &b->listeners[i].at, b->listeners[i].path));
         assert_block_eq(OPTION_IN_LISTEN, &a->listeners[i], &b->listeners[i]);
+        assert_block_eq(OPTION_IN_POLICY_LISTEN, &a->listeners[i], &b->listeners[i]);
     }
     assert_int_equal(a->n_groups, b->n_groups);
     for (size_t i = 0; i < a->n_groups; i++) {
@@ -268,7 +276,8 @@ static void test_minimal(void **state) {
 }
 
 static void test_every_option(void **state) {
-    struct loaded l = load_good(MINIMAL "domain example.com { delimiter + }\ntable partners cidr\n"
+    struct loaded l = load_good(MINIMAL "policy_listen unix:/run/policy\n"
+                               "domain example.com { delimiter + }\ntable partners cidr\n"
                                "block_list bl.example.net { key s3cret\n codes 127.0.0.2-127.0.0.9 127.0.0.11 }\n"
                                "block_list dbl.example.net { for helo\n weight -0.5\n probe a.test b.test }\n");
     struct buf out;

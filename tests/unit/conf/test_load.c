@@ -225,6 +225,38 @@ static void test_listeners(void **state) {
     assert_refused("hostname mx.example.com\nlisten localhost:25\n", "is not an address and port");
     assert_refused(MINIMAL "listen 127.0.0.1:25\n", "a second listener on the same address and port");
     assert_refused(MINIMAL "listen\n", "expected 'listen ADDRESS:PORT'");
+    assert_refused(MINIMAL "listen unix:/run/x\n", "is not an address and port");
+}
+
+static void test_policy_listeners(void **state) {
+    struct loaded l = load_text(MINIMAL "policy_listen 127.0.0.1:10040\n"
+                                "policy_listen unix:/run/a {\n    mode 0666\n    group root\n}\n"
+                                "policy_listen unix:b\n");
+    assert_int_equal(l.result, 0);
+    const struct conf_listener *at = l.conf->listeners;
+    assert_int_equal(l.conf->n_listeners, 4);
+    assert_null(at[1].path);
+    assert_string_equal(at[2].path, "/run/a");
+    assert_int_equal(at[2].mode, 0666);
+    assert_int_equal(at[2].gid, 0);
+    assert_true(at[3].path[0] == '/'); /* beside the configuration */
+    assert_int_equal(at[3].mode, 0660);
+    assert_int_equal(at[3].gid, (gid_t)-1);
+    unload(&l);
+    assert_refused(MINIMAL "policy_listen\n", "or 'policy_listen unix:PATH'");
+    assert_refused(MINIMAL "policy_listen unix:\n", "expected the path of a socket, got nothing");
+    assert_refused(MINIMAL "policy_listen unix:/a\npolicy_listen unix:/a\n", "a second listener on the same path");
+    assert_refused(MINIMAL "policy_listen unix:/0123456789012345678901234567890123456789012345678901234567890123456789"
+                   "0123456789012345678901234567890123456\n", "this path is longer than 107 bytes");
+    assert_refused(MINIMAL "policy_listen 127.0.0.1:1 {\n mode 0660\n}\n", "on a Unix socket only");
+    assert_refused(MINIMAL "policy_listen unix:/a {\n group nobody_has_this\n}\n",
+                   "there is no group 'nobody_has_this'");
+    static const char *const bad[] = { "660x", "0o66", "8", "0680", "01777", "66", "-660" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), MINIMAL "policy_listen unix:/a {\n mode %s\n}\n", bad[i]);
+        assert_refused(text, "is not the mode of a file in octal");
+    }
 }
 
 static void test_groups(void **state) {
@@ -590,6 +622,7 @@ int main(void) {
         TEST("a number is accepted at its bounds and refused one past them", test_bounds),
         TEST("a host name that is not fully qualified is refused", test_hostname),
         TEST("a listener needs an address and a port of its own", test_listeners),
+        TEST("Postfix may ask on Unix sockets with a mode and a group", test_policy_listeners),
         TEST("a group of servers needs a name and a server", test_groups),
         TEST("64 servers are accepted and 65 are not", test_many_servers),
         TEST("domains are found in any case, and wrong ones are told where they stand", test_domains),

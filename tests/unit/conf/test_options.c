@@ -48,7 +48,7 @@ static struct str paragraph(struct str manual, const struct option *option) {
         [OPTION_IN_GREYLIST] = "THE GREYLIST BLOCK", [OPTION_IN_STORE] = "THE STORE BLOCK",
         [OPTION_IN_ON_FAILURE] = "THE ON_FAILURE BLOCK", [OPTION_IN_TABLE] = "TABLE BLOCKS",
         [OPTION_IN_BLOCK_LIST] = "BLOCK LISTS",
-        [OPTION_IN_LISTEN] = "LISTEN BLOCKS",
+        [OPTION_IN_LISTEN] = "LISTEN BLOCKS", [OPTION_IN_POLICY_LISTEN] = "POLICY_LISTEN BLOCKS",
         [OPTION_IN_SERVERS] = "SERVERS BLOCKS", [OPTION_IN_DOMAIN] = "DOMAIN BLOCKS",
     };
     snprintf(section, sizeof(section), "\n.Sh %s\n", sections[option->block]);

@@ -521,6 +521,8 @@ static void while_draining_who_waits_for_us_is_answered_first(void **state) {
     dns_server_add(&t.dns, "mail.example.net", DNS_A, "203.0.113.7");
     open_connection(0);
     open_connection(1);
+    say(1, STR(GOOD "recipient=user@example.com\n\n"));
+    await(1, 1);
     say(0, STR(RCPT CLIENT "client_name=unknown\nreverse_client_name=mail.example.net\n" FROM_DNS "\n"));
     while (t.dns.n_asked == 0)
         assert_int_equal(loop_turn(t.loop, 20), 0);
@@ -531,6 +533,42 @@ static void while_draining_who_waits_for_us_is_answered_first(void **state) {
     assert_true(t.is_closed[0]);
     settle();
     assert_true(t.is_closed[1]);
+    assert_int_equal(t.n_empty, 1);
+}
+
+static void while_draining_what_was_sent_is_answered(void **state) {
+    open_connection(0);
+    open_connection(1);
+    say(0, STR(GOOD "recipient=user@example.com\n\n"));
+    await(0, 1);
+    expect(0, "action=DUNNO\n\n");
+    say(0, STR(GOOD "recipient=user@example.com\n\n" GOOD "recipient=user@example.com\n\n")); /* not read yet */
+    policy_door_close(&t.door);
+    await(0, 3);
+    expect(0, "action=DUNNO\n\naction=DUNNO\n\n");
+    assert_true(t.is_closed[0]);
+    say(1, STR(GOOD "recipient=user@example.com\n")); /* connected before, and just about to ask */
+    settle();
+    say(1, STR("\n"));
+    await(1, 2);
+    expect(1, "action=DUNNO\n\n");
+    assert_true(t.is_closed[1]);
+    assert_int_equal(t.n_empty, 1);
+}
+
+static void while_draining_half_a_request_buys_a_moment_only(void **state) {
+    begin_clock();
+    open_connection(0);
+    open_connection(1); /* which never asks */
+    say(0, STR("request=smtpd_access_policy\n"));
+    settle();
+    policy_door_close(&t.door);
+    pass_time(900);
+    say(0, STR("protocol_state=RCPT\n"));
+    settle();
+    assert_false(t.is_closed[0] || t.is_closed[1]);
+    pass_time(101);
+    assert_true(t.is_closed[0] && t.is_closed[1]);
     assert_int_equal(t.n_empty, 1);
 }
 
@@ -567,6 +605,8 @@ int main(void) {
         TEST(single_bytes_buy_no_time),
         TEST(at_the_limit_the_one_silent_longest_gives_way),
         TEST(while_draining_who_waits_for_us_is_answered_first),
+        TEST(while_draining_what_was_sent_is_answered),
+        TEST(while_draining_half_a_request_buys_a_moment_only),
     };
     return cmocka_run_group_tests_name("policy_door", tests, NULL, NULL);
 }
