@@ -5,6 +5,8 @@
  * Facts that must be waited for come in groups, each with one lookup. A group is started when the first of its facts
  * is needed and cancelled when none is any more.
  *
+ * With the verdict of a refusal by block lists their reasons are asked for; the answer waits for them.
+ *
  * Rejected: a callback and a state machine a fact (thirty of them, for a few lookups), and asking for everything at
  * connect (most clients are refused by facts that cost nothing).
  */
@@ -56,6 +58,7 @@ static void cancel_needless(struct gather *g, const struct policy_set *need) {
 static void free_gather(struct gather *g) {
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++)
         cancel_group(g, group);
+    gather_reasons_cancel(g);
     task_cancel(g->world->loop, &g->task);
     timer_cancel(g->world->loop, &g->deadline);
     free(g);
@@ -124,11 +127,12 @@ static bool is_rehearsal(const struct gather *g, const struct policy_verdict *ve
 bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                 const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict) {
     struct gather g = { .world = world, .policy = policy, .memory = memory, .known = *known };
+    memory->reasons_len = 0;
     do {
         policy_decide(policy->policy, last, &memory->facts, ret_verdict);
         if (ret_verdict->status == DECIDE_VERDICT) {
             complete_shadow(&g, last, ret_verdict);
-            return !is_rehearsal(&g, ret_verdict);
+            return !is_rehearsal(&g, ret_verdict) && !gather_reasons_are_wanted(world, policy, memory, ret_verdict);
         }
     } while (answer_cheap(&g, &ret_verdict->need));
     return false;
@@ -137,7 +141,7 @@ bool gather_now(const struct gather_world *world, const struct conf_policy *poli
 static void finish(struct gather *g, const struct policy_verdict *verdict) {
     gather_fn *done = g->done;
     void *arg = g->arg;
-    cancel_needless(g, &(struct policy_set){ 0 });
+    gather_reasons_keep(g, verdict);
     free_gather(g);
     done(arg, verdict);
 }
@@ -153,7 +157,9 @@ static void step(struct task *task) {
         if (g->is_for_shadow) {
             complete_shadow(g, (enum policy_layer)g->last, &verdict);
             if (!is_rehearsal(g, &verdict)) {
-                finish(g, &verdict);
+                cancel_needless(g, &(struct policy_set){ 0 });
+                if (!gather_reasons_ask(g, &verdict))
+                    finish(g, &verdict);
                 return;
             }
             need = &verdict.shadow_need;
@@ -192,6 +198,7 @@ struct gather *gather_start(const struct gather_world *world, const struct conf_
         return NULL;
     *g = (struct gather){ .world = world, .policy = policy, .memory = memory, .known = *known, .done = done, .arg = arg,
                           .last = (uint8_t)last };
+    memory->reasons_len = 0;
     if (timer_set(world->loop, &g->deadline, loop_now(world->loop) + world->timeout_ms, on_deadline) < 0) {
         free(g);
         return NULL;

@@ -17,7 +17,7 @@
 
 #include "conf/conf.h"
 #include "facts/addresses.h"
-#include "facts/list_facts.h"
+#include "facts/list_reason.h"
 #include "facts/ptr.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
@@ -53,6 +53,9 @@ struct gather_memory {
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
     struct gather_greylist greylist;
+    bool are_reasons_late; /* lists kept us waiting for them in vain */
+    uint8_t reasons_len;   /* 0: nothing was said, or nobody asked */
+    char reasons[LIST_REASONS_MAX]; /* of the last decision, for the reply: lists, and why they list */
     struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
     uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
     struct fact values[];

@@ -47,8 +47,7 @@ static void on_list(void *arg, unsigned list, const struct dnsbl_result *result,
     gather_step_later(g);
 }
 
-/* The name that is looked up in lists of names; "": there is none, which no list holds. */
-static struct str list_name(const struct gather *g, enum list_family family) {
+struct str gather_list_name(const struct gather *g, enum list_family family) {
     const struct smtp_address *sender = &g->known.sender;
     struct ip ip;
     if (family == LISTS_PTR)
@@ -63,7 +62,7 @@ static void start_lists(struct gather *g, enum list_family family) {
     struct list_search *search = &g->lists[family];
     const struct gather_world *world = g->world;
     const struct ip *ip = family == LISTS_CLIENT ? &g->known.client : NULL;
-    struct str name = family == LISTS_CLIENT ? STR("") : list_name(g, family);
+    struct str name = family == LISTS_CLIENT ? STR("") : gather_list_name(g, family);
     if (ip == NULL && name.len == 0) {
         gather_lists_settle(g, family, DNSBL_CLEAN);
         return;

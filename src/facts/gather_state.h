@@ -1,13 +1,14 @@
 /*
  * gather_state: what a gather is, for the files that make one up: gather.c (deciding, and when it ends),
  * gather_memory.c (what is remembered), gather_known.c (facts that are there for the looking), gather_lookups.c (the
- * client's name, the HELO's addresses, the sender's domain), gather_greylist.c (the store) and gather_lists.c (block
- * lists).
+ * client's name, the HELO's addresses, the sender's domain), gather_greylist.c (the store), gather_lists.c (block
+ * lists) and gather_reasons.c (what they say about a listing).
  */
 #pragma once
 
 #include "facts/dnsbl.h"
 #include "facts/gather.h"
+#include "facts/list_reason.h"
 #include "facts/sender.h"
 
 enum group { /* facts that one lookup answers */
@@ -27,6 +28,19 @@ struct list_search { /* one family's block lists */
     bool waits_for_ptr;
 };
 
+struct reason_question {
+    struct resolver_query query; /* first */
+    struct gather *gather;
+    uint8_t list;
+};
+
+struct reason_search { /* what lists say about a listing, when there is a verdict */
+    struct reason_question at[LIST_REASONS_ASKED];
+    struct list_reason found[LIST_REASONS_ASKED];
+    uint64_t asked; /* lists */
+    unsigned n_asked, n_open, n_found;
+};
+
 struct gather {
     const struct gather_world *world;
     const struct conf_policy *policy;
@@ -40,6 +54,7 @@ struct gather {
     struct addresses_lookup *helo;
     struct sender_lookup *sender;
     struct list_search lists[N_LIST_FAMILIES];
+    struct reason_search reasons;
     struct store_ask *greylist;
     bool helo_waits_for_ptr, greylist_waits_for_ptr;
     bool is_for_shadow; /* what is asked now is for rules that change nothing */
@@ -118,3 +133,19 @@ void gather_lists_start_ptr(struct gather *g);
 
 bool gather_lists_are_running(const struct list_search *search);
 void gather_lists_cancel(struct list_search *search);
+
+/* The name that is looked up in lists of names; "": there is none, which no list holds. */
+struct str gather_list_name(const struct gather *g, enum list_family family);
+
+/* ---- gather_reasons.c */
+
+/* Whether the verdict's reply has a place for what lists say, and lists made it true. */
+bool gather_reasons_are_wanted(const struct gather_world *world, const struct conf_policy *policy,
+                               const struct gather_memory *memory, const struct policy_verdict *verdict);
+
+/* Asks for it, if it is wanted and there is time. True: answers are awaited; a step follows the last of them. */
+bool gather_reasons_ask(struct gather *g, const struct policy_verdict *verdict);
+
+/* What was said is remembered for the reply. */
+void gather_reasons_keep(struct gather *g, const struct policy_verdict *verdict);
+void gather_reasons_cancel(struct gather *g);

@@ -53,20 +53,29 @@ struct fact list_answers_value(const struct list_answers *answers, const struct 
     return fact;
 }
 
+uint64_t list_answers_against(const struct list_answers *answers, const struct conf *conf,
+                              const struct conf_policy *policy, const struct policy_set *because,
+                              enum list_family family) {
+    uint64_t lists = 0;
+    for (int i = set_next(because, 0); i >= 0; i = set_next(because, (unsigned)i + 1))
+        if (list_family_of(policy->policy->slots[i].row) == family)
+            lists |= policy->lists[i] & answers[family].listed;
+    for (size_t i = 0; i < conf->n_block_lists; i++)
+        if (conf->block_lists[i].weight <= 0)
+            lists &= ~(UINT64_C(1) << i);
+    return lists;
+}
+
 struct str list_answers_zones(const struct list_answers *answers, const struct conf *conf,
                               const struct conf_policy *policy, const struct policy_set *because,
                               char out[LIST_ZONES_MAX]) {
     uint64_t lists = 0;
     size_t len = 0;
-    for (int i = set_next(because, 0); i >= 0; i = set_next(because, (unsigned)i + 1)) {
-        enum list_family family = list_family_of(policy->policy->slots[i].row);
-        if (family < N_LIST_FAMILIES)
-            lists |= policy->lists[i] & answers[family].listed;
-    }
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+        lists |= list_answers_against(answers, conf, policy, because, (enum list_family)family);
     for (size_t i = 0; i < conf->n_block_lists; i++) {
-        const struct conf_block_list *list = &conf->block_lists[i];
-        struct str zone = str_of(list->zone), between = len > 0 ? STR(", ") : STR("");
-        if (!(lists >> i & 1) || list->weight <= 0 || len + between.len + zone.len > LIST_ZONES_MAX)
+        struct str zone = str_of(conf->block_lists[i].zone), between = len > 0 ? STR(", ") : STR("");
+        if (!(lists >> i & 1) || len + between.len + zone.len > LIST_ZONES_MAX)
             continue;
         memcpy(out + len, between.at, between.len);
         memcpy(out + len + between.len, zone.at, zone.len);

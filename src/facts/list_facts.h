@@ -27,6 +27,11 @@ void list_answers_add(struct list_answers *answers, const struct conf_block_list
 struct fact list_answers_value(const struct list_answers *answers, const struct conf_block_list *lists,
                                uint64_t counted, const struct fact_row *row);
 
+/* The lists of one family that speak against what they list, and that the slots in `because` ask about. */
+uint64_t list_answers_against(const struct list_answers *answers, const struct conf *conf,
+                              const struct conf_policy *policy, const struct policy_set *because,
+                              enum list_family family);
+
 enum { LIST_ZONES_MAX = 200 };
 
 /*

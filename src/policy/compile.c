@@ -112,7 +112,7 @@ static void give_default_reply(struct rule *rule) {
     static const struct policy_reply deferred = { 450, STR_INIT("4.7.1"),
                                                   STR_INIT("Not accepted now by policy: {rule}; try again later") };
     static const struct policy_reply deferred_listed = {
-        450, STR_INIT("4.7.1"), STR_INIT("Not accepted now by policy: {rule}; listed by {list}; try again later")
+        450, STR_INIT("4.7.1"), STR_INIT("Not accepted now by policy: {rule}; listed by {reason}; try again later")
     };
     static const struct policy_reply greylisted = { 451, STR_INIT("4.7.1"),
                                                     STR_INIT("Greylisted, try again in {seconds} seconds") };
@@ -120,7 +120,7 @@ static void give_default_reply(struct rule *rule) {
     if (rule->action == ACT_REJECT) {
         rule->reply = rule->listed = (struct policy_reply){ is_554 ? 554 : 550, STR("5.7.1"),
                                                             STR("Refused by policy: {rule}") };
-        rule->listed.text = STR("Refused by policy: {rule}; listed by {list}");
+        rule->listed.text = STR("Refused by policy: {rule}; listed by {reason}");
     } else if (rule->action == ACT_DEFER) {
         rule->reply = deferred;
         rule->listed = deferred_listed;

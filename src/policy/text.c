@@ -12,8 +12,9 @@ const char *const placeholder_names[N_PLACEHOLDERS] = {
     [TEXT_HELO] = "helo", [TEXT_SENDER] = "sender",
     [TEXT_SENDER_DOMAIN] = "sender.domain", [TEXT_RCPT] = "rcpt",
     [TEXT_RCPT_DOMAIN] = "rcpt.domain", [TEXT_LIST] = "list",
-    [TEXT_RULE] = "rule", [TEXT_ID] = "id",
-    [TEXT_SECONDS] = "seconds", [TEXT_VIRUS] = "virus",
+    [TEXT_REASON] = "reason", [TEXT_RULE] = "rule",
+    [TEXT_ID] = "id", [TEXT_SECONDS] = "seconds",
+    [TEXT_VIRUS] = "virus",
 };
 
 /* The placeholder of this name, or N_PLACEHOLDERS. */
@@ -44,11 +45,21 @@ const char *text_find_fault(struct str template, struct str *ret_name) {
     return NULL;
 }
 
-static int put_value(struct str value, struct buf *out) {
+bool text_mentions(struct str template, enum placeholder placeholder) {
+    struct str name = str_of(placeholder_names[placeholder]);
+    for (size_t i = 0; i + name.len + 1 < template.len; i++)
+        if (template.at[i] == '{' && template.at[i + 1 + name.len] == '}'
+            && str_eq((struct str){ template.at + i + 1, name.len }, name))
+            return true;
+    return false;
+}
+
+static int put_value(size_t placeholder, struct str value, struct buf *out) {
     int r = 0;
+    size_t max = placeholder == TEXT_LIST || placeholder == TEXT_REASON ? TEXT_LISTS_MAX : TEXT_VALUE_MAX;
     if (str_is_empty(value))
         return buf_puts(out, STR("unknown"));
-    for (size_t i = 0; i < value.len && i < TEXT_VALUE_MAX && r == 0; i++)
+    for (size_t i = 0; i < value.len && i < max && r == 0; i++)
         r = buf_putc(out, value.at[i] >= ' ' && value.at[i] <= '~' ? value.at[i] : '?');
     return r;
 }
@@ -62,7 +73,7 @@ int text_format(struct str template, const struct str values[N_PLACEHOLDERS], st
         size_t i = plain < template.len ? find_placeholder(name) : N_PLACEHOLDERS;
         r = buf_puts(out, str_head(template, plain));
         if (r == 0 && i < N_PLACEHOLDERS)
-            r = put_value(values[i], out);
+            r = put_value(i, values[i], out);
         template = plain < template.len ? str_from(template, plain + name.len + 2) : str_from(template, plain);
     }
     return r;

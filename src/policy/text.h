@@ -2,7 +2,7 @@
  * text: reply texts with {placeholders}.
  *
  * Templates are checked when the policy loads; whoever answers fills them in. Values come from outside, so whatever is
- * not printable ASCII becomes '?', and a value is cut at TEXT_VALUE_MAX bytes.
+ * not printable ASCII becomes '?', and a value is cut at TEXT_VALUE_MAX bytes, those about lists at TEXT_LISTS_MAX.
  */
 #pragma once
 
@@ -17,6 +17,7 @@ enum placeholder {
     TEXT_RCPT,
     TEXT_RCPT_DOMAIN,
     TEXT_LIST,    /* the lists that made the rule true */
+    TEXT_REASON,  /* the same, each with what it says about the listing */
     TEXT_RULE,
     TEXT_ID,
     TEXT_SECONDS, /* of greylisting that are left */
@@ -24,7 +25,7 @@ enum placeholder {
     N_PLACEHOLDERS,
 };
 
-enum { TEXT_VALUE_MAX = 128 };
+enum { TEXT_VALUE_MAX = 128, TEXT_LISTS_MAX = 250 };
 
 extern const char *const placeholder_names[N_PLACEHOLDERS];
 
@@ -33,6 +34,8 @@ extern const char *const placeholder_names[N_PLACEHOLDERS];
  * (with the name, empty for a brace), or NULL.
  */
 const char *text_find_fault(struct str template, struct str *ret_name);
+
+bool text_mentions(struct str template, enum placeholder placeholder);
 
 /* Appends the template with `values` put in. Returns 0, -ENOBUFS or -ENOMEM. */
 int text_format(struct str template, const struct str values[N_PLACEHOLDERS], struct buf *out);

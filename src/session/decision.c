@@ -52,6 +52,9 @@ static void write_text(const struct conf *conf, const struct gather_memory *memo
     values[TEXT_RCPT_DOMAIN] = recipient->domain;
     values[TEXT_ID] = str_of(numbered);
     values[TEXT_LIST] = list_answers_zones(memory->lists, conf, &conf->policy, &verdict->because, zones);
+    values[TEXT_REASON] = (struct str){ memory->reasons, memory->reasons_len };
+    if (memory->reasons_len == 0)
+        values[TEXT_REASON] = values[TEXT_LIST];
     if (verdict->rule != RULE_NONE)
         values[TEXT_RULE] = conf->policy.policy->rules[verdict->rule].name;
     text_format(verdict->reply->text, values, text);

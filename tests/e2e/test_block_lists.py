@@ -264,6 +264,49 @@ def test_a_list_of_names_is_not_asked_where_there_is_no_name(make_gateway, rbldn
     assert state(gateway, NAMES, "names")["asked"] == 0
 
 
+# ---- what lists say about a listing
+
+
+def test_a_refusal_tells_what_each_list_says_about_the_client(make_gateway, nsd, own_rbldnsd):
+    words = "Open relay, see https://turning.example/?a="
+    own_rbldnsd.change(TURNING, "ip4trie", f":127.0.0.4:{words}$\n127.0.0.2\n{LISTED}\n")
+    gateway = make_gateway({TURNING: own_rbldnsd, IPV4: nsd, TRUE: own_rbldnsd},
+                           policy=POLICY.replace("dnsbl.hits >= 1", "dnsbl.hits >= 3", 1))
+    said = f"{TURNING} ({words}{LISTED}), {IPV4}, {TRUE} (Listed, see the list)"
+    with Client(gateway.address, first=proxy_v1(LISTED)) as session:
+        session.ehlo("mail.good.example")
+        for reply in (session.envelope("anna@example.com"), session.command("RCPT TO:<bert@example.com>")):
+            assert reply.lines[0] == f"550 5.7.1 Refused by policy: LISTED; listed by {said} [{reply.id}]"
+    assert said in gateway.wait_journal(id=reply.id)["reply"]["text"]
+    assert said in gateway.command("explain", reply.id).stdout
+    assert gateway.find_log(re.escape(said))
+
+
+def test_what_a_list_says_is_cut_between_words_to_fit_into_a_reply(make_gateway, own_rbldnsd):
+    long = " ".join(["Spam"] * 45)
+    for zone, kind in ((TURNING, "ip4trie"), (TRUE, "ip4set"), (WELCOME, "ip4set")):
+        own_rbldnsd.change(zone, kind, f":127.0.0.2:{long}\n127.0.0.2\n{LISTED}\n")
+    gateway = make_gateway({TURNING: own_rbldnsd, TRUE: own_rbldnsd, WELCOME: own_rbldnsd},
+                           policy=f'layer policy {{\n    reject "{"R" * 80}" when dnsbl.hits >= 3\n}}\n')
+    reply = envelope(gateway, LISTED)
+    assert len(reply.lines[0]) <= 510 and reply.id
+    for zone in (TURNING, TRUE, WELCOME):
+        assert re.search(rf"{zone} \((Spam )+Spam\.\.\.\)", reply.text)
+
+
+def test_a_list_that_has_no_words_is_merely_named(make_gateway, nsd, rbldnsd):
+    gateway = make_gateway({IPV4: nsd, TRUE: rbldnsd}, policy=POLICY.replace("dnsbl.hits >= 1", "dnsbl.hits >= 2", 1))
+    reply = envelope(gateway, LISTED)
+    assert reply.text.endswith(f"listed by {IPV4}, {TRUE} (Listed, see the list) [{reply.id}]")
+
+
+def test_the_words_of_a_policy_may_hold_what_lists_say(make_gateway, rbldnsd):
+    gateway = make_gateway({TRUE: rbldnsd}, policy='layer policy {\n    defer "L" when dnsbl.hits >= 1 '
+                                                   'with 450 4.7.1 "Not now: {reason}"\n}\n')
+    reply = envelope(gateway, LISTED)
+    assert reply.lines[0] == f"450 4.7.1 Not now: {TRUE} (Listed, see the list) [{reply.id}]"
+
+
 # ---- keys
 
 
@@ -271,7 +314,7 @@ def test_the_key_of_a_list_is_in_no_output(make_gateway, rbldnsd):
     gateway = make_gateway({KEYED: (rbldnsd, {"key": KEY}), TRUE: (rbldnsd, {"key": KEY})}, log={"level": "debug"})
     wait_state(gateway, TRUE, False)  # nobody serves it with that key
     reply = envelope(gateway, LISTED)
-    assert reply == "550 5.7.1" and KEYED in reply.text
+    assert reply == "550 5.7.1" and f"{KEYED} (Listed, see http://{KEYED}/?{LISTED})" in reply.text
     gateway.wait_journal(id=reply.id)
     imagined = ("--client", LISTED, "--helo", "mail.good.example", "--from", "news@good.example", "--dns")
     outputs = [gateway.command(*words).stdout for words in (

@@ -95,11 +95,18 @@ static void list_client(const char *zone) {
     dns_server_add(&server, name, DNS_A, "127.0.0.2");
 }
 
+/* What a list says about the client. */
+static void say_why(const char *zone, const char *text) {
+    char name[64];
+    snprintf(name, sizeof(name), "7.113.0.203.%s", zone);
+    dns_server_add(&server, name, DNS_TXT, text);
+}
+
 static void the_second_hit_decides_while_the_third_list_is_silent(void **state) {
     list_client("a.lists.example");
     list_client("b.lists.example");
     dns_server_play(&server, "7.113.0.203.c.lists.example", DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
-    use_rules("reject \"RBL\" when dnsbl.hits >= 2");
+    use_rules("reject \"RBL\" when dnsbl.hits >= 2 with 550 5.7.1 \"Listed by {list}\"");
     uint64_t began = loop_now(loop);
     assert_int_equal(decide(), ACT_REJECT);
     assert_true(loop_now(loop) - began < 150);
@@ -247,6 +254,97 @@ static void zones_that_do_not_fit_are_left_out_whole(void **state) {
     assert_true(str_eq(text, STR("b.lists.example, c.lists.example")));
 }
 
+/* ---- what lists say about a listing */
+
+static void assert_reasons(const char *expected) {
+    struct str said = { memory->reasons, memory->reasons_len };
+    if (!str_eq(said, str_of(expected)))
+        fail_msg("'%.*s' is not '%s'", STR_ARG(said), expected);
+}
+
+static void a_refusal_waits_for_what_the_lists_say(void **state) {
+    list_client("a.lists.example");
+    list_client("b.lists.example");
+    say_why("a.lists.example", "See http://a.lists.example/?203.0.113.7");
+    use_rules("reject \"RBL\" when dnsbl.hits >= 2");
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_reasons("a.lists.example (See http://a.lists.example/?203.0.113.7), b.lists.example");
+}
+
+static void only_the_lists_that_made_the_rule_true_are_asked_why(void **state) {
+    list_client("a.lists.example");
+    list_client("c.lists.example");
+    say_why("a.lists.example", "Bad");
+    say_why("c.lists.example", "Bad");
+    use_rules("reject \"RBL\" when dnsbl.hits(main) >= 1\n"
+              "reject \"C\" when dnsbl.listed(c.lists.example)");
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_int_equal(dns_server_asked(&server, "TXT 7.113.0.203.a.lists.example"), 1);
+    assert_int_equal(dns_server_asked(&server, "TXT *"), 1);
+}
+
+static void nobody_is_asked_why_for_a_reply_without_a_place_for_it(void **state) {
+    list_client("a.lists.example");
+    use_rules("reject \"RBL\" when dnsbl.hits >= 1 with 550 5.7.1 \"Listed by {list}\"");
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_int_equal(dns_server_asked(&server, "TXT *"), 0);
+    assert_reasons("");
+}
+
+static void nobody_is_asked_why_about_mail_that_passes(void **state) {
+    list_client("a.lists.example");
+    use_rules("shadow reject \"RBL\" when dnsbl.hits >= 1");
+    assert_int_equal(decide(), ACT_PASS);
+    assert_int_equal(dns_server_asked(&server, "TXT *"), 0);
+}
+
+static void a_list_that_does_not_say_why_is_waited_for_until_time_is_up_and_once(void **state) {
+    list_client("a.lists.example");
+    dns_server_play(&server, "7.113.0.203.a.lists.example", DNS_TXT, DNS_PLAYS_SILENCE);
+    use_rules("reject \"RBL\" when dnsbl.hits(main) >= 1");
+    world.timeout_ms = 200;
+    uint64_t began = loop_now(loop);
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_true(loop_now(loop) - began < 400);
+    assert_reasons("");
+    gather_forget(memory, conf->policy.policy, SCOPE_RECIPIENT);
+    struct policy_verdict at_once;
+    assert_true(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &at_once));
+    assert_int_equal(at_once.action, ACT_REJECT);
+}
+
+static void the_next_recipient_hears_the_same_reason(void **state) {
+    struct policy_verdict at_once;
+    list_client("a.lists.example");
+    say_why("a.lists.example", "Bad");
+    use_rules("reject \"RBL\" when dnsbl.hits(main) >= 1");
+    assert_int_equal(decide(), ACT_REJECT);
+    gather_forget(memory, conf->policy.policy, SCOPE_RECIPIENT);
+    assert_false(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &at_once));
+    assert_reasons("");
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_reasons("a.lists.example (Bad)");
+}
+
+static void a_cancelled_decision_asks_nobody_why_any_more(void **state) {
+    list_client("a.lists.example");
+    dns_server_play(&server, "7.113.0.203.a.lists.example", DNS_TXT, DNS_PLAYS_SILENCE);
+    use_rules("reject \"RBL\" when dnsbl.hits(main) >= 1");
+    struct gather *gather = gather_start(&world, &conf->policy, LAYER_POLICY, &known, memory, on_verdict, NULL);
+    stage_await_question("TXT 7.113.0.203.a.lists.example", 1);
+    gather_cancel(gather);
+    stage_settle();
+    assert_int_equal(n_done, 0);
+}
+
+static void a_list_of_names_is_asked_why_about_the_name(void **state) {
+    dns_server_add(&server, "sender.example.d.lists.example", DNS_A, "127.0.0.2");
+    dns_server_add(&server, "sender.example.d.lists.example", DNS_TXT, "Spam domain");
+    use_rules("defer \"DBL\" when sender.dnsbl.hits >= 1");
+    assert_int_equal(decide(), ACT_DEFER);
+    assert_reasons("d.lists.example (Spam domain)");
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -266,6 +364,14 @@ int main(void) {
         TEST(a_cancelled_decision_leaves_nothing_pending),
         TEST(the_lists_that_made_a_rule_true_are_named),
         TEST(zones_that_do_not_fit_are_left_out_whole),
+        TEST(a_refusal_waits_for_what_the_lists_say),
+        TEST(only_the_lists_that_made_the_rule_true_are_asked_why),
+        TEST(nobody_is_asked_why_for_a_reply_without_a_place_for_it),
+        TEST(nobody_is_asked_why_about_mail_that_passes),
+        TEST(a_list_that_does_not_say_why_is_waited_for_until_time_is_up_and_once),
+        TEST(the_next_recipient_hears_the_same_reason),
+        TEST(a_cancelled_decision_asks_nobody_why_any_more),
+        TEST(a_list_of_names_is_asked_why_about_the_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,12 @@ static size_t put_data(uint8_t *at, const struct dns_rule *rule) {
         memcpy(at, ip.bytes, rule->type == DNS_A ? 4 : 16);
         return rule->type == DNS_A ? 4 : 16;
     }
+    if (rule->type == DNS_TXT) {
+        size_t len = strlen(rule->data);
+        at[0] = (uint8_t)len;
+        memcpy(at + 1, rule->data, len);
+        return 1 + len;
+    }
     if (rule->type != DNS_MX)
         return put_name(at, rule->data);
     char *name;

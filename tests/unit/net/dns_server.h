@@ -41,7 +41,7 @@ struct dns_server {
 void dns_server_open(struct dns_server *server, struct loop *loop);
 void dns_server_close(struct dns_server *server, struct loop *loop);
 
-/* `data`: an address; a name ("." is the root); for MX "10 mail.example". */
+/* `data`: an address; a name ("." is the root); for MX "10 mail.example"; a text. */
 void dns_server_add(struct dns_server *server, const char *name, unsigned type, const char *data);
 /* `type` may be DNS_TYPE_ANY. */
 void dns_server_play(struct dns_server *server, const char *name, unsigned type, enum dns_play play);
