@@ -27,27 +27,6 @@ static const char *const steps[SCHEMA_VERSION] = {
 
 /* ---- what the schema says of itself */
 
-static int nibble(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool parse_key(const char *text, uint8_t key[GREYLIST_KEY_SIZE]) {
-    if (strlen(text) != 2 * GREYLIST_KEY_SIZE)
-        return false;
-    for (size_t i = 0; i < GREYLIST_KEY_SIZE; i++) {
-        int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        key[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
-static void format_key(const uint8_t key[GREYLIST_KEY_SIZE], char text[2 * GREYLIST_KEY_SIZE + 1]) {
-    for (size_t i = 0; i < GREYLIST_KEY_SIZE; i++)
-        snprintf(text + 2 * i, 3, "%02x", key[i]);
-}
-
 void postgres_take_meta(const PGresult *result, struct postgres_meta *meta) {
     for (int i = 0; i < PQntuples(result) && PQnfields(result) == 2; i++) {
         const char *name = PQgetvalue(result, i, 0), *value = PQgetvalue(result, i, 1);
@@ -57,7 +36,7 @@ void postgres_take_meta(const PGresult *result, struct postgres_meta *meta) {
             meta->has_version = true;
             meta->is_malformed |= *value == '\0' || *end != '\0';
         } else if (strcmp(name, "hash_key") == 0) {
-            meta->has_key = parse_key(value, meta->key);
+            meta->has_key = schema_key_parse(value, meta->key);
             meta->is_malformed |= !meta->has_key;
         }
     }
@@ -74,9 +53,9 @@ const char *postgres_meta_problem(const struct postgres_meta *meta) {
 }
 
 int postgres_send_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE]) {
-    char version[16], text[2 * GREYLIST_KEY_SIZE + 1];
+    char version[16], text[SCHEMA_KEY_TEXT];
     snprintf(version, sizeof(version), "%u", SCHEMA_VERSION);
-    format_key(key, text);
+    schema_key_format(key, text);
     return PQsendQueryParams(conn, SCHEMA_OFFER_META, 2, NULL, (const char *[]){ "version", version }, NULL, NULL, 0)
         && PQsendQueryParams(conn, SCHEMA_OFFER_META, 2, NULL, (const char *[]){ "hash_key", text }, NULL, NULL, 0);
 }
@@ -117,8 +96,8 @@ static int read_meta(PGconn *conn, struct postgres_meta *meta, struct buf *repor
 }
 
 static int write_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE], struct buf *report) {
-    char sql[256], text[2 * GREYLIST_KEY_SIZE + 1];
-    format_key(key, text);
+    char sql[256], text[SCHEMA_KEY_TEXT];
+    schema_key_format(key, text);
     snprintf(sql, sizeof(sql),
              "INSERT INTO meta(name, value) VALUES('hash_key', '%s') ON CONFLICT(name) DO NOTHING;"
              "INSERT INTO meta(name, value) VALUES('version', '%u')"

@@ -18,7 +18,14 @@
  */
 #pragma once
 
+#include "store/greylist.h"
+
 #define SCHEMA_VERSION 1
+
+/* The hash key as the table meta holds it: 32 hexadecimal digits. */
+enum { SCHEMA_KEY_TEXT = 2 * GREYLIST_KEY_SIZE + 1 };
+bool schema_key_parse(const char *text, uint8_t ret_key[GREYLIST_KEY_SIZE]);
+char *schema_key_format(const uint8_t key[GREYLIST_KEY_SIZE], char out[SCHEMA_KEY_TEXT]); /* returns `out` */
 
 #define SCHEMA_READ_META "SELECT name, value FROM meta"
 #define SCHEMA_OFFER_META "INSERT INTO meta(name, value) VALUES($1, $2) ON CONFLICT(name) DO NOTHING"

@@ -8,7 +8,7 @@ from lib.postern import ROOT
 from lib.postgres import Postgres, program
 
 TESTS = os.path.join(ROOT, "build", "tests", "unit", "store", "test_store_postgres")
-MODULE = os.path.join(ROOT, "build", "src", "store", "postgresql.so")
+MODULE = os.path.join(ROOT, "build", "src", "store", "postgres.so")
 LIMIT_S = 300
 
 

@@ -1,0 +1,383 @@
+/*
+ * local: see the header.
+ *
+ * One connection, one writer. SQLite is set up so that a commit costs what writing costs: write-ahead log, no
+ * checkpoint of its own accord (it would take 35 to 70 ms in the middle of a batch; local_sync.c does it beside),
+ * synchronous NORMAL. Statements are those of schema.h, prepared once. `names` and `pending` are this file's own
+ * tables.
+ *
+ * Rejected: a mapping of the database (a disk error would be a SIGBUS); one table with the readable columns (four times
+ * the size of what every question reads).
+ */
+#include "store/local.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "store/local_schema.h"
+#include "store/local_sync.h"
+#include "store/schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    BUSY_MS = 1000, /* a command's transaction takes a few */
+    SLICE_MIN = 64, SLICE_MAX = 16384, /* rows that a sweep looks at in one step */
+    LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
+};
+
+enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, SLICE_END, SWEEP, SWEEP_NAMES, BEGIN, COMMIT, ROLLBACK,
+                 N_STATEMENTS };
+
+static const char *const texts[N_STATEMENTS] = {
+    [READ] = SCHEMA_READ,
+    [MERGE] = SCHEMA_MERGE,
+    [MARK] = "INSERT INTO pending(k) VALUES($1) ON CONFLICT(k) DO NOTHING",
+    [PENDING] = "SELECT pending.k, first, last, expires, forgot, passes"
+                " FROM pending LEFT JOIN grey ON grey.k = pending.k LIMIT $1",
+    [SETTLE] = "DELETE FROM pending WHERE k = $1",
+    [NAME] = "INSERT INTO names(k, identity, sender, recipient) VALUES($1, $2, $3, $4) ON CONFLICT(k) DO NOTHING",
+    [SLICE_END] = "SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT 1 OFFSET $2",
+    [SWEEP] = "DELETE FROM grey WHERE k >= $1 AND k <= $2 AND (expires <= $3 OR first <= forgot)"
+              " AND (forgot = 0 OR forgot <= $4)",
+    [SWEEP_NAMES] = "DELETE FROM names WHERE k >= $1 AND k <= $2 AND NOT EXISTS"
+                    " (SELECT 1 FROM grey WHERE grey.k = names.k)",
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+};
+
+struct local {
+    sqlite3 *db;
+    sqlite3_stmt *statements[N_STATEMENTS];
+    struct local_sync *sync; /* NULL: a command, or each commit is synced */
+    struct local_meta meta;
+    int log_pages;    /* in the write-ahead log */
+    int64_t swept;    /* the next sweep begins at this key */
+    unsigned slice;   /* rows that it looks at */
+    char *path;
+    char why[256];
+};
+
+/* ---- statements */
+
+static int fail(struct local *local, const char *doing) {
+    int code = sqlite3_errcode(local->db);
+    snprintf(local->why, sizeof(local->why), "%s: %s: %s", local->path, doing, sqlite3_errmsg(local->db));
+    return code == SQLITE_FULL ? -ENOSPC : code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? -EBADMSG : -EIO;
+}
+
+/* Runs to the end a statement that gives no rows, and makes it ready for the next time. */
+static int run(struct local *local, enum statement which) {
+    sqlite3_stmt *statement = local->statements[which];
+    int step = sqlite3_step(statement);
+    int r = step == SQLITE_DONE ? 0 : fail(local, "cannot write");
+    sqlite3_reset(statement);
+    return r;
+}
+
+static int begin(struct local *local) {
+    return run(local, BEGIN);
+}
+
+/* The thread does what it can beside us; this is the rest. */
+static void shorten_log(struct local *local) {
+    if (local->log_pages > LOG_PAGES_MAX)
+        sqlite3_wal_checkpoint_v2(local->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL);
+    else if (local_sync_needs_help(local->sync)
+             && sqlite3_wal_checkpoint_v2(local->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+        local_sync_helped(local->sync);
+}
+
+/* Ends the transaction: commits, or takes all back. */
+static int end(struct local *local, int r) {
+    if (r == 0)
+        r = run(local, COMMIT);
+    if (r < 0) {
+        char why[sizeof(local->why)];
+        memcpy(why, local->why, sizeof(why));
+        if (!sqlite3_get_autocommit(local->db)) /* some errors have rolled back already */
+            run(local, ROLLBACK);
+        memcpy(local->why, why, sizeof(why));
+        return r;
+    }
+    if (local->sync != NULL) {
+        local_sync_note(local->sync);
+        shorten_log(local);
+    }
+    return 0;
+}
+
+static struct row row_of(sqlite3_stmt *statement) {
+    return (struct row){
+        .key = sqlite3_column_int64(statement, 0), .first = sqlite3_column_int64(statement, 1),
+        .last = sqlite3_column_int64(statement, 2), .expires = sqlite3_column_int64(statement, 3),
+        .forgot = sqlite3_column_int64(statement, 4), .passes = sqlite3_column_int(statement, 5),
+    };
+}
+
+/* ---- life */
+
+static int on_commit(void *arg, sqlite3 *db, const char *name, int n_pages) {
+    ((struct local *)arg)->log_pages = n_pages;
+    return SQLITE_OK;
+}
+
+static int prepare(struct local *local) {
+    for (int i = 0; i < N_STATEMENTS; i++)
+        if (sqlite3_prepare_v3(local->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &local->statements[i], NULL)
+            != SQLITE_OK)
+            return fail(local, "cannot be used");
+    return 0;
+}
+
+static void release(struct local *local) {
+    for (int i = 0; i < N_STATEMENTS; i++)
+        sqlite3_finalize(local->statements[i]);
+    sqlite3_close(local->db);
+    free(local->path);
+    free(local);
+}
+
+static int open_database(struct local *local, const struct local_options *options) {
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (options->is_command ? 0 : SQLITE_OPEN_CREATE);
+    if (sqlite3_open_v2(options->path, &local->db, flags, NULL) != SQLITE_OK)
+        return fail(local, "cannot be opened");
+    sqlite3_busy_timeout(local->db, BUSY_MS);
+    int r = local_schema_open(local->db, options->syncs_always, &local->meta, local->why, sizeof(local->why));
+    if (r == 0)
+        r = prepare(local);
+    sqlite3_wal_hook(local->db, on_commit, local);
+    if (r == 0 && !options->is_command && !options->syncs_always)
+        r = local_sync_start(options->path, &local->sync);
+    return r;
+}
+
+int local_open(const struct local_options *options, struct buf *why, struct local **ret_local) {
+    struct local *local = calloc(1, sizeof(*local));
+    int r = local != NULL && (local->path = strdup(options->path)) != NULL ? 0 : -ENOMEM;
+    if (r == 0)
+        r = open_database(local, options);
+    if (r < 0) {
+        const char *said = r == -ENOMEM ? "out of memory" : local->why[0] != '\0' ? local->why : strerror(-r);
+        buf_puts(why, str_of(said));
+        if (local != NULL)
+            release(local);
+        return r;
+    }
+    local->slice = SLICE_MIN;
+    local->swept = INT64_MIN;
+    *ret_local = local;
+    return 0;
+}
+
+void local_close(struct local *take_local) {
+    if (take_local == NULL)
+        return;
+    local_sync_stop(take_local->sync);
+    release(take_local); /* the last connection checkpoints */
+}
+
+const char *local_why(const struct local *local) {
+    return local->why;
+}
+
+const uint8_t *local_hash_key(const struct local *local) {
+    return local->meta.key;
+}
+
+bool local_key_is_shared(const struct local *local) {
+    return local->meta.is_shared;
+}
+
+int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped) {
+    struct local_meta meta = { .is_shared = true };
+    memcpy(meta.key, key, sizeof(meta.key));
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    if (local_schema_adopt(local->db, &meta, ret_dropped) < 0)
+        r = fail(local, "cannot take the shared key");
+    r = end(local, r);
+    if (r == 0)
+        local->meta = meta;
+    return r;
+}
+
+/* ---- rows */
+
+int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
+    sqlite3_stmt *statement = local->statements[READ];
+    int step = SQLITE_DONE;
+    for (size_t i = 0; i < n; i++) {
+        sqlite3_bind_int64(statement, 1, rows[i].key);
+        step = sqlite3_step(statement);
+        has[i] = step == SQLITE_ROW;
+        if (step == SQLITE_ROW)
+            rows[i] = row_of(statement);
+        int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
+        sqlite3_reset(statement);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int merge_one(struct local *local, const struct row *row, int64_t now) {
+    sqlite3_stmt *statement = local->statements[MERGE];
+    sqlite3_bind_int64(statement, 1, row->key);
+    sqlite3_bind_int64(statement, 2, row->first);
+    sqlite3_bind_int64(statement, 3, row->last);
+    sqlite3_bind_int64(statement, 4, row->expires);
+    sqlite3_bind_int64(statement, 5, row->forgot);
+    sqlite3_bind_int(statement, 6, row->passes);
+    sqlite3_bind_int64(statement, 7, now);
+    return run(local, MERGE);
+}
+
+int local_merge(struct local *local, const struct row *rows, size_t n, int64_t now, bool is_pending) {
+    if (n == 0)
+        return 0;
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = merge_one(local, &rows[i], now);
+        if (r == 0 && is_pending) {
+            sqlite3_bind_int64(local->statements[MARK], 1, rows[i].key);
+            r = run(local, MARK);
+        }
+    }
+    return end(local, r);
+}
+
+int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n) {
+    sqlite3_stmt *statement = local->statements[PENDING];
+    int step;
+    *ret_n = 0;
+    sqlite3_bind_int64(statement, 1, (int64_t)max);
+    while ((step = sqlite3_step(statement)) == SQLITE_ROW && *ret_n < max)
+        rows[(*ret_n)++] = row_of(statement); /* one that was swept meanwhile is all zero and says nothing */
+    int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
+    sqlite3_reset(statement);
+    return r;
+}
+
+int local_settle(struct local *local, const struct row *rows, size_t n) {
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        sqlite3_bind_int64(local->statements[SETTLE], 1, rows[i].key);
+        r = run(local, SETTLE);
+    }
+    return end(local, r);
+}
+
+int local_count(struct local *local, struct local_counts *ret_counts) {
+    return local_schema_count(local->db, ret_counts) == 0 ? 0 : fail(local, "cannot read");
+}
+
+/* ---- the sweep */
+
+/* The key at which `local->slice` rows from `swept` on end; INT64_MAX behind the last one. */
+static int slice_end(struct local *local, int64_t *ret_end) {
+    sqlite3_stmt *statement = local->statements[SLICE_END];
+    sqlite3_bind_int64(statement, 1, local->swept);
+    sqlite3_bind_int64(statement, 2, local->slice - 1);
+    int step = sqlite3_step(statement);
+    *ret_end = step == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : INT64_MAX;
+    int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
+    sqlite3_reset(statement);
+    return r;
+}
+
+static int drop_spent(struct local *local, int64_t to, int64_t now, uint64_t *ret_dropped) {
+    sqlite3_stmt *sweep = local->statements[SWEEP], *names = local->statements[SWEEP_NAMES];
+    sqlite3_bind_int64(sweep, 1, local->swept);
+    sqlite3_bind_int64(sweep, 2, to);
+    sqlite3_bind_int64(sweep, 3, now);
+    sqlite3_bind_int64(sweep, 4, now - ROW_FORGET_LIFE);
+    int r = run(local, SWEEP);
+    *ret_dropped = r == 0 ? (uint64_t)sqlite3_changes(local->db) : 0;
+    if (r < 0 || *ret_dropped == 0)
+        return r;
+    sqlite3_bind_int64(names, 1, local->swept);
+    sqlite3_bind_int64(names, 2, to);
+    return run(local, SWEEP_NAMES);
+}
+
+int local_sweep(struct local *local, int64_t now, uint64_t budget_us, uint64_t *ret_dropped, bool *ret_is_round) {
+    uint64_t began = clock_us();
+    int64_t to;
+    *ret_dropped = 0;
+    *ret_is_round = false;
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    r = slice_end(local, &to);
+    if (r == 0)
+        r = drop_spent(local, to, now, ret_dropped);
+    r = end(local, r);
+    if (r < 0)
+        return r;
+    *ret_is_round = to == INT64_MAX;
+    local->swept = *ret_is_round ? INT64_MIN : to + 1;
+    uint64_t took = clock_us() - began;
+    if (took > budget_us / 2 && local->slice > SLICE_MIN)
+        local->slice /= 2;
+    else if (took < budget_us / 4 && local->slice < SLICE_MAX)
+        local->slice *= 2;
+    return 0;
+}
+
+/* ---- names */
+
+static void bind_text(sqlite3_stmt *statement, int at, struct str text) {
+    sqlite3_bind_text(statement, at, text.len > 0 ? text.at : "", (int)text.len, SQLITE_STATIC);
+}
+
+int local_write_names(struct local *local, const struct local_name *names, size_t n) {
+    sqlite3_stmt *statement = local->statements[NAME];
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        sqlite3_bind_int64(statement, 1, names[i].key);
+        bind_text(statement, 2, names[i].identity);
+        if (names[i].is_triplet) {
+            bind_text(statement, 3, names[i].sender);
+            bind_text(statement, 4, names[i].recipient);
+        } else {
+            sqlite3_bind_null(statement, 3);
+            sqlite3_bind_null(statement, 4);
+        }
+        r = run(local, NAME);
+    }
+    return end(local, r);
+}
+
+static struct str text_of(sqlite3_stmt *statement, int column) {
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return (struct str){ text, text != NULL ? (size_t)sqlite3_column_bytes(statement, column) : 0 };
+}
+
+int local_each(struct local *local, local_fn *fn, void *arg) {
+    sqlite3_stmt *statement = NULL;
+    int step = SQLITE_DONE, r = 0;
+    if (sqlite3_prepare_v2(local->db, "SELECT grey.k, first, last, expires, forgot, passes, identity, sender, recipient"
+                                      " FROM grey JOIN names ON names.k = grey.k", -1, &statement, NULL) != SQLITE_OK)
+        return fail(local, "cannot read");
+    while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        struct row row = row_of(statement);
+        struct local_name name = { .key = row.key, .identity = text_of(statement, 6), .sender = text_of(statement, 7),
+                                   .recipient = text_of(statement, 8),
+                                   .is_triplet = sqlite3_column_type(statement, 8) != SQLITE_NULL };
+        r = fn(arg, &name, &row);
+    }
+    if (r == 0 && step != SQLITE_DONE)
+        r = fail(local, "cannot read");
+    sqlite3_finalize(statement);
+    return r;
+}

@@ -1,0 +1,80 @@
+/*
+ * local: the host's own store, a SQLite file that one store process writes.
+ *
+ * Everything here blocks, for as long as the disk's cache takes: a batch is one transaction and committed when its call
+ * returns, so that what was answered after it survives kill -9 of any process. What a power cut may take is bounded by
+ * a thread that syncs every second (`sync always`: nothing, each commit is synced). Commands open the same file while
+ * the store runs; SQLite's locks keep them apart, and their transactions are short.
+ *
+ * No failure is fatal. Each function returns 0 or a negative error, and local_why() says in one line what SQLite or the
+ * system said; whoever asked goes on without the store.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "store/greylist.h"
+
+struct local;
+
+struct local_options {
+    const char *path;
+    bool syncs_always;
+    bool is_command; /* opened beside the store process: no thread, no checkpoints, the file must exist */
+};
+
+/*
+ * Opens, makes it where it is missing. Returns 0, or with the reason in `why`: -EBADMSG (no database, a broken one, or
+ * somebody else's), -EPROTO (of a newer version), -ENOENT (is_command), or another -errno.
+ */
+int local_open(const struct local_options *options, struct buf *why, struct local **ret_local);
+void local_close(struct local *take_local); /* synced and checkpointed; accepts NULL */
+
+const char *local_why(const struct local *local);
+
+/* The key that all keys are hashed with; and whether it is that of a shared store. */
+const uint8_t *local_hash_key(const struct local *local);
+bool local_key_is_shared(const struct local *local);
+
+/* Another key counts from now on, a shared store's: rows under the old one are dropped. Returns 0 or -EIO. */
+int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped);
+
+/* ---- rows */
+
+/* Fills in the rows whose keys are given, and `has`. */
+int local_read(struct local *local, struct row *rows, bool *has, size_t n);
+
+/* One transaction. `is_pending`: the shared store has yet to hear of them. */
+int local_merge(struct local *local, const struct row *rows, size_t n, int64_t now, bool is_pending);
+
+/* Up to `max` rows that the shared store has not heard of. */
+int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n);
+/* It has heard of these. */
+int local_settle(struct local *local, const struct row *rows, size_t n);
+
+struct local_counts {
+    uint64_t rows, names, pending;
+    uint64_t bytes; /* of the file, without its log */
+};
+/* Walks the tables: for commands. */
+int local_count(struct local *local, struct local_counts *ret_counts);
+
+/*
+ * Drops rows that are spent, and their names, from the next part of the table: as much as takes about `budget_us`.
+ * Returns 0 or a negative error; `ret_dropped` counts rows, and *ret_is_round becomes true at the table's end.
+ */
+int local_sweep(struct local *local, int64_t now, uint64_t budget_us, uint64_t *ret_dropped, bool *ret_is_round);
+
+/* ---- names: for people, beside the hot table */
+
+struct local_name {
+    int64_t key;
+    struct str identity, sender, recipient; /* of an identity's own row the last two are empty */
+    bool is_triplet;
+};
+
+/* One transaction; names that are there stay. */
+int local_write_names(struct local *local, const struct local_name *names, size_t n);
+
+/* Every row that has a name, in no order. A result of `fn` other than 0 ends it and is returned. */
+typedef int local_fn(void *arg, const struct local_name *name, const struct row *row);
+int local_each(struct local *local, local_fn *fn, void *arg);
