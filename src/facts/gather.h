@@ -42,6 +42,11 @@ struct gather_greylist {
     struct greylist_answer answer;
 };
 
+/* Its sender earns something when the transaction ends well: gather_credit(). */
+static inline bool gather_may_earn(const struct gather_greylist *greylist) {
+    return greylist->is_answered && !greylist->is_read_only && greylist->answer.may_count;
+}
+
 /*
  * What is known so far, in the scopes of one session: made when the first decision is due, an array a scope. The owner
  * of a scope forgets it with gather_forget() when it ends.
@@ -111,8 +116,8 @@ struct gather *gather_start(const struct gather_world *world, const struct conf_
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);
 
 /*
- * The transaction ended well: the sender earns what greylist.answer.may_count of this recipient said that it may. The
- * memory is that of the decision, as far as the client's name.
+ * The transaction ended well for a recipient for whom gather_may_earn(). Of the memory only the client's name is looked
+ * at, which is the same for all of a transaction.
  */
 void gather_credit(const struct gather_world *world, const struct gather_memory *memory, const struct ip *client,
                    const struct smtp_address *sender, const struct smtp_address *recipient);

@@ -92,6 +92,11 @@ void greylist_question_make(const struct greylist_client *client, const struct s
     identify(client, words, ret_question);
 }
 
+uint32_t greylist_seconds_told(uint32_t seconds_left) {
+    uint32_t unit = seconds_left <= 10 ? 1 : seconds_left <= 60 ? 10 : seconds_left <= 600 ? 30 : 60;
+    return seconds_left + (unit - seconds_left % unit) % unit;
+}
+
 const char *greylist_status_name(enum greylist_status status) {
     return fact_rows[F_GREYLIST].values[status];
 }

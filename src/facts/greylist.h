@@ -33,3 +33,6 @@ void greylist_question_make(const struct greylist_client *client, const struct s
 
 /* "new", "early", ... */
 const char *greylist_status_name(enum greylist_status status);
+
+/* What a client is told of the seconds that are left: rounded up, so that who keeps to it does not come too early. */
+uint32_t greylist_seconds_told(uint32_t seconds_left);

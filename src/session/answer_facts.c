@@ -14,6 +14,8 @@
  */
 #include "session/answer_facts.h"
 
+#include "facts/greylist.h"
+
 static bool has_bounds(const struct slot *slot) {
     return slot->type == TYPE_NUMBER || slot->type == TYPE_COUNT;
 }
@@ -90,6 +92,16 @@ static void record_facts(struct record *r, const struct policy *policy, const st
     record_close(r, '}');
 }
 
+/* A question without effect is no attempt: its answer stands among the facts alone. */
+static void record_greylist(struct record *r, const struct gather_greylist *greylist) {
+    const struct greylist_answer *answer = &greylist->answer;
+    if (!greylist->is_answered || greylist->is_read_only)
+        return;
+    record_str(r, "greylist", str_of(greylist_status_name((enum greylist_status)answer->status)));
+    if (answer->status == GREYLIST_RETRY || answer->status == GREYLIST_AUTOWHITELIST)
+        record_u64(r, "greylist_waited_s", answer->waited);
+}
+
 static void record_shadow(struct record *r, const struct policy *policy, const struct policy_set *shadow) {
     int i = set_next(shadow, 0);
     if (i < 0)
@@ -113,6 +125,7 @@ void record_judgement(struct record *r, const struct policy *policy, const struc
     record_hash(r, policy->hash);
     if (status != NULL)
         record_str(r, "ptr_status", str_of(status));
+    record_greylist(r, &memory->greylist);
     record_shadow(r, policy, &memory->shadow);
     if (memory->open < policy->n_rules)
         record_str(r, "open", policy->rules[memory->open].name);

@@ -4,6 +4,8 @@
  *     "policy":"9f86d081884c7d65"                   which policy it was: a hash of its text
  *     "ptr":"mail.example.net"                      if a name was asked for and there is one
  *     "ptr_status":"confirmed"                      none, unconfirmed, confirmed, unavailable; left out: nobody asked
+ *     "greylist":"retry"                            its status, if a rule asked for it and that was recorded
+ *     "greylist_waited_s":312                       retry, autowhitelist: how long the sender was made to wait
  *     "shadow":["SPF FAIL"]                         rules that would have acted; left out: none
  *     "open":"GREY"                                 the rule that kept a reject from being one; left out: none
  *     "facts":{"helo.address":true,                 of the wire and the tables: the bare value

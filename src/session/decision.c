@@ -8,6 +8,7 @@
 #include "session/decision.h"
 
 #include "base/clock.h"
+#include "facts/greylist.h"
 #include "policy/text.h"
 
 #include <stdio.h>
@@ -40,7 +41,7 @@ struct fact known_fact(enum known known) {
 static void write_text(const struct conf *conf, const struct gather_memory *memory, const struct envelope *e,
                        const struct smtp_address *recipient, const struct policy_verdict *verdict, struct buf *text) {
     struct str values[N_PLACEHOLDERS] = { 0 };
-    char client[IP_TEXT_MAX], zones[LIST_ZONES_MAX], numbered[NUMBERED_MAX];
+    char client[IP_TEXT_MAX], zones[LIST_ZONES_MAX], numbered[NUMBERED_MAX], seconds[16];
     uint32_t n = e->n_decisions;
     decision_number(e->id, &n, numbered);
     values[TEXT_CLIENT] = str_of(ip_format(e->client, client));
@@ -55,6 +56,10 @@ static void write_text(const struct conf *conf, const struct gather_memory *memo
     values[TEXT_REASON] = (struct str){ memory->reasons, memory->reasons_len };
     if (memory->reasons_len == 0)
         values[TEXT_REASON] = values[TEXT_LIST];
+    if (memory->greylist.is_answered) {
+        snprintf(seconds, sizeof(seconds), "%u", greylist_seconds_told(memory->greylist.answer.seconds_left));
+        values[TEXT_SECONDS] = str_of(seconds);
+    }
     if (verdict->rule != RULE_NONE)
         values[TEXT_RULE] = conf->policy.policy->rules[verdict->rule].name;
     text_format(verdict->reply->text, values, text);

@@ -84,6 +84,16 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
     return s->gather == NULL;
 }
 
+void judge_credit(struct session *s) {
+    const struct transaction *t = s->transaction;
+    struct smtp_address sender = { 0 }, recipient;
+    if (t->envelope.sender.len > 0)
+        smtp_address_parse(t->envelope.sender, true, &sender);
+    for (const struct recipient *r = t->accepted; r != NULL; r = r->next)
+        if (r->may_earn && smtp_address_parse(r->address, true, &recipient) == SMTP_ADDRESS_OK)
+            gather_credit(&s->server->gather, s->memory, &s->origin.client.ip, &sender, &recipient);
+}
+
 void judge_cancel(struct session *s) {
     gather_cancel(s->gather);
     s->gather = NULL;

@@ -206,6 +206,8 @@ static void answer(struct policy_connection *c, const struct policy_instance *m,
         decision_log(&envelope, "RCPT", c->asked_address.text, &v, numbered);
         log_ident("postern/smtpd");
     }
+    if (v.action == ACTION_PASS && gather_may_earn(&m->memory->greylist)) /* Postfix does not tell how it ends */
+        gather_credit(&server->gather, m->memory, &m->client, &m->sender, &c->asked_address);
     journal(c, m, &envelope, &v, numbered);
     say(c, &v, numbered);
     buf_deinit(&text);

@@ -367,6 +367,7 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
     struct verdict verdict = verdict_of_relay(s, result, &text);
     verdict.rcpt_known = t->asked_view.known;
     if (verdict.action == ACTION_PASS) {
+        t->asked->may_earn = gather_may_earn(&s->memory->greylist);
         *t->last = t->asked;
         t->last = &t->asked->next;
         t->n_accepted++;
@@ -552,8 +553,10 @@ static void on_delivered(void *arg, const struct relay_result *result) {
     buf_init(&text, 1024);
     struct verdict verdict = verdict_of_relay(s, result, &text);
     answer_message(s, &verdict);
-    if (verdict.action == ACTION_PASS)
+    if (verdict.action == ACTION_PASS) {
         s->n_errors = s->n_junk = 0;
+        judge_credit(s);
+    }
     buf_deinit(&text);
     end_transaction(s);
     answered(s);

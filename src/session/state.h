@@ -21,6 +21,7 @@
 struct recipient {
     struct recipient *next;
     struct str address; /* as the client wrote it */
+    bool may_earn;      /* the greylist counts it when the message was taken */
 };
 
 struct transaction { /* from MAIL to the answer to the message, or RSET */
@@ -135,6 +136,9 @@ struct verdict sender_validate(const struct session *s);
 bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_verdict);
 /* session.c's, the end of a judgement that had to wait. */
 void on_judged(struct session *s, const struct verdict *verdict);
+
+/* The message was taken: the greylist counts what its recipients may earn. */
+void judge_credit(struct session *s);
 
 /* What ends with a scope is forgotten; what is being found out is given up. */
 void judge_forget(struct session *s, enum fact_scope scope);

@@ -11,6 +11,7 @@
  *   recipients: user full                 the directory of example.com (default: user other full)
  *   policy: layer policy { … }            a line of the policy file; DNS is off then, unless `conf:` says otherwise
  *   peer: 10.0.0.7                        who connects (default 203.0.113.7)
+ *   store: remembers                      the greylist's store, first of all; later `is silent`, `is away`
  *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; at any time. Also `server: once …`,
  *                                         `server: offers …`, `server: away` (for good), `server: drops` (all it has)
  *   C: EHLO client.example                the client sends a line; lines that follow each other go out in one piece
@@ -30,11 +31,13 @@
  *   wait: 301000                          ms go by
  *   J: *"rule":"NO SUCH USER"*            a line of the journal, anywhere
  *   L: * delivered*                       what the relay tells the log, anywhere
+ *   Q: ask ip:203.0.113.7 *               what the store was asked (fake_store.h); Q* skips lines, Q- nothing more
  *
  * TAP: one test a file.
  */
 #include "base/clock.h"
 #include "base/hash.h"
+#include "fake_store.h"
 #include "mailbox.h"
 #include "session/session.h"
 
@@ -74,6 +77,9 @@ struct play {
     struct client_end *client; /* the one that speaks */
     struct buf to_send;        /* C: lines that go out in one piece */
     struct buf log;
+    struct store_client *store_client;
+    struct fake_store store;
+    bool has_store;
     bool is_set_up;
     bool has_failed;
 };
@@ -108,6 +114,8 @@ static void write_conf(struct play *p, const char *path) {
         fprintf(file, "spool_path %s\n", p->folder);
     if (p->policy_text.len > 0)
         fprintf(file, "policy policy\n%s", names(p, "dns {") ? "" : "dns {\n use off\n}\n");
+    if (p->has_store)
+        fprintf(file, "store {\n path %s/store\n}\n", p->folder);
     fprintf(file, "directory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n%.*s}\n%.*s",
             STR_ARG(buf_str(&p->domain_text)), STR_ARG(buf_str(&p->conf_text)));
@@ -196,6 +204,16 @@ static void on_note(void *arg, struct str id, struct str what) {
     tell_log(arg, id, "", what);
 }
 
+static void open_store(struct play *p) {
+    int mood = (int)p->store.mood;
+    if (store_client_new(p->loop, &p->store_client) < 0)
+        abort();
+    fake_store_open(&p->store, p->loop, p->store_client);
+    p->store.mood = mood;
+    p->store.now = (int64_t)(p->now_ms / 1000);
+    p->server.gather.store = p->store_client;
+}
+
 static void set_up(struct play *p) {
     struct conf *conf;
     p->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = p };
@@ -216,6 +234,8 @@ static void set_up(struct play *p) {
     p->server = (struct server){ .loop = p->loop, .conf = conf, .directories = p->directories, .journal = &p->journal,
                                  .counters = &p->counters, .max_sessions = conf->set.limits.connections,
                                  .gather = { .loop = p->loop, .conf = conf, .timeout_ms = conf->set.dns.timeout } };
+    if (p->has_store)
+        open_store(p);
     static SSL_CTX *no_tls[8];
     if (clients_init(&p->server.clients) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
@@ -229,6 +249,9 @@ static void tear_down(struct play *p) {
         turn(p);
         relay_free(p->server.relay);
         clients_deinit(&p->server.clients);
+        if (p->has_store)
+            fake_store_close(&p->store);
+        store_client_free(p->store_client);
         conf_free((struct conf *)p->server.conf);
         journal_deinit(&p->journal);
     }
@@ -395,6 +418,7 @@ static void wait_ms(struct play *p, struct str text) {
         turn(p);
     p->now_ms += ms;
     loop_set_time(p->loop, p->now_ms);
+    p->store.now = (int64_t)(p->now_ms / 1000);
     for (int i = 0; i < QUIET_TURNS; i++)
         turn(p);
 }
@@ -453,6 +477,13 @@ static void obey_server(struct play *p, struct str what) {
     }
 }
 
+static void obey_store(struct play *p, struct str what) {
+    p->has_store = true;
+    p->store.mood = str_eq(what, STR("remembers")) ? FAKE_STORE_REMEMBERS
+                  : str_eq(what, STR("is silent")) ? FAKE_STORE_IS_SILENT
+                                                   : FAKE_STORE_IS_AWAY;
+}
+
 /* Lines that set the stage. False: it is one of the play itself. */
 static bool is_setting(struct play *p, struct str line) {
     if (str_starts_nocase(line, STR("conf:"))) {
@@ -474,6 +505,8 @@ static bool is_setting(struct play *p, struct str line) {
             abort();
     } else if (str_starts_nocase(line, STR("server:"))) {
         obey_server(p, str_trim(str_from(line, 7)));
+    } else if (str_starts_nocase(line, STR("store:"))) {
+        obey_store(p, str_trim(str_from(line, 6)));
     } else {
         return line.len == 0 || line.at[0] == '#';
     }
@@ -495,11 +528,11 @@ static bool is_written(struct play *p, struct str line) {
     return true;
 }
 
-static void expect_heard_nothing(struct play *p) {
+static void expect_heard_nothing(struct play *p, const struct buf *heard) {
     for (int i = 0; i < QUIET_TURNS; i++)
         turn(p);
-    if (mailbox_heard(p->mailbox)->len > 0)
-        fail(p, "the mailbox server heard more:", buf_str(mailbox_heard(p->mailbox)));
+    if (heard->len > 0)
+        fail(p, "it heard more:", buf_str(heard));
 }
 
 /* Lines that expect something. False: it is none. */
@@ -513,7 +546,11 @@ static bool is_expected(struct play *p, struct str line) {
     else if (str_starts_nocase(line, STR("S:")) || str_starts_nocase(line, STR("S*")))
         expect(p, &p->client->said, pattern, line.at[1] == '*');
     else if (str_eq(line, STR("M-")))
-        expect_heard_nothing(p);
+        expect_heard_nothing(p, mailbox_heard(p->mailbox));
+    else if (str_eq(line, STR("Q-")))
+        expect_heard_nothing(p, &p->store.heard);
+    else if (str_starts_nocase(line, STR("Q:")) || str_starts_nocase(line, STR("Q*")))
+        expect(p, &p->store.heard, pattern, line.at[1] == '*');
     else if (str_starts_nocase(line, STR("M:")) || str_starts_nocase(line, STR("M*")))
         expect(p, mailbox_heard(p->mailbox), pattern, line.at[1] == '*');
     else if (str_starts_nocase(line, STR("J:")))

@@ -164,6 +164,15 @@ static void identities_fit_into_a_question(void **state) {
     assert_int_equal(question.identities[0].len, 4 + DNS_NAME_MAX);
 }
 
+static void seconds_are_told_rounded_up(void **state) {
+    static const uint32_t seconds[][2] = {
+        { 0, 0 }, { 1, 1 }, { 10, 10 }, { 11, 20 }, { 60, 60 }, { 61, 90 }, { 287, 300 }, { 300, 300 }, { 301, 330 },
+        { 601, 660 }, { 86400, 86400 },
+    };
+    for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++)
+        assert_int_equal(greylist_seconds_told(seconds[i][0]), seconds[i][1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_has_these_identities),
@@ -172,6 +181,7 @@ int main(void) {
         cmocka_unit_test(sender_and_recipient_are_normalised),
         cmocka_unit_test(the_null_sender_is_told_as_such),
         cmocka_unit_test(identities_fit_into_a_question),
+        cmocka_unit_test(seconds_are_told_rounded_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "dns_server.h"
+#include "fake_store.h"
 #include "session/answer_facts.h"
 #include "smtp/policy_request.h"
 #include "table/directory.h"
@@ -37,10 +38,14 @@ static const char conf_text[] =
     "domain tried.example {\n servers mailbox\n enforce no\n directory none\n}\n"
     "domain late.example {\n servers mailbox\n}\n"
     "table banned_senders addresses {\n entries bad@example.net example.org\n}\n"
-    "policy policy\n";
+    "policy policy\n"
+    "store {\n path /nowhere/store\n timeout 50ms\n}\n";
 static const char policy_text[] =
     "layer connection {\n"
     "  reject \"EARLY\" when client.early_talker\n"
+    "}\n"
+    "layer greylist {\n"
+    "  greylist \"GREY\" when sender.domain == \"grey.example\"\n"
     "}\n"
     "layer policy {\n"
     "  reject \"BANNED SENDER\" when sender.address in banned_senders\n"
@@ -55,6 +60,8 @@ static struct stage {
     struct loop *loop;
     uint64_t now_ms;
     struct dns_server dns;
+    struct store_client *store_client;
+    struct fake_store store;
     struct server server;
     struct directory *directories[3];
     struct journal journal;
@@ -124,6 +131,9 @@ static int setup(void **state) {
                                 .counters = &t.counters };
     t.server.gather = (struct gather_world){ .loop = t.loop, .conf = t.server.conf, .timeout_ms = 4000,
                                              .resolver = dns_server_resolver(&t.dns, t.loop, 0) };
+    assert_int_equal(store_client_new(t.loop, &t.store_client), 0);
+    fake_store_open(&t.store, t.loop, t.store_client);
+    t.server.gather.store = t.store_client;
     policy_door_init(&t.door, &t.server, 2);
     t.door.on_empty = on_empty;
     return 0;
@@ -138,6 +148,8 @@ static int teardown(void **state) {
             close(t.fds[i]);
         buf_deinit(&t.said[i]);
     }
+    fake_store_close(&t.store);
+    store_client_free(t.store_client);
     resolver_free(t.server.gather.resolver);
     dns_server_close(&t.dns, t.loop);
     loop_free(t.loop);
@@ -266,6 +278,44 @@ static void what_is_temporary_is_defer_if_permit(void **state) {
     check(RCPT CLIENT CONFIRMED "helo_name=x.example\nsender=a@slow.example\nrecipient=user@example.com\n\n",
           "action=DEFER_IF_PERMIT 4.7.9 Wait a while, 203.0.113.7 [*");
     assert_int_equal(t.counters.deferred, 2);
+}
+
+#define GREY RCPT CLIENT CONFIRMED "sender=a@grey.example\nrecipient=user@example.com\n"
+#define GREY_TRIPLET " org:example.net net:203.0.113.0/24 ip:203.0.113.7 a@grey.example user@example.com\n"
+
+static void expect_asked(const char *expected) {
+    settle();
+    assert_true(str_eq(buf_str(&t.store.heard), str_of(expected)));
+    buf_clear(&t.store.heard);
+}
+
+static void who_is_greylisted_hears_when_to_come_back(void **state) {
+    t.store.answer.seconds_left = 251;
+    check(GREY "helo_name=x.example\n\n", "action=DEFER_IF_PERMIT 4.7.1 Greylisted, try again in 270 seconds [*");
+    expect_asked("ask" GREY_TRIPLET);
+    assert_true(is_journalled("\"greylist\":\"new\""));
+}
+
+static void who_is_let_in_is_credited_at_once(void **state) {
+    t.store.answer = (struct greylist_answer){ .status = GREYLIST_RETRY, .waited = 301, .may_count = true };
+    check(GREY "helo_name=x.example\n\n", "action=DUNNO\n\n");
+    expect_asked("ask" GREY_TRIPLET "credit" GREY_TRIPLET);
+    assert_true(is_journalled("\"greylist\":\"retry\",\"greylist_waited_s\":301,"));
+    t.store.answer = (struct greylist_answer){ .status = GREYLIST_CACHED };
+    check(GREY "helo_name=x.example\n\n", "action=DUNNO\n\n");
+    expect_asked("ask" GREY_TRIPLET);
+}
+
+static void who_is_refused_behind_the_greylist_has_earned_nothing(void **state) {
+    t.store.answer = (struct greylist_answer){ .status = GREYLIST_RETRY, .waited = 301, .may_count = true };
+    check(GREY "helo_name=[203.0.113.7]\n\n", "action=550 5.7.1 *");
+    expect_asked("ask" GREY_TRIPLET);
+}
+
+static void a_store_that_is_silent_holds_up_nobody(void **state) {
+    t.store.mood = FAKE_STORE_IS_SILENT;
+    check(GREY "helo_name=x.example\n\n", "action=DUNNO\n\n");
+    assert_true(is_journalled("\"greylist\":{\"state\":\"unavailable\""));
 }
 
 static void where_nothing_is_enforced_nothing_is_refused(void **state) {
@@ -581,6 +631,10 @@ int main(void) {
         TEST(other_domains_are_postfixs_affair),
         TEST(a_banned_sender_is_refused_with_the_id),
         TEST(what_is_temporary_is_defer_if_permit),
+        TEST(who_is_greylisted_hears_when_to_come_back),
+        TEST(who_is_let_in_is_credited_at_once),
+        TEST(who_is_refused_behind_the_greylist_has_earned_nothing),
+        TEST(a_store_that_is_silent_holds_up_nobody),
         TEST(where_nothing_is_enforced_nothing_is_refused),
         TEST(only_rcpt_is_judged),
         TEST(own_and_authenticated_clients_are_left_alone),

@@ -17,6 +17,59 @@ static void note(struct fake_store *store, const struct store_message *m) {
     buf_putf(&store->heard, " %.*s %.*s\n", STR_ARG(q->sender), STR_ARG(q->recipient));
 }
 
+/* ---- by the model */
+
+static struct row *find_row(struct fake_store *store, int64_t key) {
+    size_t i = 0;
+    while (i < store->n_rows && store->rows[i].key != key)
+        i++;
+    return i < store->n_rows ? &store->rows[i] : NULL;
+}
+
+static void read_rows(struct fake_store *store, const struct greylist_question *q, struct greylist_rows *rows) {
+    static const uint8_t key[GREYLIST_KEY_SIZE] = { 1, 2, 3 };
+    greylist_keys(q, key, rows);
+    for (unsigned i = 0; i < q->n_identities; i++)
+        for (unsigned at = i; at < GREYLIST_KEYS_MAX; at += GREYLIST_IDENTITIES_MAX) {
+            const struct row *row = find_row(store, rows->at[at].key);
+            rows->has[at] = row != NULL;
+            rows->at[at] = row != NULL ? *row : rows->at[at];
+        }
+}
+
+static void merge_rows(struct fake_store *store, const struct greylist_changes *changes) {
+    for (unsigned i = 0; i < changes->n; i++) {
+        struct row *row = find_row(store, changes->rows[i].key);
+        if (row == NULL && store->n_rows == FAKE_STORE_ROWS_MAX)
+            abort();
+        if (row != NULL)
+            *row = row_merge(row, &changes->rows[i], store->now);
+        else
+            store->rows[store->n_rows++] = changes->rows[i];
+    }
+}
+
+static void remember(struct fake_store *store, const struct store_message *m) {
+    struct greylist_rows rows;
+    struct greylist_changes changes;
+    read_rows(store, &m->question, &rows);
+    if (m->type == STORE_CREDIT)
+        greylist_credit(&m->question, &rows, store->now, &changes);
+    else
+        greylist_ask(&m->question, &rows, store->now, &store->answer, &changes);
+    merge_rows(store, &changes);
+}
+
+/* ---- the client */
+
+static void answer(struct fake_store *store, const struct store_message *m) {
+    if (store->mood == FAKE_STORE_REMEMBERS)
+        remember(store, m);
+    if (m->type == STORE_QUESTION && store->mood != FAKE_STORE_IS_SILENT)
+        store_answer_put(stream_out(&store->stream), m->number,
+                         store->mood == FAKE_STORE_IS_AWAY ? NULL : &store->answer);
+}
+
 static size_t on_data(struct stream *stream, const char *at, size_t len) {
     struct fake_store *store = (struct fake_store *)stream;
     struct store_message m;
@@ -25,8 +78,7 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         if (n < 0)
             abort();
         note(store, &m);
-        if (m.type == STORE_QUESTION && store->mood != FAKE_STORE_IS_SILENT)
-            store_answer_put(stream_out(stream), m.number, store->mood == FAKE_STORE_ANSWERS ? &store->answer : NULL);
+        answer(store, &m);
     }
     return used;
 }

@@ -1,6 +1,6 @@
 /*
- * fake_store: the other end of a store client, on the same loop: gives the answer it was told to give, and keeps what
- * it was asked, a line each:
+ * fake_store: the other end of a store client, on the same loop: gives the answer it was told to give, or by the model
+ * of greylisting and the time it is told, and keeps what it was asked, a line each:
  *
  *     ask org:example.com net:192.0.2.0/24 ip:192.0.2.7 anna@example.org bert@example.com
  *     look (net:192.0.2.0/24) ip:192.0.2.7 <> bert@example.com             read-only; in parentheses: looked up only
@@ -11,10 +11,15 @@
 #include "net/stream.h"
 #include "store/client.h"
 
+enum { FAKE_STORE_ROWS_MAX = 256 };
+
 struct fake_store {
     struct stream stream; /* first: found again by it */
-    struct greylist_answer answer;
-    enum { FAKE_STORE_ANSWERS, FAKE_STORE_IS_SILENT, FAKE_STORE_IS_AWAY } mood;
+    enum { FAKE_STORE_ANSWERS, FAKE_STORE_REMEMBERS, FAKE_STORE_IS_SILENT, FAKE_STORE_IS_AWAY } mood;
+    struct greylist_answer answer; /* FAKE_STORE_ANSWERS */
+    int64_t now;                   /* FAKE_STORE_REMEMBERS: in seconds */
+    struct row rows[FAKE_STORE_ROWS_MAX];
+    size_t n_rows;
     struct buf heard;
 };
 
