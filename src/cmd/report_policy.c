@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cmd/cmd.h"
+#include "cmd/report_greylist.h"
 #include "conf/conf.h"
 #include "journal/reader.h"
 #include "journal/record.h"
@@ -196,7 +197,7 @@ static int print_json(const struct report *report) {
     return result;
 }
 
-static int report_folder(const char *dir, uint64_t since_ms, bool is_json) {
+static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
     struct report *report = calloc(1, sizeof(*report));
     if (report == NULL) {
         fprintf(stderr, "postern: %s\n", strerror(ENOMEM));
@@ -219,8 +220,23 @@ static int report_folder(const char *dir, uint64_t since_ms, bool is_json) {
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Prints from a folder of journal files; returns the exit code. */
+typedef int report_fn(const char *dir, uint64_t since_ms, bool is_json);
+
+static report_fn *find_report(const char *name) {
+    static const struct {
+        const char *name;
+        report_fn *print;
+    } reports[] = { { "policy", report_policy }, { "greylist", report_greylist } };
+    for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
+        if (strcmp(reports[i].name, name) == 0)
+            return reports[i].print;
+    }
+    return NULL;
+}
+
 /* Where the configuration says that the journal is. */
-static int report_of_conf(const char *path, uint64_t since_ms, bool is_json) {
+static int report_of_conf(const char *path, report_fn *report, uint64_t since_ms, bool is_json) {
     struct diag_list diag;
     struct conf *conf = NULL;
     int code = EXIT_FAILURE;
@@ -234,7 +250,7 @@ static int report_of_conf(const char *path, uint64_t since_ms, bool is_json) {
     else if (conf->set.journal.path == NULL)
         fprintf(stderr, "postern: %s names no journal\n", path);
     else
-        code = report_folder(conf->set.journal.path, since_ms, is_json);
+        code = report(conf->set.journal.path, since_ms, is_json);
     diag_deinit(&diag);
     conf_free(conf);
     return code;
@@ -262,19 +278,20 @@ static int run(int argc, char **argv) {
         else
             return usage();
     }
-    if (optind != argc - 1 || strcmp(argv[optind], "policy") != 0)
+    report_fn *report = optind == argc - 1 ? find_report(argv[optind]) : NULL;
+    if (report == NULL)
         return usage();
     if (since != NULL && parse_span(str_of(since), clock_wall_ms(), &since_ms) < 0 &&
         parse_time(since, &since_ms) < 0) {
         fprintf(stderr, "postern: '%s' is no time; expected 90s, 30m, 1h, 2d, or as in 2026-11-21T22:44:42Z\n", since);
         return EXIT_USAGE;
     }
-    return journal != NULL ? report_folder(journal, since_ms, is_json) : report_of_conf(conf, since_ms, is_json);
+    return journal != NULL ? report(journal, since_ms, is_json) : report_of_conf(conf, report, since_ms, is_json);
 }
 
 const struct command command_report = {
     .name = "report",
-    .synopsis = "policy [-c FILE | --journal DIR] [--since TIME] [--json]",
-    .help = "count in the journal what each rule of the policy refused",
+    .synopsis = "policy | greylist [-c FILE | --journal DIR] [--since TIME] [--json]",
+    .help = "count in the journal what each rule of the policy refused, or what the greylist said",
     .run = run,
 };

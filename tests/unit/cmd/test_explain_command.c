@@ -1,5 +1,5 @@
 /*
- * postern explain and postern report policy: the whole output, against files that an administrator could check.
+ * postern explain and postern report: the whole output, against files that an administrator could check.
  *
  * The folder explain/ beside this file holds a configuration, a policy, a journal and what is printed about them.
  */
@@ -96,6 +96,19 @@ static void rules_are_counted_without_those_that_were_held_back(void **state) {
     assert_printed("report_since.expected");
 }
 
+#define REPORT_GREYLIST(...) \
+    run(&command_report, (char *const[]){ "report", "greylist", "--journal", __VA_ARGS__, NULL })
+
+static void the_greylist_is_counted_in_the_words_of_the_field(void **state) {
+    assert_int_equal(REPORT_GREYLIST("greylist"), 0);
+    assert_printed("report_greylist.expected");
+    assert_int_equal(REPORT_GREYLIST("greylist", "--since", "2026-11-26", "--json"), 0);
+    assert_printed("report_greylist.json.expected");
+    assert_int_equal(REPORT_GREYLIST("journal"), 0); /* where nobody was greylisted */
+    assert_printed("report_greylist_nothing.expected");
+    assert_int_equal(REPORT_GREYLIST("/nonexistent"), 1);
+}
+
 static void wrong_use_is_told_from_what_is_not_there(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.99"), 1);
     assert_int_equal(EXPLAIN_ID("no-id"), EXIT_USAGE);
@@ -106,6 +119,7 @@ static void wrong_use_is_told_from_what_is_not_there(void **state) {
     assert_int_equal(EXPLAIN("--client", "192.0.2.7", "--set", "nothing=true"), EXIT_USAGE);
     assert_int_equal(REPORT("--since", "yesterday"), EXIT_USAGE);
     assert_int_equal(REPORT("more"), EXIT_USAGE);
+    assert_int_equal(run(&command_report, (char *const[]){ "report", "grey", NULL }), EXIT_USAGE);
     assert_int_equal(run(&command_report, (char *const[]){ "report", "policy", "--journal", "/nonexistent", NULL }), 1);
 }
 
@@ -121,6 +135,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_no_rule_decided_is_said_so_without_control_characters),
         cmocka_unit_test(an_imagined_delivery_asks_the_tables),
         cmocka_unit_test(rules_are_counted_without_those_that_were_held_back),
+        cmocka_unit_test(the_greylist_is_counted_in_the_words_of_the_field),
         cmocka_unit_test(wrong_use_is_told_from_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
