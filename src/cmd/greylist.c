@@ -1,9 +1,9 @@
 /*
  * postern greylist: look at the greylist, and change it.
  *
- * One row an action. The file of the local store is opened beside the store process; that it does not exist (no mail was
- * greylisted so far) is an error for looking, and for changing too, since only the daemon can make it with the right
- * owner.
+ * One row an action. The file of the local store is opened beside the store process; that it does not exist (no mail
+ * was greylisted so far) is an error for looking, and for changing too, since only the daemon can make it with the
+ * right owner.
  *
  * Exit: 0, 1 when it could not be done, 64 wrong use, 78 a configuration that does not load or has no store.
  */

@@ -2,9 +2,9 @@
  * greylist: what the files of `postern greylist` share. greylist.c reads the command line, greylist_show.c prints what
  * the store holds, greylist_change.c writes to it.
  *
- * All of them open the local store's file beside the store process (store/local.h), so they work whether the daemon runs
- * or not. Where the greylist is shared by several hosts, what is written is marked for the shared store, and the store
- * process brings it there.
+ * All of them open the local store's file beside the store process (store/local.h), so they work whether the daemon
+ * runs or not. Where the greylist is shared by several hosts, what is written is marked for the shared store, and the
+ * store process brings it there.
  */
 #pragma once
 

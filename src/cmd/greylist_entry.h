@@ -41,8 +41,8 @@ struct greylist_reading {
 int greylist_read_export(FILE *in, struct greylist_reading *reading);
 
 /*
- * `delay`: seconds after which postgrey let a triplet pass; the dump does not say which triplets have. `by_host`: it was
- * run with --lookup-by-host, so its addresses are hosts and not networks.
+ * `delay`: seconds after which postgrey let a triplet pass; the dump does not say which triplets have. `by_host`: it
+ * was run with --lookup-by-host, so its addresses are hosts and not networks.
  */
 int greylist_read_postgrey(FILE *in, int64_t delay, bool by_host, struct greylist_reading *reading);
 

@@ -162,11 +162,12 @@ int greylist_stats(struct greylist_request *request) {
                ",\"hash_key\":\"%s\"}\n", stats.waiting, stats.passed, stats.counted, stats.whitelisted, stats.over,
                unnamed, counts.pending, counts.bytes, key);
     else
-        printf("%10" PRIu64 " triplets waiting\n%10" PRIu64 " triplets passed\n%10" PRIu64 " clients counted\n%10" PRIu64
-               " clients white-listed\n%10" PRIu64 " over, not swept yet\n%10" PRIu64 " without a name so far\n%10" PRIu64
-               " rows for the shared store\n%10" PRIu64 " bytes, hashed with %s key\n", stats.waiting, stats.passed,
-               stats.counted, stats.whitelisted, stats.over, unnamed, counts.pending, counts.bytes,
-               *key == 's' ? "the shared" : "the host's own");
+        printf("%10" PRIu64 " triplets waiting\n%10" PRIu64 " triplets passed\n"
+               "%10" PRIu64 " clients counted\n%10" PRIu64 " clients white-listed\n"
+               "%10" PRIu64 " over, not swept yet\n%10" PRIu64 " without a name so far\n"
+               "%10" PRIu64 " rows for the shared store\n%10" PRIu64 " bytes, hashed with %s key\n",
+               stats.waiting, stats.passed, stats.counted, stats.whitelisted, stats.over, unnamed, counts.pending,
+               counts.bytes, *key == 's' ? "the shared" : "the host's own");
     return EXIT_SUCCESS;
 }
 

@@ -6,8 +6,8 @@
  *     domain_awl   (sender's domain, source): passed with many senders    ─▶ a source to be white-listed
  *
  * A source is an address, or the first three bytes of one. sqlgrey forgets to whom a sender wrote once the sender has
- * passed, so what it lets pass becomes trust in the source: counted as the passed triplets that made it, or, for a whole
- * domain, as more than any threshold asks for. Times are seconds, or text where another version wrote them.
+ * passed, so what it lets pass becomes trust in the source: counted as the passed triplets that made it, or, for a
+ * whole domain, as more than any threshold asks for. Times are seconds, or text where another version wrote them.
  *
  * sqlgrey in PostgreSQL or MySQL: write the form of greylist_entry.c with a query (docs/greylisting.md shows it).
  */

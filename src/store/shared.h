@@ -49,3 +49,6 @@ struct shared_ops { /* exported by the module as `postern_shared` */
 };
 
 enum { SHARED_VERSION = 1 };
+
+/* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
+const struct shared_ops *shared_load(const char *path, struct buf *why);
