@@ -1,5 +1,5 @@
 /*
- * block_list_values: the types of options that only block lists have. Called by values.c; see values.h for the shapes.
+ * block_list_values: the types of options that only block lists have, for values.c; see value_types.h for the shapes.
  */
 #pragma once
 

@@ -5,8 +5,8 @@
  *     ─▶ policy
  *
  * Groups and domain_defaults are read first because the rest refers to them, wherever in the file they stand. Every
- * word is looked up in the option table; what a value may be is values.c's; here is what holds between options:
- * which block they belong in, that a single one stands once, that names exist, that limits fit each other.
+ * word is looked up in the option table; what a value may be is values.c's; here is which block an option belongs in,
+ * and that a single one stands once. Domains are load_domains.c's, and what must hold for the whole is load_check.c's.
  *
  * An error costs its own statement and reading goes on, so that one run of `postern check` tells all of them; but a
  * configuration with an error is never handed out. The checks that need a whole configuration are made only when no
@@ -15,53 +15,21 @@
  * Rejected: `include`. One file, and lists of domains in files of their own, keep an answer to "where does this
  * come from" that needs no tool.
  */
-#include "conf/conf.h"
+#include "conf/loader.h"
 
 #include "conf/block_list_load.h"
-#include "conf/domains.h"
 #include "conf/list.h"
 #include "conf/listeners.h"
-#include "conf/options.h"
-#include "conf/parse.h"
 #include "conf/policy.h"
 #include "conf/source.h"
 #include "conf/store.h"
 #include "conf/table.h"
 #include "conf/values.h"
-#include "smtp/address.h"
 
-#include <inttypes.h>
 #include <libgen.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-/* Where a domain was written: in the configuration itself, or in a list file. */
-struct origin {
-    const struct diag_source *source;
-    const char *at;
-    const struct statement *statement; /* NULL for one of a list */
-};
-
-struct loader {
-    struct conf *conf;
-    struct diag_list *diag;
-    struct diag_source source; /* the configuration file */
-    struct arena scratch;      /* the tree and the texts: gone when loading is done */
-    const char *folder;
-    struct statement *statements;
-    const struct statement *defaults; /* domain_defaults { … }, or NULL */
-    struct origin *origins;           /* by conf->domains[].index */
-    bool is_whole;                    /* tables and policy too */
-};
-
-#define ERROR(loader, at, ...) diag_error((loader)->diag, &(loader)->source, (at), __VA_ARGS__)
-
-static bool is_named(const struct statement *statement, const char *name) {
-    return str_eq(statement->words[0].text, str_of(name));
-}
-
-static size_t line_of(const struct diag_source *source, const char *at) {
+size_t source_line(const struct diag_source *source, const char *at) {
     size_t line = 1;
     for (const char *c = source->text.at; c < at; c++)
         line += *c == '\n';
@@ -115,8 +83,7 @@ static int load_statement(struct loader *l, const struct option *option, const s
     return value_parse(&reader, option, statement, base);
 }
 
-/* All statements of a block into `base`. Returns 0 or -ENOMEM. */
-static int load_block(struct loader *l, enum option_block block, const struct statement *first, void *base) {
+int loader_block(struct loader *l, enum option_block block, const struct statement *first, void *base) {
     const struct statement *seen[OPTION_MAX] = { NULL };
     int r = 0;
     for (const struct statement *statement = first; statement != NULL && r == 0; statement = statement->next) {
@@ -129,7 +96,7 @@ static int load_block(struct loader *l, enum option_block block, const struct st
         const struct statement **before = &seen[option - option_table];
         if (*before != NULL && !option_is_repeatable(option)) {
             ERROR(l, word->at, "'%s' stands here twice; the first one is in line %zu", option->name,
-                  line_of(&l->source, (*before)->words[0].at));
+                  source_line(&l->source, (*before)->words[0].at));
             continue;
         }
         *before = statement;
@@ -190,7 +157,7 @@ static int load_group(struct loader *l, const struct statement *statement) {
         return -ENOMEM;
     conf->n_groups++;
     unsigned errors = l->diag->errors;
-    int r = load_block(l, OPTION_IN_SERVERS, statement->children, group);
+    int r = loader_block(l, OPTION_IN_SERVERS, statement->children, group);
     if (r == 0 && group->n_servers == 0 && l->diag->errors == errors)
         ERROR(l, statement->words[0].at, "this group has no server");
     if (r == 0 && group->ca_file != NULL && group->tls != CONF_TLS_VERIFY && l->diag->errors == errors)
@@ -203,12 +170,12 @@ static int load_groups(struct loader *l) {
     size_t n = 0, n_servers = 0;
     int r = 0;
     for (const struct statement *s = l->statements; s != NULL; s = s->next)
-        n += is_named(s, "servers");
+        n += statement_is(s, "servers");
     l->conf->groups = arena_zalloc(&l->conf->arena, (n > 0 ? n : 1) * sizeof(*l->conf->groups));
     if (l->conf->groups == NULL)
         return -ENOMEM;
     for (const struct statement *s = l->statements; s != NULL && r == 0; s = s->next) {
-        if (is_named(s, "servers"))
+        if (statement_is(s, "servers"))
             r = load_group(l, s);
     }
     for (size_t i = 0; i < l->conf->n_groups; i++)
@@ -229,100 +196,9 @@ static int load_listener(struct loader *l, const struct statement *statement) {
     enum option_block block = listener_block(&listener);
     if (block != OPTION_BLOCKS) {
         set_defaults(block, &listener);
-        r = load_block(l, block, statement->children, &listener);
+        r = loader_block(l, block, statement->children, &listener);
     }
     return r < 0 ? r : listener_add(&reader, statement, &listener);
-}
-
-/* ---- domains */
-
-/* Adds a domain written at origin->at; *ret_domain stays NULL when it cannot be one, which was said. */
-static int add_domain(struct loader *l, struct str name, const struct origin *origin,
-                      struct conf_domain **ret_domain) {
-    const char *problem = domain_problem(name);
-    if (problem != NULL) {
-        diag_error(l->diag, origin->source, origin->at, "%s", problem);
-        return 0;
-    }
-    struct conf_domain *domain;
-    bool is_new;
-    int r = domain_add(l->conf, name, &domain, &is_new);
-    if (r < 0)
-        return r;
-    if (!is_new) {
-        const struct origin *first = &l->origins[domain->index];
-        diag_error(l->diag, origin->source, origin->at, "domain '%s' stands twice; the first one is in %s, line %zu",
-                   domain->name, first->source->path, line_of(first->source, first->at));
-        return 0;
-    }
-    r = list_grow(&l->scratch, &l->origins, domain->index, sizeof(*origin));
-    if (r < 0)
-        return r;
-    l->origins[domain->index] = *origin;
-    *ret_domain = domain;
-    return 0;
-}
-
-static int load_domain(struct loader *l, const struct statement *statement) {
-    if (statement->n_words != 2) {
-        ERROR(l, statement->words[0].at, "expected 'domain NAME' (many names: 'domains from FILE')");
-        return 0;
-    }
-    const struct origin origin = { &l->source, statement->words[1].at, statement };
-    struct conf_domain *domain = NULL;
-    int r = add_domain(l, statement->words[1].text, &origin, &domain);
-    if (r < 0 || domain == NULL)
-        return r;
-    return load_block(l, OPTION_IN_DOMAIN, statement->children, &domain->set);
-}
-
-/* One line of a list file: a name, a comment, or nothing. */
-static int load_domain_line(struct loader *l, const struct diag_source *list, struct str line) {
-    line = str_trim(str_head(line, str_find(line, '#')));
-    if (line.len == 0)
-        return 0;
-    struct str rest = line, name = str_word(&rest), more = str_word(&rest);
-    if (more.len > 0) {
-        diag_error(l->diag, list, more.at, "expected one domain a line");
-        return 0;
-    }
-    const struct origin origin = { .source = list, .at = name.at };
-    struct conf_domain *domain = NULL;
-    return add_domain(l, name, &origin, &domain);
-}
-
-static int load_domain_list(struct loader *l, const struct diag_source *list) {
-    struct str rest = list->text;
-    int r = 0;
-    while (rest.len > 0 && r == 0) {
-        struct str line = str_head(rest, str_find(rest, '\n'));
-        rest = str_from(rest, line.len + 1);
-        r = load_domain_line(l, list, line);
-    }
-    return r;
-}
-
-/* domains from FILE */
-static int load_domains(struct loader *l, const struct statement *statement) {
-    const struct word *words = statement->words;
-    if (statement->n_words != 3 || !str_eq(words[1].text, STR("from")) || statement->has_block) {
-        ERROR(l, words[0].at, "expected 'domains from FILE', a file with one domain a line");
-        return 0;
-    }
-    struct diag_source *list = arena_zalloc(&l->scratch, sizeof(*list));
-    const char *between = words[2].text.len > 0 && words[2].text.at[0] == '/' ? "" : l->folder;
-    char *path = arena_printf(&l->scratch, "%s%s%.*s", between, *between ? "/" : "", STR_ARG(words[2].text));
-    if (list == NULL || path == NULL)
-        return -ENOMEM;
-    list->path = path;
-    int r = source_read(path, &l->scratch, &list->text);
-    if (r == -ENOMEM)
-        return r;
-    if (r < 0) {
-        ERROR(l, words[2].at, "%s cannot be read: %s", path, strerror(-r));
-        return 0;
-    }
-    return load_domain_list(l, list);
 }
 
 /* ---- tables */
@@ -335,7 +211,7 @@ static int load_table(struct loader *l, const struct statement *statement) {
     if (!table_parse_head(&reader, statement, &table, &r))
         return r;
     unsigned errors = l->diag->errors;
-    r = load_block(l, OPTION_IN_TABLE, statement->children, &table);
+    r = loader_block(l, OPTION_IN_TABLE, statement->children, &table);
     if (r == 0 && l->is_whole && l->diag->errors == errors)
         r = table_fill(&reader, statement, &table);
     if (r == 0)
@@ -356,7 +232,7 @@ static int load_block_list(struct loader *l, const struct statement *statement) 
     if (!block_list_parse_head(&reader, statement, &list, &r))
         return r;
     set_defaults(OPTION_IN_BLOCK_LIST, &list);
-    r = load_block(l, OPTION_IN_BLOCK_LIST, statement->children, &list);
+    r = loader_block(l, OPTION_IN_BLOCK_LIST, statement->children, &list);
     return r < 0 ? r : block_list_add(&reader, statement, &list);
 }
 
@@ -369,10 +245,10 @@ static int load_domain_defaults(struct loader *l) {
     if (l->conf->n_groups == 1)
         set->servers = &l->conf->groups[0];
     for (const struct statement *s = l->statements; s != NULL && l->defaults == NULL; s = s->next) {
-        if (is_named(s, "domain_defaults"))
+        if (statement_is(s, "domain_defaults"))
             l->defaults = s;
     }
-    return l->defaults == NULL ? 0 : load_block(l, OPTION_IN_DOMAIN, l->defaults->children, set);
+    return l->defaults == NULL ? 0 : loader_block(l, OPTION_IN_DOMAIN, l->defaults->children, set);
 }
 
 /* ---- blocks */
@@ -397,161 +273,26 @@ static int open_section(struct loader *l, const struct statement *statement, enu
     else if (!statement->has_block || statement->n_words > 1)
         ERROR(l, statement->words[0].at, "expected '%.*s {'", STR_ARG(name));
     else if (block != OPTION_IN_DOMAIN) /* domain_defaults were loaded before the domains */
-        return load_block(l, block, statement->children, &l->conf->set);
+        return loader_block(l, block, statement->children, &l->conf->set);
     return 0;
 }
 
 static int open_block(struct loader *l, const struct statement *statement) {
-    if (is_named(statement, "listen") || is_named(statement, "policy_listen"))
+    if (statement_is(statement, "listen") || statement_is(statement, "policy_listen"))
         return load_listener(l, statement);
-    if (is_named(statement, "domain"))
-        return load_domain(l, statement);
-    if (is_named(statement, "domains"))
-        return load_domains(l, statement);
-    if (is_named(statement, "table"))
+    if (statement_is(statement, "domain"))
+        return loader_domain(l, statement);
+    if (statement_is(statement, "domains"))
+        return loader_domains(l, statement);
+    if (statement_is(statement, "table"))
         return load_table(l, statement);
-    if (is_named(statement, "block_list"))
+    if (statement_is(statement, "block_list"))
         return load_block_list(l, statement);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-        if (is_named(statement, sections[i].name))
+        if (statement_is(statement, sections[i].name))
             return open_section(l, statement, sections[i].block);
     }
     return 0; /* servers: loaded before everything else */
-}
-
-/* ---- what must hold for the whole */
-
-/* RFC 5321 2.3.5: EHLO and the greeting take a fully qualified name. */
-static int check_hostname(struct loader *l) {
-    char name[HOST_NAME_MAX + 1] = "";
-    if (l->conf->set.hostname != NULL)
-        return 0;
-    gethostname(name, sizeof(name) - 1);
-    if (strchr(name, '.') == NULL || smtp_domain_parse(str_of(name), false, false) != SMTP_ADDRESS_OK) {
-        ERROR(l, NULL, "no hostname: the host calls itself '%s', which is not fully qualified; "
-              "write 'hostname mx.example.com'", name);
-        return 0;
-    }
-    l->conf->set.hostname = arena_strdup(&l->conf->arena, str_of(name));
-    return l->conf->set.hostname == NULL ? -ENOMEM : 0;
-}
-
-static void check_file(struct loader *l, const char *path, const char *what) {
-    if (path != NULL && access(path, F_OK) < 0)
-        ERROR(l, NULL, "%s %s: %s", what, path, strerror(errno));
-}
-
-static void check_files(struct loader *l) {
-    const struct conf *conf = l->conf;
-    for (size_t i = 0; i < conf->set.tls.n_certificates; i++) {
-        check_file(l, conf->set.tls.certificates[i].certificate_file, "certificate");
-        check_file(l, conf->set.tls.certificates[i].key_file, "key");
-    }
-    for (size_t i = 0; i < conf->n_groups; i++)
-        check_file(l, conf->groups[i].ca_file, "ca_file");
-}
-
-static void check_order(struct loader *l, const char *small_name, uint64_t small, const char *large_name,
-                        uint64_t large) {
-    if (small > large)
-        ERROR(l, NULL, "%s is larger than %s; it cannot have an effect", small_name, large_name);
-}
-
-static void check_limits(struct loader *l) {
-    const struct conf_settings *set = &l->conf->set;
-    check_order(l, "limits connections_client", set->limits.connections_client, "limits connections",
-                set->limits.connections);
-    check_order(l, "timeouts command_stressed", set->timeouts.command_stressed, "timeouts command",
-                set->timeouts.command);
-    check_order(l, "timeouts data_stressed", set->timeouts.data_stressed, "timeouts data", set->timeouts.data);
-    if (set->workers > set->limits.server_connections)
-        ERROR(l, NULL, "limits server_connections is less than workers: each worker needs one of its own");
-    if (set->workers > set->limits.connections)
-        ERROR(l, NULL, "limits connections is less than workers: each worker needs one of its own");
-    /* RFC 5321 4.5.3.1.8, 4.5.3.1.7 */
-    if (set->limits.recipients < 100)
-        diag_warning(l->diag, &l->source, NULL, "limits recipients: RFC 5321 wants 100 at least");
-    if (set->limits.message_size < 65536)
-        diag_warning(l->diag, &l->source, NULL, "limits message_size: RFC 5321 wants 64K at least");
-}
-
-/* Where a domain's own block, or else domain_defaults, has the option; else where the domain stands. */
-static const char *place_of(const struct loader *l, const struct origin *origin, const char *option,
-                            const struct diag_source **ret_source) {
-    const struct statement *blocks[] = { origin->statement, l->defaults };
-    *ret_source = &l->source;
-    for (size_t i = 0; i < 2; i++) {
-        for (const struct statement *s = blocks[i] ? blocks[i]->children : NULL; s != NULL; s = s->next) {
-            if (is_named(s, option))
-                return s->words[s->n_words - 1].at;
-        }
-    }
-    *ret_source = origin->source;
-    return origin->at;
-}
-
-static void check_domain(struct loader *l, const struct conf_domain *domain) {
-    const struct origin *origin = &l->origins[domain->index];
-    const struct conf_domain_settings *set = &domain->set;
-    if (set->servers == NULL) {
-        diag_error(l->diag, origin->source, origin->at, "domain '%s' has no servers; name a group in its block or in "
-                   "domain_defaults", domain->name);
-    }
-    if (set->directory != CONF_DIRECTORY_OF)
-        return;
-    const struct conf_domain *of = conf_domain_find(l->conf, str_of(set->directory_of));
-    if (of != NULL && of->set.directory == CONF_DIRECTORY_OWN)
-        return;
-    const struct diag_source *source;
-    const char *at = place_of(l, origin, "directory", &source);
-    diag_error(l->diag, source, at, of == NULL ? "'%s', whose directory domain '%s' uses, is no domain of ours"
-               : "'%s', whose directory domain '%s' uses, has no directory of its own", set->directory_of,
-               domain->name);
-}
-
-static void check_dns(struct loader *l) {
-    const struct conf_settings *set = &l->conf->set;
-    if (set->dns.use == CONF_DNS_FORWARD && set->dns.forward_to.n == 0)
-        ERROR(l, NULL, "dns use forward: no forward_to says to whom");
-    if (set->dns.use != CONF_DNS_FORWARD && set->dns.forward_to.n > 0)
-        diag_warning(l->diag, &l->source, NULL, "dns forward_to has an effect with 'use forward' only");
-}
-
-/* What everybody should know who reads why nothing is refused (design.md section 4). */
-static void tell_what_is_not_enforced(struct loader *l) {
-    const struct conf *conf = l->conf;
-    const char *first = NULL;
-    size_t n = 0;
-    for (size_t i = 0; i < conf->n_domains; i++) {
-        if (conf->domains[i].set.enforce)
-            continue;
-        first = first == NULL ? conf->domains[i].name : first;
-        n++;
-    }
-    if (!conf->set.enforce)
-        diag_warning(l->diag, &l->source, NULL, "enforce no: the rules of the policy refuse nothing");
-    else if (n > 0)
-        diag_warning(l->diag, &l->source, NULL, "enforce no: the rules of the policy refuse nothing for domain %s%s",
-                     first, n > 1 ? " and others" : "");
-}
-
-static int check_whole(struct loader *l) {
-    const struct conf *conf = l->conf;
-    int r = check_hostname(l);
-    if (conf->n_listeners == 0)
-        ERROR(l, NULL, "no listener; expected at least one 'listen ADDRESS:PORT' or 'policy_listen ADDRESS:PORT'");
-    if (conf->n_domains == 0)
-        diag_warning(l->diag, &l->source, NULL, "no domain: all mail will be refused as relaying");
-    if (conf->set.smart_host != NULL && conf->set.relay_clients.n == 0)
-        diag_warning(l->diag, &l->source, NULL, "smart_host is used for relay_clients only, and there are none");
-    for (size_t i = 0; i < conf->n_domains; i++)
-        check_domain(l, &conf->domains[i]);
-    check_limits(l);
-    check_dns(l);
-    conf_store_check(conf, &l->source, l->diag);
-    check_files(l);
-    tell_what_is_not_enforced(l);
-    return r;
 }
 
 /* ---- loading */
@@ -573,7 +314,7 @@ static const char *folder_of(const char *path, struct arena *arena) {
 static int load_policy(struct loader *l) {
     const struct value_reader reader = { l->conf, l->diag, &l->source, l->folder };
     const struct statement *statement = l->statements;
-    while (statement != NULL && !is_named(statement, "policy"))
+    while (statement != NULL && !statement_is(statement, "policy"))
         statement = statement->next;
     return conf_policy_load(&reader, statement);
 }
@@ -587,9 +328,9 @@ static int load(struct loader *l) {
     if (r == 0)
         r = load_domain_defaults(l);
     if (r == 0)
-        r = load_block(l, OPTION_IN_MAIN, l->statements, &l->conf->set);
+        r = loader_block(l, OPTION_IN_MAIN, l->statements, &l->conf->set);
     if (r == 0 && l->diag->errors == 0)
-        r = check_whole(l);
+        r = loader_check(l);
     if (r == 0 && l->diag->errors == 0 && l->is_whole)
         r = load_policy(l);
     return r < 0 ? r : l->diag->errors > 0 ? -EINVAL : 0;
