@@ -54,6 +54,7 @@ static inline bool gather_may_earn(const struct gather_greylist *greylist) {
 struct gather_memory {
     struct facts facts;
     struct list_answers lists[N_LIST_FAMILIES];
+    struct list_codes codes; /* of those that list, for the journal */
     struct ptr_result ptr; /* whose name the facts of the connection borrow */
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */

@@ -40,6 +40,8 @@ static void on_list(void *arg, unsigned list, const struct dnsbl_result *result,
     struct gather *g = search->gather;
     enum list_family family = (enum list_family)(search - g->lists);
     list_answers_add(&g->memory->lists[family], &g->world->conf->block_lists[list], list, result->status);
+    if (result->status == DNSBL_LISTED)
+        list_codes_add(&g->memory->codes, family, list, result);
     search->wanted &= ~(UINT64_C(1) << list);
     if (is_last)
         search->lookup = NULL;

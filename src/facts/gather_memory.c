@@ -40,8 +40,10 @@ void gather_forget(struct gather_memory *memory, const struct policy *policy, en
     if (scope <= SCOPE_HELLO)
         memory->has_helo = false;
     for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
-        if (scope <= list_scopes[family])
+        if (scope <= list_scopes[family]) {
             memory->lists[family] = (struct list_answers){ 0 };
+            list_codes_forget(&memory->codes, (enum list_family)family);
+        }
     if (scope <= SCOPE_RECIPIENT)
         memory->greylist = (struct gather_greylist){ 0 };
     for (int s = scope; s < N_SCOPES; s++)

@@ -26,6 +26,20 @@ void list_answers_add(struct list_answers *answers, const struct conf_block_list
     }
 }
 
+void list_codes_add(struct list_codes *codes, enum list_family family, unsigned index,
+                    const struct dnsbl_result *result) {
+    for (unsigned i = 0; i < result->n_codes && codes->n < LIST_CODES_MAX; i++)
+        codes->at[codes->n++] = (struct list_code){ result->codes[i], (uint8_t)family, (uint8_t)index };
+}
+
+void list_codes_forget(struct list_codes *codes, enum list_family family) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < codes->n; i++)
+        if (codes->at[i].family != family)
+            codes->at[n++] = codes->at[i];
+    codes->n = n;
+}
+
 static bool is_score(const struct fact_row *row) {
     const ptrdiff_t id = row - fact_rows;
     return id == F_DNSBL_SCORE || id == F_PTR_DNSBL_SCORE || id == F_HELO_DNSBL_SCORE || id == F_SENDER_DNSBL_SCORE;
@@ -84,11 +98,17 @@ struct str list_answers_zones(const struct list_answers *answers, const struct c
     return (struct str){ out, len };
 }
 
+static const enum fact_id first_facts[N_LIST_FAMILIES] = {
+    [LISTS_CLIENT] = F_DNSBL_HITS, [LISTS_PTR] = F_PTR_DNSBL_HITS,
+    [LISTS_HELO] = F_HELO_DNSBL_HITS, [LISTS_SENDER] = F_SENDER_DNSBL_HITS,
+};
+
+const char *list_family_name(enum list_family family) {
+    return fact_rows[first_facts[family]].subject;
+}
+
 enum list_family list_family_of(const struct fact_row *row) {
-    static const enum fact_id first[N_LIST_FAMILIES] = {
-        [LISTS_CLIENT] = F_DNSBL_HITS, [LISTS_PTR] = F_PTR_DNSBL_HITS,
-        [LISTS_HELO] = F_HELO_DNSBL_HITS, [LISTS_SENDER] = F_SENDER_DNSBL_HITS,
-    };
+    const enum fact_id *first = first_facts;
     const int id = (int)(row - fact_rows);
     unsigned family = 0;
     while (family < N_LIST_FAMILIES

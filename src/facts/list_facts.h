@@ -23,6 +23,26 @@ static inline uint64_t list_answers_all(const struct list_answers *answers) {
 void list_answers_add(struct list_answers *answers, const struct conf_block_list *list, unsigned index,
                       enum dnsbl_status status);
 
+/*
+ * The return codes of those that list, for people: no decision looks at them. What does not fit is forgotten.
+ */
+enum { LIST_CODES_MAX = 24 };
+
+struct list_codes {
+    struct list_code {
+        uint32_t code; /* host byte order */
+        uint8_t family, list;
+    } at[LIST_CODES_MAX];
+    unsigned n;
+};
+
+void list_codes_add(struct list_codes *codes, enum list_family family, unsigned index,
+                    const struct dnsbl_result *result);
+void list_codes_forget(struct list_codes *codes, enum list_family family);
+
+/* "dnsbl", "ptr.dnsbl" …, as in the policy. */
+const char *list_family_name(enum list_family family);
+
 /* The value of a slot in which the lists `counted` have a say; state PENDING while one of them has not answered. */
 struct fact list_answers_value(const struct list_answers *answers, const struct conf_block_list *lists,
                                uint64_t counted, const struct fact_row *row);

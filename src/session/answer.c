@@ -188,7 +188,7 @@ static void journal_recipient(struct session *s, struct str recipient, const str
     record_recipient(&r, recipient, v);
     record_verdict(&r, v);
     if (was_judged(s, recipient))
-        record_judgement(&r, s->server->conf->policy.policy, s->memory, loop_now(s->server->loop));
+        record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
     record_time_taken(&r, s, v->server.len > 0);
     decision_record_end(&r, s->server);
 }

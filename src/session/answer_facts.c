@@ -16,6 +16,8 @@
 
 #include "facts/greylist.h"
 
+#include <stdio.h>
+
 static bool has_bounds(const struct slot *slot) {
     return slot->type == TYPE_NUMBER || slot->type == TYPE_COUNT;
 }
@@ -119,8 +121,40 @@ static void record_hash(struct record *r, uint64_t hash) {
     record_str(r, "policy", (struct str){ text, sizeof(text) });
 }
 
-void record_judgement(struct record *r, const struct policy *policy, const struct gather_memory *memory,
+static void record_codes(struct record *r, const struct list_codes *codes, enum list_family family, unsigned list) {
+    for (unsigned i = 0; i < codes->n; i++) {
+        uint32_t code = codes->at[i].code;
+        char text[IP_TEXT_MAX];
+        if (codes->at[i].family != family || codes->at[i].list != list)
+            continue;
+        snprintf(text, sizeof(text), "%u.%u.%u.%u", code >> 24, code >> 16 & 255, code >> 8 & 255, code & 255);
+        record_str(r, NULL, str_of(text));
+    }
+}
+
+/* Codes of one list stand together, since they came in one answer. */
+static void record_listings(struct record *r, const struct conf *conf, const struct list_codes *codes) {
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++) {
+        int last = -1;
+        for (unsigned i = 0; i < codes->n; i++) {
+            const struct list_code *code = &codes->at[i];
+            if (code->family != family || code->list == last)
+                continue;
+            if (last < 0)
+                record_open(r, list_family_name((enum list_family)family), '{');
+            last = code->list;
+            record_open(r, conf->block_lists[last].zone, '[');
+            record_codes(r, codes, (enum list_family)family, (unsigned)last);
+            record_close(r, ']');
+        }
+        if (last >= 0)
+            record_close(r, '}');
+    }
+}
+
+void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
                       uint64_t now_ms) {
+    const struct policy *policy = conf->policy.policy;
     const char *status = facts_ptr_status(policy, memory);
     record_hash(r, policy->hash);
     if (status != NULL)
@@ -129,6 +163,7 @@ void record_judgement(struct record *r, const struct policy *policy, const struc
     record_shadow(r, policy, &memory->shadow);
     if (memory->open < policy->n_rules)
         record_str(r, "open", policy->rules[memory->open].name);
+    record_listings(r, conf, &memory->codes);
     record_facts(r, policy, &memory->facts, now_ms);
 }
 

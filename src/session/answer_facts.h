@@ -8,6 +8,8 @@
  *     "greylist_waited_s":312                       retry, autowhitelist: how long the sender was made to wait
  *     "shadow":["SPF FAIL"]                         rules that would have acted; left out: none
  *     "open":"GREY"                                 the rule that kept a reject from being one; left out: none
+ *     "dnsbl":{"bl.example":["127.0.0.2"]}          lists that hold the address, and their return codes; left out: none
+ *     "helo.dnsbl":{"dbl.example":["127.0.1.2"]}    the same for names; also "ptr.dnsbl", "sender.dnsbl"
  *     "facts":{"helo.address":true,                 of the wire and the tables: the bare value
  *              "client in banned":false,
  *              "ptr.none":{"v":true,"src":"dns","age":12},    of a source: its name, and ms since it answered
@@ -26,7 +28,7 @@
 /*
  * Writes all of these but "ptr", which is the caller's: see facts_ptr_status(). `now_ms` is the loop's clock.
  */
-void record_judgement(struct record *r, const struct policy *policy, const struct gather_memory *memory,
+void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
                       uint64_t now_ms);
 
 /* "none", "unconfirmed", "confirmed", "unavailable", or NULL: nobody asked. */

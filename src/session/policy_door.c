@@ -182,7 +182,7 @@ static void journal(struct policy_connection *c, const struct policy_instance *m
     record_envelope(&r, e, m->memory, numbered);
     record_recipient(&r, c->asked_address.text, v);
     record_verdict(&r, v);
-    record_judgement(&r, server->conf->policy.policy, m->memory, loop_now(server->loop));
+    record_judgement(&r, server->conf, m->memory, loop_now(server->loop));
     record_open(&r, "took_us", '{');
     record_u64(&r, "request", clock_us() - c->began_us);
     record_close(&r, '}');

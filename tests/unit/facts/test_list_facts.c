@@ -254,6 +254,33 @@ static void zones_that_do_not_fit_are_left_out_whole(void **state) {
     assert_true(str_eq(text, STR("b.lists.example, c.lists.example")));
 }
 
+static void the_codes_of_a_listing_are_kept_as_long_as_what_it_is_about(void **state) {
+    list_client("a.lists.example");
+    dns_server_add(&server, "7.113.0.203.a.lists.example", DNS_A, "127.0.0.9");
+    dns_server_add(&server, "sender.example.d.lists.example", DNS_A, "127.0.1.2");
+    use_rules("reject \"RBL\" when dnsbl.hits >= 1 and sender.dnsbl.hits >= 1");
+    assert_int_equal(decide(), ACT_REJECT);
+    assert_int_equal(memory->codes.n, 3);
+    gather_forget(memory, conf->policy.policy, SCOPE_TRANSACTION);
+    assert_int_equal(memory->codes.n, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(memory->codes.at[i].family, LISTS_CLIENT);
+        assert_true(memory->codes.at[i].code == 0x7f000002 || memory->codes.at[i].code == 0x7f000009);
+    }
+    gather_forget(memory, conf->policy.policy, SCOPE_CONNECTION);
+    assert_int_equal(memory->codes.n, 0);
+}
+
+static void no_more_codes_are_kept_than_there_is_room_for(void **state) {
+    struct list_codes codes = { .n = 0 };
+    const struct dnsbl_result result = { .status = DNSBL_LISTED, .n_codes = 5, .codes = { 1, 2, 3, 4, 5 } };
+    for (unsigned i = 0; i < LIST_CODES_MAX; i++)
+        list_codes_add(&codes, LISTS_HELO, i, &result);
+    assert_int_equal(codes.n, LIST_CODES_MAX);
+    list_codes_forget(&codes, LISTS_CLIENT);
+    assert_int_equal(codes.n, LIST_CODES_MAX);
+}
+
 /* ---- what lists say about a listing */
 
 static void assert_reasons(const char *expected) {
@@ -364,6 +391,8 @@ int main(void) {
         TEST(a_cancelled_decision_leaves_nothing_pending),
         TEST(the_lists_that_made_a_rule_true_are_named),
         TEST(zones_that_do_not_fit_are_left_out_whole),
+        TEST(the_codes_of_a_listing_are_kept_as_long_as_what_it_is_about),
+        cmocka_unit_test(no_more_codes_are_kept_than_there_is_room_for),
         TEST(a_refusal_waits_for_what_the_lists_say),
         TEST(only_the_lists_that_made_the_rule_true_are_asked_why),
         TEST(nobody_is_asked_why_for_a_reply_without_a_place_for_it),
