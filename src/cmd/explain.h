@@ -12,7 +12,7 @@
 #include "journal/members.h"
 #include "journal/record.h"
 
-enum { EXPLAIN_FLIPS_MAX = 64 };
+enum { EXPLAIN_FLIPS_MAX = 64, EXPLAIN_LISTINGS_MAX = 64 };
 
 /* Where a slot's value comes from. */
 struct explain_origin {
@@ -27,6 +27,19 @@ struct explain_flip {
     struct policy_verdict verdict; /* DECIDE_NEED: it would then depend on `need` */
 };
 
+/* A block list that holds the client or a name of it. */
+struct explain_listing {
+    struct str about; /* "dnsbl", "helo.dnsbl" … */
+    struct str zone;
+    struct str codes; /* "127.0.0.2, 127.0.0.4" */
+};
+
+/* A block list that was put to the test by --dns. */
+struct explain_list {
+    const char *zone, *kind; /* "IPv4", "IPv6", "names" */
+    const char *why;         /* it is not trusted; NULL: it is */
+};
+
 struct explain {
     const struct conf *conf;
     const struct policy *policy;
@@ -37,6 +50,10 @@ struct explain {
     struct rule_trace trace[POLICY_RULES_MAX];
     struct explain_flip flips[EXPLAIN_FLIPS_MAX];
     size_t n_flips;
+    struct explain_listing listings[EXPLAIN_LISTINGS_MAX];
+    size_t n_listings;
+    struct explain_list lists[CONF_BLOCK_LISTS_MAX];
+    size_t n_lists;
     struct arena arena;
 
     /* what to print above: empty where there is nothing */
@@ -63,6 +80,27 @@ int explain_record(struct explain *e, char *line, size_t len);
  */
 int explain_set(struct explain *e, struct str assignment);
 
+/* ---- explain_lists.c */
+
+/* The listings that a record names. */
+void explain_record_listings(struct explain *e);
+
+/* Those that were found, with their codes. */
+void explain_note_listings(struct explain *e);
+
+void explain_print_lists(const struct explain *e, struct buf *out);
+void explain_print_lists_json(const struct explain *e, struct record *r);
+
+/* ---- explain_dns.c */
+
+/*
+ * Asks DNS for what the decision needs. Block lists are asked only if it needs them too, and after their probes, since
+ * nothing is known yet of how far they can be trusted. `held` are slots that must stay as they are. Returns 0 or a
+ * negative error.
+ */
+int explain_ask_dns(struct explain *e, struct gather_world *world, const struct gather_known *known,
+                    const struct policy_set *held);
+
 /* ---- explain_imagine.c */
 
 struct explain_imagined {
@@ -81,6 +119,9 @@ void explain_decide(struct explain *e);
 
 /* "true", "unavailable", "2..5", "\"mail.example.net\"". */
 void explain_format_fact(const struct slot *slot, const struct fact *fact, struct buf *out);
+
+/* Appends printable ASCII and UTF-8; control characters become '?'. */
+void explain_put_clean(struct buf *out, struct str text);
 
 /* Appends the explanation. Each returns 0 or a negative result of buf_put(). */
 int explain_print(const struct explain *e, struct buf *out);

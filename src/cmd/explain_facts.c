@@ -133,6 +133,7 @@ int explain_record(struct explain *e, char *line, size_t len) {
     e->is_recorded = true;
     e->was_judged = e->recorded_policy.len > 0;
     take_facts(e, members_find(members, record, "facts"));
+    explain_record_listings(e);
     return 0;
 }
 

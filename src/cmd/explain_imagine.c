@@ -23,7 +23,6 @@ struct imagination {
     struct explain *e;
     struct gather_known known;
     struct policy_set held; /* slots that count as unavailable for the moment */
-    struct loop *loop;
 };
 
 static int refuse(const char *what, const char *text) {
@@ -166,43 +165,6 @@ static void gather_cheap(struct imagination *i, const struct gather_world *world
     }
 }
 
-static void on_gathered(void *arg, const struct policy_verdict *verdict) {
-    struct imagination *i = arg;
-    (void)verdict; /* explain_decide() decides again */
-    loop_stop(i->loop);
-}
-
-static int new_resolver(const struct conf *conf, struct loop *loop, struct resolver **ret_resolver) {
-    static const enum resolver_way ways[] = { [CONF_DNS_HOST] = RESOLVER_HOST, [CONF_DNS_FORWARD] = RESOLVER_FORWARD,
-                                              [CONF_DNS_RECURSE] = RESOLVER_RECURSE };
-    const struct resolver_settings settings = {
-        .way = ways[conf->set.dns.use],
-        .forwarders = conf->set.dns.forward_to.at,
-        .n_forwarders = conf->set.dns.forward_to.n,
-        .stubs = conf->set.dns.stubs.at,
-        .n_stubs = conf->set.dns.stubs.n,
-        .max_in_flight = (unsigned)conf->set.dns.in_flight,
-    };
-    const char *error = "no memory";
-    int r = resolver_new(loop, &settings, ret_resolver, &error);
-    if (r < 0)
-        fprintf(stderr, "postern: DNS cannot be set up: %s\n", error);
-    return r;
-}
-
-static int gather_all(struct imagination *i, struct gather_world *world) {
-    int r = new_resolver(i->e->conf, i->loop, &world->resolver);
-    if (r < 0)
-        return r;
-    struct gather *gather =
-        gather_start(world, &i->e->conf->policy, LAYER_POLICY, &i->known, i->e->memory, on_gathered, i);
-    r = gather != NULL ? loop_run(i->loop) : -ENOMEM;
-    if (r < 0)
-        gather_cancel(gather);
-    resolver_free(world->resolver);
-    return r;
-}
-
 /* What was found needs a source, for people. */
 static void note_origins(struct explain *e) {
     for (unsigned number = 0; number < e->policy->n_slots; number++) {
@@ -229,21 +191,21 @@ int explain_imagine(struct explain *e, const struct explain_imagined *imagined) 
     int r = know(&i, imagined);
     if (r < 0)
         return r;
-    r = loop_new(&i.loop);
+    r = loop_new(&world.loop);
     if (r < 0)
         return r;
-    world.loop = i.loop;
     if (imagined->helo == NULL)
         hold_subject(&i, "helo");
     if (imagined->from == NULL)
         hold_subject(&i, "sender");
     if (imagined->asks_dns && e->conf->set.dns.use != CONF_DNS_OFF)
-        r = gather_all(&i, &world);
+        r = explain_ask_dns(e, &world, &i.known, &i.held);
     else
         gather_cheap(&i, &world);
     release_held(&i);
-    loop_free(i.loop);
+    loop_free(world.loop);
     note_origins(e);
+    explain_note_listings(e);
     show(e, imagined);
     return r;
 }

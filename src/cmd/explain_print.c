@@ -27,8 +27,7 @@
 
 /* ---- pieces */
 
-/* Printable ASCII and UTF-8; control characters become '?'. */
-static void put_clean(struct buf *out, struct str text) {
+void explain_put_clean(struct buf *out, struct str text) {
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.at[i];
         buf_putc(out, c < ' ' || c == 0x7f ? '?' : (char)c);
@@ -65,7 +64,7 @@ static void format_known(const struct slot *slot, const struct fact *fact, struc
     case TYPE_STRING:
     case TYPE_ADDRESS:
         buf_putc(out, '"');
-        put_clean(out, fact->text);
+        explain_put_clean(out, fact->text);
         buf_putc(out, '"');
         break;
     case TYPE_ENUM:
@@ -147,7 +146,7 @@ static void print_field(struct buf *out, const char *name, struct str value) {
     if (value.at == NULL)
         return;
     buf_putf(out, "%-11s", name);
-    put_clean(out, value);
+    explain_put_clean(out, value);
     buf_putc(out, '\n');
 }
 
@@ -155,16 +154,16 @@ static void print_path(struct buf *out, const char *name, struct str path, bool 
     if (!is_given)
         return;
     buf_putf(out, "%-11s<", name);
-    put_clean(out, path);
+    explain_put_clean(out, path);
     buf_puts(out, STR(">\n"));
 }
 
 static void print_client(const struct explain *e, struct buf *out) {
     buf_puts(out, STR("client     "));
-    put_clean(out, e->client);
+    explain_put_clean(out, e->client);
     if (e->ptr_status.len > 0 || e->ptr.len > 0) {
         buf_puts(out, STR(", PTR "));
-        put_clean(out, e->ptr.len > 0 ? e->ptr : e->ptr_status);
+        explain_put_clean(out, e->ptr.len > 0 ? e->ptr : e->ptr_status);
         if (e->ptr.len > 0 && e->ptr_status.len > 0)
             buf_putf(out, " (%.*s)", STR_ARG(e->ptr_status));
     }
@@ -175,17 +174,17 @@ static void print_recorded(const struct explain *e, struct buf *out) {
     if (!e->is_recorded)
         return;
     buf_puts(out, STR("recorded   "));
-    put_clean(out, e->recorded_action);
+    explain_put_clean(out, e->recorded_action);
     if (e->recorded_rule.len > 0) {
         buf_puts(out, STR(" \""));
-        put_clean(out, e->recorded_rule);
+        explain_put_clean(out, e->recorded_rule);
         buf_puts(out, STR("\" (layer "));
-        put_clean(out, e->recorded_layer);
+        explain_put_clean(out, e->recorded_layer);
         buf_putc(out, ')');
     }
     if (e->recorded_reply.len > 0) {
         buf_puts(out, STR(": "));
-        put_clean(out, e->recorded_reply);
+        explain_put_clean(out, e->recorded_reply);
     }
     buf_putc(out, '\n');
 }
@@ -199,9 +198,9 @@ static bool has_policy_changed(const struct explain *e) {
 static void print_head(const struct explain *e, struct buf *out) {
     if (e->is_recorded) {
         buf_puts(out, STR("decision   "));
-        put_clean(out, e->id);
+        explain_put_clean(out, e->id);
         buf_puts(out, STR(" at "));
-        put_clean(out, e->time);
+        explain_put_clean(out, e->time);
         buf_putc(out, '\n');
     }
     print_client(e, out);
@@ -252,7 +251,7 @@ static void print_rules(const struct explain *e, struct buf *out) {
 }
 
 static void print_origin(const struct explain_origin *origin, struct buf *out) {
-    put_clean(out, origin->source.len > 0 ? origin->source : STR("-"));
+    explain_put_clean(out, origin->source.len > 0 ? origin->source : STR("-"));
     if (origin->age_ms >= 0)
         buf_putf(out, ", %" PRId64 " ms old", origin->age_ms);
 }
@@ -306,6 +305,7 @@ int explain_print(const struct explain *e, struct buf *out) {
     if (e->was_judged) {
         print_rules(e, out);
         print_facts(e, out);
+        explain_print_lists(e, out);
         print_flips(e, out);
     }
     return end_of(out);
@@ -436,6 +436,7 @@ int explain_print_json(const struct explain *e, struct buf *out) {
             record_outcome(e, &r, "unanswered", &e->assumed);
         record_rules(e, &r);
         record_facts(e, &r);
+        explain_print_lists_json(e, &r);
         record_flips(e, &r);
     }
     return record_end(&r);

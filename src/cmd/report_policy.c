@@ -1,11 +1,13 @@
 /*
- * postern report policy: how often did each rule of the policy refuse?
+ * postern report policy: how often did each rule of the policy refuse? And report lists: how often did each block list
+ * speak, with which return code?
  *
  * Counted from the journal, which outlives restarts and reloads; one line a rule, the count right-aligned and
  * ascending, so that the rules that matter stand where the eye ends. What is counted is a recipient that a rule of the
  * policy file rejected or deferred, in any layer but greylisting. Relay control, unknown recipients and the mailbox
  * server's own answers are not the policy's doing, and a reject that was held back (451 4.4.3, since an open rule stood
- * before it) refused nobody for its reason. Shadow rules follow with what they would have done, marked `(shadow)`.
+ * before it) refused nobody for its reason. Shadow rules follow with what they would have done, marked `(shadow)`. For
+ * lists each recipient counts whose client or names they held, refused or not.
  *
  * Exit: 0, 1 when the journal cannot be read (what could be is printed), 64 wrong use.
  */
@@ -35,6 +37,7 @@ struct count {
 };
 
 struct report {
+    bool is_of_lists;
     struct members members;
     struct arena arena;
     struct count counts[NAMES_MAX];
@@ -125,18 +128,32 @@ static bool is_of_policy(struct str layer) {
     return str_eq(layer, STR("connection")) || str_eq(layer, STR("recipient")) || str_eq(layer, STR("policy"));
 }
 
-static int on_line(void *arg, char *line, size_t len) {
-    struct report *report = arg;
-    struct members *members = &report->members;
+/* "bl.example.net 127.0.0.2" */
+static int add_listing(struct report *report, struct str zone, struct str code) {
+    char name[512];
+    int len = snprintf(name, sizeof(name), "%.*s %.*s", STR_ARG(zone), STR_ARG(code));
+    return add(report, (struct str){ name, (size_t)len < sizeof(name) ? (size_t)len : sizeof(name) - 1 }, false);
+}
+
+static int add_listings(struct report *report) {
+    static const char *const about[] = { "dnsbl", "ptr.dnsbl", "helo.dnsbl", "sender.dnsbl" };
+    const struct members *members = &report->members;
     int r = 0;
-    if (members_parse(line, len, members) < 0)
-        return 0; /* the torn end of a file, or no record */
+    for (size_t i = 0; i < sizeof(about) / sizeof(about[0]); i++) {
+        const struct member *zones = members_find(members, &members->at[0], about[i]), *zone = NULL;
+        while (r == 0 && (zone = members_next(members, zones, zone)) != NULL)
+            for (const struct member *code = NULL; r == 0 && (code = members_next(members, zone, code)) != NULL;)
+                r = add_listing(report, zone->name, code->text);
+    }
+    return r;
+}
+
+static int add_rules(struct report *report) {
+    const struct members *members = &report->members;
     const struct member *record = &members->at[0], *shadow = members_find(members, record, "shadow");
-    struct str time = members_text(members, record, "time"), layer = members_text(members, record, "layer");
-    struct str rule = members_text(members, record, "rule"), action = members_text(members, record, "action");
-    if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0 ||
-        members_find(members, record, "rcpt") == NULL)
-        return 0;
+    struct str layer = members_text(members, record, "layer"), rule = members_text(members, record, "rule");
+    struct str action = members_text(members, record, "action");
+    int r = 0;
     bool has_refused = str_eq(action, STR("reject")) || str_eq(action, STR("defer"));
     if (has_refused && rule.len > 0 && is_of_policy(layer) && !is_builtin(layer, rule) &&
         members_find(members, record, "open") == NULL)
@@ -146,6 +163,19 @@ static int on_line(void *arg, char *line, size_t len) {
             r = add(report, m->text, true);
     }
     return r;
+}
+
+static int on_line(void *arg, char *line, size_t len) {
+    struct report *report = arg;
+    struct members *members = &report->members;
+    if (members_parse(line, len, members) < 0)
+        return 0; /* the torn end of a file, or no record */
+    const struct member *record = &members->at[0];
+    struct str time = members_text(members, record, "time");
+    if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0 ||
+        members_find(members, record, "rcpt") == NULL)
+        return 0;
+    return report->is_of_lists ? add_listings(report) : add_rules(report);
 }
 
 /* ---- printing */
@@ -173,6 +203,17 @@ static void print_text(const struct report *report) {
     }
 }
 
+static void record_name(struct record *r, const struct report *report, const struct count *count) {
+    size_t blank = str_find(count->name, ' ');
+    if (report->is_of_lists) {
+        record_str(r, "zone", str_head(count->name, blank));
+        record_str(r, "code", str_from(count->name, blank + 1));
+    } else {
+        record_str(r, "rule", count->name);
+        record_bool(r, "shadow", count->is_shadow);
+    }
+}
+
 static int print_json(const struct report *report) {
     struct buf out;
     struct record r;
@@ -180,13 +221,12 @@ static int print_json(const struct report *report) {
     record_begin(&r, &out);
     if (report->since[0] != '\0')
         record_str(&r, "since", str_of(report->since));
-    record_open(&r, "policy", '[');
+    record_open(&r, report->is_of_lists ? "lists" : "policy", '[');
     for (size_t i = 0; i < report->n_counts; i++) {
         const struct count *count = &report->counts[i];
         record_open(&r, NULL, '{');
         record_u64(&r, "count", count->n);
-        record_str(&r, "rule", count->name);
-        record_bool(&r, "shadow", count->is_shadow);
+        record_name(&r, report, count);
         record_close(&r, '}');
     }
     record_close(&r, ']');
@@ -197,12 +237,13 @@ static int print_json(const struct report *report) {
     return result;
 }
 
-static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
+static int report_counts(const char *dir, uint64_t since_ms, bool is_of_lists, bool is_json) {
     struct report *report = calloc(1, sizeof(*report));
     if (report == NULL) {
         fprintf(stderr, "postern: %s\n", strerror(ENOMEM));
         return EXIT_FAILURE;
     }
+    report->is_of_lists = is_of_lists;
     if (since_ms > 0)
         clock_format_rfc3339(since_ms, report->since);
     int r = journal_read(dir, since_ms, on_line, report);
@@ -220,6 +261,14 @@ static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
+    return report_counts(dir, since_ms, false, is_json);
+}
+
+static int report_lists(const char *dir, uint64_t since_ms, bool is_json) {
+    return report_counts(dir, since_ms, true, is_json);
+}
+
 /* Prints from a folder of journal files; returns the exit code. */
 typedef int report_fn(const char *dir, uint64_t since_ms, bool is_json);
 
@@ -227,7 +276,7 @@ static report_fn *find_report(const char *name) {
     static const struct {
         const char *name;
         report_fn *print;
-    } reports[] = { { "policy", report_policy }, { "greylist", report_greylist } };
+    } reports[] = { { "policy", report_policy }, { "greylist", report_greylist }, { "lists", report_lists } };
     for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
         if (strcmp(reports[i].name, name) == 0)
             return reports[i].print;
@@ -291,7 +340,7 @@ static int run(int argc, char **argv) {
 
 const struct command command_report = {
     .name = "report",
-    .synopsis = "policy | greylist [-c FILE | --journal DIR] [--since TIME] [--json]",
-    .help = "count in the journal what each rule of the policy refused, or what the greylist said",
+    .synopsis = "policy | greylist | lists [-c FILE | --journal DIR] [--since TIME] [--json]",
+    .help = "count in the journal what rules of the policy refused, or what the greylist or block lists said",
     .run = run,
 };

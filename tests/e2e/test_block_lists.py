@@ -1,6 +1,7 @@
 """Block lists that fail, each in a way that lists have failed in: none of them makes Postern refuse a legitimate
 client, whichever rule asks; `status` says how each stands; the others are believed all the same. The policy is
 stricter than the shipped one: a single listing refuses, so that one wrong answer would show."""
+import json
 import os
 import re
 import socket
@@ -305,6 +306,50 @@ def test_the_words_of_a_policy_may_hold_what_lists_say(make_gateway, rbldnsd):
                                                    'with 450 4.7.1 "Not now: {reason}"\n}\n')
     reply = envelope(gateway, LISTED)
     assert reply.lines[0] == f"450 4.7.1 Not now: {TRUE} (Listed, see the list) [{reply.id}]"
+
+
+# ---- journal, explain, report
+
+
+def test_the_codes_of_each_list_are_journalled_explained_and_counted(make_gateway, own_rbldnsd):
+    own_rbldnsd.change(TURNING, "ip4trie", f"127.0.0.2 :127.0.0.2:T\n{LISTED} :127.0.0.9:Bad\n")
+    gateway = make_gateway({TURNING: own_rbldnsd, TRUE: own_rbldnsd, NAMES: (own_rbldnsd, {"for": "helo sender"})},
+                           policy=POLICY.replace("dnsbl.hits >= 1", "dnsbl.hits >= 2", 1))
+    refused = [envelope(gateway, LISTED), envelope(gateway, sender="news@listed.example")]
+    envelope(gateway)
+    records = [gateway.wait_journal(id=reply.id) for reply in refused]
+    assert records[0]["dnsbl"] == {TURNING: ["127.0.0.9"], TRUE: ["127.0.0.2"]}
+    assert records[1]["sender.dnsbl"] == {NAMES: ["127.0.0.2"]} and "dnsbl" not in records[1]
+    told = gateway.command("explain", refused[0].id).stdout
+    assert re.search(rf"^listed by\n +dnsbl +{TURNING} +127.0.0.9\n +dnsbl +{TRUE} +127.0.0.2$", told, re.M), told
+    told = json.loads(gateway.command("explain", refused[1].id, "--json").stdout)
+    assert told["listings"] == [{"about": "sender.dnsbl", "zone": NAMES, "codes": ["127.0.0.2"]}]
+    counts = gateway.command("report", "lists").stdout
+    assert counts == f"1 {NAMES} 127.0.0.2\n1 {TRUE} 127.0.0.2\n1 {TURNING} 127.0.0.9\n"
+    assert {"count": 1, "zone": TURNING, "code": "127.0.0.9"} in json.loads(
+        gateway.command("report", "lists", "--json").stdout)["lists"]
+
+
+def test_explain_asks_the_lists_that_stand_their_probes_and_says_how_each_stands(make_gateway, own_rbldnsd):
+    gateway = make_gateway({TRUE: own_rbldnsd, WORLD: own_rbldnsd}, start=False)
+    told = gateway.command("explain", "--client", LISTED, "--helo", "mail.good.example", "--dns").stdout
+    assert re.search(r'^verdict +reject "LISTED" \(layer policy\)', told, re.M), told
+    assert re.search(rf"^listed by\n +dnsbl +{TRUE} +127.0.0.2$", told, re.M), told
+    assert "block lists, probed just now" in told
+    assert re.search(rf"^ +{TRUE} +IPv4 +trusted$", told, re.M)
+    assert re.search(rf"^ +{WORLD} +IPv4 +not trusted: lists everything$", told, re.M)
+    told = json.loads(gateway.command("explain", "--client", GOOD, "--helo", "mail.good.example", "--from",
+                                      "news@good.example", "--dns", "--json").stdout)
+    assert told["verdict"]["action"] == "pass" and "listings" not in told
+    assert {"zone": WORLD, "kind": "IPv4", "trusted": False, "why": "lists everything"} in told["block_lists"]
+
+
+def test_explain_asks_no_list_that_cannot_matter(make_gateway, own_rbldnsd):
+    policy = 'layer policy {\n    reject "NAME" when helo.unqualified\n    reject "LISTED" when dnsbl.hits >= 1\n}\n'
+    gateway = make_gateway({TRUE: own_rbldnsd}, policy=policy, start=False)
+    told = gateway.command("explain", "--client", LISTED, "--helo", "laptop", "--dns").stdout
+    assert 'reject "NAME"' in told and "probed" not in told
+    assert own_rbldnsd.questions("127.0.0.2") == own_rbldnsd.questions(LISTED) == []
 
 
 # ---- keys
