@@ -24,6 +24,7 @@
 #include <grp.h>
 #include <linux/landlock.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -72,7 +73,7 @@ static const struct denied {
     const char *name;
     int err;
 } denied[] = {
-    { "execve", EPERM }, { "execveat", EPERM }, { "clone", EPERM },   { "clone3", ENOSYS }, { "fork", EPERM },
+    { "execve", EPERM }, { "execveat", EPERM }, { "clone3", ENOSYS }, { "fork", EPERM },
     { "vfork", EPERM },  { "open", EACCES },    { "openat2", ENOSYS }, { "creat", EACCES },
     { "io_uring_setup", ENOSYS },
 };
@@ -177,8 +178,27 @@ static int add_bounded(scmp_filter_ctx filter) {
     return r;
 }
 
-static int fill(scmp_filter_ctx filter) {
+/* Whether files are locked, and by which descriptor, concerns nobody but those who share the file. */
+static int add_locks(scmp_filter_ctx filter) {
+    static const int commands[] = { F_GETLK, F_SETLK, F_SETLKW };
     int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof commands / sizeof commands[0]; i++)
+        r = add(filter, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
+    return r;
+}
+
+/* clone3() keeps its flags in memory, where no filter sees them: the C library takes clone() when there is none. */
+static int add_clone(scmp_filter_ctx filter, bool may_start_threads) {
+    if (!may_start_threads)
+        return add(filter, SCMP_ACT_ERRNO(EPERM), "clone", 0, NULL);
+    int r = add(filter, SCMP_ACT_ALLOW, "clone", 1, &SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    return r < 0 ? r : add(filter, SCMP_ACT_ERRNO(EPERM), "clone", 1, &SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+}
+
+static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox) {
+    int r = add_clone(filter, sandbox->may_start_threads);
+    if (r == 0 && sandbox->may_lock_files)
+        r = add_locks(filter);
     for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
     for (size_t i = 0; r == 0 && i < sizeof denied / sizeof denied[0]; i++)
@@ -187,11 +207,11 @@ static int fill(scmp_filter_ctx filter) {
 }
 
 /* Returns 0, SANDBOX_NO_SECCOMP or -errno. */
-static int bound_calls(void) {
+static int bound_calls(const struct sandbox *sandbox) {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return -ENOMEM;
-    int r = fill(filter);
+    int r = fill(filter, sandbox);
     if (r == 0) {
         seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary tree: 40 ns a call instead of a walk */
         r = seccomp_load(filter) < 0 ? SANDBOX_NO_SECCOMP : 0;
@@ -210,6 +230,6 @@ int sandbox_enter(const struct sandbox *sandbox) {
     int gaps = bound_files(sandbox);
     if (gaps < 0)
         return gaps;
-    r = bound_calls();
+    r = bound_calls(sandbox);
     return r < 0 ? r : gaps | r;
 }

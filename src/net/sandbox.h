@@ -4,7 +4,7 @@
  * In this order: groups and user; no_new_privs; Landlock (only the paths named, if the kernel has it); seccomp (a
  * list of allowed calls, the rest kills the process; exec, fork and open answer with an errno). Every step that the
  * kernel lacks is reported, and whether that is fatal is the caller's decision. There is no way back, and no fork
- * after it.
+ * after it. Threads that may be started are in the same sandbox.
  */
 #pragma once
 
@@ -22,6 +22,8 @@ struct sandbox {
     const char *user; /* NULL: stay who we are (not started as root) */
     const struct sandbox_path *paths;
     size_t n_paths;
+    bool may_lock_files;    /* as a database does */
+    bool may_start_threads; /* never processes */
 };
 
 enum sandbox_gap { /* bits of what could not be had */

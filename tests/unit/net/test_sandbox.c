@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -26,14 +27,15 @@ static int gaps; /* of the last child */
  * Runs `work` in a sandboxed child and returns its exit code, or KILLED. _exit(): no leak check, which would need
  * ptrace.
  */
-static int in_sandbox(int (*work)(void)) {
+static int in_sandbox_of(int (*work)(void), bool is_of_a_database) {
     pid_t pid = fork();
     int status;
     assert_true(pid >= 0);
     if (pid == 0) {
         struct sandbox_path paths[] = { { .path = spool, .may_write = true },
                                         { .path = "/usr/share/zoneinfo", .may_miss = true } };
-        struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1 };
+        struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1,
+                                   .may_lock_files = is_of_a_database, .may_start_threads = is_of_a_database };
         gaps = sandbox_enter(&sandbox);
         _exit(gaps < 0 || (gaps & SANDBOX_NO_SECCOMP) ? NO_SANDBOX : work());
     }
@@ -41,6 +43,10 @@ static int in_sandbox(int (*work)(void)) {
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGSYS ? KILLED : -WTERMSIG(status);
     return WEXITSTATUS(status);
+}
+
+static int in_sandbox(int (*work)(void)) {
+    return in_sandbox_of(work, false);
 }
 
 static void count_turn(void *arg) {
@@ -226,6 +232,41 @@ static void root_is_no_user_to_become(void **state) {
     assert_int_equal(enter_in_child(&(struct sandbox){ .user = "root" }), EPERM);
 }
 
+static void *set_flag(void *arg) {
+    *(int *)arg = 1;
+    return NULL;
+}
+
+static int start_a_thread(void) {
+    pthread_t thread;
+    int flag = 0;
+    if (pthread_create(&thread, NULL, set_flag, &flag) != 0)
+        return 1;
+    pthread_join(thread, NULL);
+    return flag ? DONE : 2;
+}
+
+static int lock_a_file(void) {
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    int fd = open(spool, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && fcntl(fd, F_GETLK, &lock) == 0 ? DONE : 1;
+}
+
+static int start_a_process(void) {
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    return pid < 0 ? DONE : 1;
+}
+
+static void a_database_locks_its_files_and_starts_threads(void **state) {
+    assert_int_equal(in_sandbox_of(start_a_thread, true), DONE);
+    assert_int_equal(in_sandbox_of(lock_a_file, true), DONE);
+    assert_int_equal(in_sandbox_of(start_a_process, true), DONE);
+    assert_int_equal(in_sandbox(start_a_thread), 1);
+    assert_int_equal(in_sandbox(lock_a_file), KILLED);
+}
+
 static void root_becomes_the_named_user_without_groups(void **state) {
     int status;
     if (getuid() != 0)
@@ -261,6 +302,7 @@ int main(void) {
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
         cmocka_unit_test(a_path_that_may_miss_is_no_error),
         cmocka_unit_test(root_is_no_user_to_become),
+        cmocka_unit_test(a_database_locks_its_files_and_starts_threads),
         cmocka_unit_test(root_becomes_the_named_user_without_groups),
     };
     return cmocka_run_group_tests(tests, make_spool, remove_spool);
