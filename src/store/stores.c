@@ -1,0 +1,479 @@
+/*
+ * stores: see the header.
+ *
+ *     run ─▶ read local ─▶ [READING shared] ─▶ decide ─▶ answers that depend on nothing
+ *                             ─▶ merge local ─▶ [MERGING shared] ─▶ the other answers ─▶ done
+ *     idle, shared up, rows pending: [PUSHING] a slice of them; a batch that comes meanwhile waits for its end
+ *
+ * Calls of the local store block: a batch takes it a few milliseconds at most, and it has nothing else to do. The
+ * shared one is a network away, so its reads and merges end in callbacks.
+ *
+ * The hash key is that of the shared store as soon as one was met, and rows under another key are worthless: they are
+ * dropped then, and the key is kept in the local store for the time without the shared one.
+ *
+ * Rejected: to write to the shared store behind the answers (a retry at another host may come before, and would be new
+ * to it); to read the shared store only for what the local one does not know (a triplet that another host saw first
+ * has an earlier first-seen there, and waits less).
+ */
+#include "store/stores.h"
+
+#include "base/clock.h"
+#include "store/names.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    PAUSE_MIN_MS = 1000, /* until the local store is tried again; doubled each time */
+    PAUSE_MAX_MS = 60000,
+    UPKEEP_MS = 250,
+    COUNT_MS = 5000,
+    SWEEP_PAUSE_MS = 600000, /* between two rounds */
+    SWEEP_US = 5000,         /* of a slice */
+    PUSH_MAX = BATCH_MAX,
+    AVERAGE_OF = 16,
+};
+
+enum phase { PHASE_IDLE, PHASE_READING, PHASE_MERGING, PHASE_PUSHING };
+
+struct stores {
+    struct loop *loop;
+    struct stores_settings settings;
+    const struct stores_events *events;
+    void *arg;
+    struct store_counters *counters;
+
+    struct local *local; /* NULL: down */
+    struct timer retry, upkeep;
+    uint64_t pause_ms;
+    uint64_t count_ms, sweep_ms; /* when next */
+    bool is_full;
+    bool has_pending; /* perhaps */
+    struct names names;
+    char told[STORE_WHY_MAX]; /* what the log was last told of the local store's trouble; "": nothing is wrong */
+
+    struct shared *shared; /* NULL: not configured */
+    bool is_shared_up;
+    uint8_t shared_key[GREYLIST_KEY_SIZE];
+    bool has_shared_key, is_key_new; /* a key was told while something was under way */
+
+    enum phase phase;
+    bool is_due;        /* a batch waits for the end of PUSHING */
+    bool is_read_from_shared, is_kept, is_answered;
+    uint64_t began_us;
+    int64_t now;        /* of the batch, seconds since 1970 */
+    struct row out[BATCH_KEYS_MAX]; /* what the shared store is merging */
+    size_t n_out;
+    struct batch batch;
+};
+
+/* ---- what is told */
+
+static void note(struct stores *s, enum log_level level, const char *text) {
+    s->events->on_note(s->arg, level, text);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_store_explicit(counter, *counter + n, memory_order_relaxed);
+}
+
+static void set_why(struct stores *s, const char *why) {
+    struct store_counters *c = s->counters;
+    atomic_fetch_add(&c->why_version, 1);
+    snprintf(c->why, sizeof(c->why), "%s", why);
+    atomic_fetch_add(&c->why_version, 1);
+}
+
+static void show_state(struct stores *s) {
+    struct store_counters *c = s->counters;
+    c->local = s->local == NULL ? STORE_STATE_DOWN : s->is_full ? STORE_STATE_FULL : STORE_STATE_UP;
+    c->shared = s->shared == NULL ? STORE_STATE_OFF : s->is_shared_up ? STORE_STATE_UP : STORE_STATE_DOWN;
+}
+
+/* The same trouble is told once, however often it is met. */
+static void tell_trouble(struct stores *s, const char *why) {
+    char text[STORE_WHY_MAX];
+    snprintf(text, sizeof(text), "the local store: %s", why);
+    if (strcmp(text, s->told) == 0)
+        return;
+    memcpy(s->told, text, sizeof(s->told));
+    set_why(s, text);
+    note(s, LOG_LEVEL_ERROR, text);
+}
+
+static void tell_recovery(struct stores *s) {
+    if (s->told[0] == '\0')
+        return;
+    s->told[0] = '\0';
+    note(s, LOG_LEVEL_INFO, "the local store: in order again");
+}
+
+/* ---- the local store */
+
+static void try_again_later(struct stores *s);
+
+static void lose_local(struct stores *s) {
+    tell_trouble(s, local_why(s->local));
+    local_close(s->local);
+    s->local = NULL;
+    try_again_later(s);
+    show_state(s);
+}
+
+/*
+ * What a call of the local store has returned. True: done. Without room on the disk nothing is recorded, and what is
+ * there can be read; any other trouble ends in opening the file anew.
+ */
+static bool is_done(struct stores *s, int r) {
+    if (r == -ENOSPC) {
+        s->is_full = true;
+        tell_trouble(s, local_why(s->local));
+    } else if (r < 0) {
+        lose_local(s);
+    }
+    return r == 0;
+}
+
+/* The first rows of the shared store's key, or of another key than before: what stands under the old one is nothing. */
+static void adopt_key(struct stores *s) {
+    if (s->local == NULL || !s->has_shared_key)
+        return;
+    bool is_same = memcmp(local_hash_key(s->local), s->shared_key, GREYLIST_KEY_SIZE) == 0;
+    if (is_same && local_key_is_shared(s->local))
+        return;
+    uint64_t n_dropped;
+    names_deinit(&s->names);
+    if (!is_done(s, local_adopt_key(s->local, s->shared_key, &n_dropped)) || is_same)
+        return;
+    char text[160];
+    snprintf(text, sizeof(text), "the hash key of the shared store was taken over: %" PRIu64 " rows that this host had "
+             "learned under its own are dropped", n_dropped);
+    note(s, LOG_LEVEL_WARNING, text);
+}
+
+static void open_local(struct stores *s) {
+    const struct local_options options = { .path = s->settings.path, .syncs_always = s->settings.is_synced_always };
+    struct buf why;
+    buf_init(&why, STORE_WHY_MAX);
+    if (local_open(&options, &why, &s->local) < 0) {
+        s->local = NULL;
+        tell_trouble(s, buf_putc(&why, '\0') == 0 ? why.at : "out of memory");
+        try_again_later(s);
+    } else {
+        s->is_full = false;
+        s->has_pending = true;
+        s->count_ms = s->sweep_ms = 0;
+        adopt_key(s);
+    }
+    buf_deinit(&why);
+    show_state(s);
+}
+
+static void on_retry(struct timer *timer) {
+    struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, retry));
+    if (s->phase != PHASE_IDLE) /* rows of the batch under way were read without it */
+        try_again_later(s);
+    else
+        open_local(s);
+    show_state(s);
+}
+
+static void try_again_later(struct stores *s) {
+    s->pause_ms = s->pause_ms == 0 ? PAUSE_MIN_MS : s->pause_ms * 2 < PAUSE_MAX_MS ? s->pause_ms * 2 : PAUSE_MAX_MS;
+    timer_set(s->loop, &s->retry, loop_now(s->loop) + s->pause_ms, on_retry);
+}
+
+/* Merges, and marks what the shared store has to get. True: it is committed. */
+static bool merge_local(struct stores *s, const struct row *rows, size_t n, bool is_pending) {
+    if (s->local == NULL || n == 0)
+        return s->local != NULL;
+    if (!is_done(s, local_merge(s->local, rows, n, s->now, is_pending)))
+        return false;
+    s->has_pending |= is_pending;
+    s->is_full = false;
+    s->pause_ms = 0;
+    tell_recovery(s);
+    return true;
+}
+
+/* ---- the end of a batch */
+
+static void push_or_rest(struct stores *s);
+
+static void answer(struct stores *s, struct batch_item *item, bool is_unavailable) {
+    if (!item->is_credit) {
+        count(&s->counters->unavailable, is_unavailable);
+        s->events->on_answer(s->arg, item, is_unavailable);
+    }
+}
+
+static void answer_those(struct stores *s, bool is_waiting, bool is_unavailable) {
+    for (size_t i = 0; i < s->batch.n_items; i++)
+        if (s->batch.items[i].is_waiting == is_waiting)
+            answer(s, &s->batch.items[i], is_unavailable);
+}
+
+static void answer_the_rest(struct stores *s) {
+    if (!s->is_answered)
+        answer_those(s, true, !s->is_kept);
+    s->is_answered = true;
+}
+
+static void finish(struct stores *s) {
+    struct store_counters *c = s->counters;
+    uint64_t took_us = clock_us() - s->began_us;
+    count(&c->batches, 1);
+    c->latency_us = c->batches == 1 ? took_us : (c->latency_us * (AVERAGE_OF - 1) + took_us) / AVERAGE_OF;
+    if (took_us > c->longest_us)
+        c->longest_us = took_us;
+    if (s->local != NULL && names_are_due(&s->names))
+        is_done(s, names_write(&s->names, s->local));
+    batch_clear(&s->batch);
+    s->phase = PHASE_IDLE;
+    if (s->is_key_new) {
+        s->is_key_new = false;
+        adopt_key(s);
+    }
+    show_state(s);
+    push_or_rest(s);
+}
+
+/* ---- the story of a batch */
+
+static void keep_in_shared(struct stores *s, bool *ret_is_waited_for) {
+    s->n_out = batch_changes_of(&s->batch, &s->batch.shared, s->now, s->out, ret_is_waited_for);
+    if (s->n_out > 0 && s->is_shared_up && s->settings.shared->merge(s->shared, s->out, s->n_out, s->now) == 0)
+        s->phase = PHASE_MERGING;
+    else
+        merge_local(s, s->out, s->n_out, true);
+}
+
+/* True: the batch is through. */
+static bool decide(struct stores *s) {
+    bool is_waited_for;
+    s->now = (int64_t)(clock_wall_ms() / 1000);
+    batch_decide(&s->batch, s->now);
+    answer_those(s, false, false);
+    size_t n = batch_changes_of(&s->batch, &s->batch.local, s->now, s->out, &is_waited_for);
+    s->is_kept = merge_local(s, s->out, n, s->shared != NULL && !s->is_read_from_shared);
+    if (s->is_kept)
+        names_add(&s->names, &s->batch);
+    is_waited_for = false;
+    if (s->is_read_from_shared)
+        keep_in_shared(s, &is_waited_for);
+    if (s->phase != PHASE_MERGING || !is_waited_for)
+        answer_the_rest(s);
+    if (s->phase == PHASE_MERGING)
+        return false;
+    finish(s);
+    return true;
+}
+
+static bool give_up(struct stores *s) {
+    for (size_t i = 0; i < s->batch.n_items; i++)
+        answer(s, &s->batch.items[i], true);
+    finish(s);
+    return true;
+}
+
+static bool begin(struct stores *s) {
+    struct batch *b = &s->batch;
+    s->is_read_from_shared = s->is_kept = s->is_answered = false;
+    const uint8_t *key = s->local != NULL ? local_hash_key(s->local) : s->shared_key;
+    if (s->local == NULL && !s->is_shared_up)
+        return give_up(s);
+    batch_find_keys(b, key);
+    if (s->local != NULL && !is_done(s, local_read(s->local, b->local.at, b->local.has, b->n_keys)))
+        memset(b->local.has, 0, sizeof(b->local.has));
+    if (s->is_shared_up && s->settings.shared->read(s->shared, b->shared.at, b->shared.has, b->n_keys) == 0) {
+        s->phase = PHASE_READING;
+        return false;
+    }
+    return s->local != NULL ? decide(s) : give_up(s);
+}
+
+static void on_read(void *arg, enum shared_result result) {
+    struct stores *s = arg;
+    s->phase = PHASE_IDLE;
+    s->is_read_from_shared = result == SHARED_DONE;
+    if (result == SHARED_AWAY)
+        memset(s->batch.shared.has, 0, sizeof(s->batch.shared.has));
+    bool is_through = s->is_read_from_shared || s->local != NULL ? decide(s) : give_up(s);
+    if (is_through)
+        s->events->on_done(s->arg);
+}
+
+/* ---- what the shared store has missed */
+
+static void end_push(struct stores *s, enum shared_result result) {
+    s->phase = PHASE_IDLE;
+    if (result == SHARED_DONE && s->local != NULL)
+        is_done(s, local_settle(s->local, s->out, s->n_out));
+    show_state(s);
+    if (!s->is_due) {
+        push_or_rest(s);
+        return;
+    }
+    s->is_due = false;
+    if (begin(s))
+        s->events->on_done(s->arg);
+}
+
+static void on_merged(void *arg, enum shared_result result) {
+    struct stores *s = arg;
+    if (s->phase == PHASE_PUSHING) {
+        end_push(s, result);
+        return;
+    }
+    s->phase = PHASE_IDLE;
+    if (result == SHARED_DONE)
+        s->is_kept = true;
+    else
+        s->is_kept &= merge_local(s, s->out, s->n_out, true);
+    answer_the_rest(s);
+    finish(s);
+    s->events->on_done(s->arg);
+}
+
+/* Hands in a slice of what is pending. A batch that comes meanwhile waits for a slice, not for all. */
+static void push_or_rest(struct stores *s) {
+    if (s->phase != PHASE_IDLE || !s->is_shared_up || s->local == NULL || !s->has_pending)
+        return;
+    if (!is_done(s, local_pending(s->local, s->out, PUSH_MAX, &s->n_out)))
+        return;
+    s->has_pending = s->n_out > 0;
+    if (!s->has_pending)
+        return;
+    if (s->settings.shared->merge(s->shared, s->out, s->n_out, (int64_t)(clock_wall_ms() / 1000)) == 0)
+        s->phase = PHASE_PUSHING;
+}
+
+static void on_up(void *arg, const uint8_t *key) {
+    struct stores *s = arg;
+    s->is_shared_up = true;
+    s->has_shared_key = true;
+    memcpy(s->shared_key, key, GREYLIST_KEY_SIZE);
+    note(s, LOG_LEVEL_INFO, "the shared store is there");
+    if (s->phase == PHASE_IDLE)
+        adopt_key(s);
+    else
+        s->is_key_new = true;
+    show_state(s);
+    push_or_rest(s);
+}
+
+static void on_down(void *arg, const char *why) {
+    struct stores *s = arg;
+    char text[STORE_WHY_MAX];
+    s->is_shared_up = false;
+    snprintf(text, sizeof(text), "the shared store is away: %s", why);
+    set_why(s, text);
+    note(s, LOG_LEVEL_WARNING, text);
+    show_state(s);
+}
+
+static const struct shared_events shared_events = {
+    .on_up = on_up, .on_down = on_down, .on_read = on_read, .on_merged = on_merged,
+};
+
+/* ---- upkeep, while nobody waits */
+
+static void count_rows(struct stores *s) {
+    struct local_counts counts = { 0 };
+    if (s->local != NULL && !is_done(s, local_count(s->local, &counts)))
+        counts = (struct local_counts){ 0 };
+    s->counters->rows = counts.rows;
+    s->counters->pending = counts.pending;
+    s->counters->bytes = counts.bytes;
+    s->count_ms = loop_now(s->loop) + COUNT_MS;
+}
+
+static void sweep(struct stores *s) {
+    uint64_t n_dropped;
+    bool is_round = false;
+    is_done(s, local_sweep(s->local, (int64_t)(clock_wall_ms() / 1000), SWEEP_US, &n_dropped, &is_round));
+    if (is_round)
+        s->sweep_ms = loop_now(s->loop) + SWEEP_PAUSE_MS;
+}
+
+static void on_upkeep(struct timer *timer) {
+    struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, upkeep));
+    const bool is_idle = s->phase == PHASE_IDLE && s->batch.n_items == 0;
+    if (is_idle && s->local != NULL)
+        is_done(s, names_write(&s->names, s->local));
+    if (is_idle && s->local != NULL && loop_now(s->loop) >= s->sweep_ms)
+        sweep(s);
+    if (is_idle && loop_now(s->loop) >= s->count_ms)
+        count_rows(s);
+    show_state(s);
+    push_or_rest(s);
+    timer_set(s->loop, &s->upkeep, loop_now(s->loop) + UPKEEP_MS, on_upkeep);
+}
+
+/* ---- from start to end */
+
+static void open_shared(struct stores *s) {
+    char error[STORE_WHY_MAX];
+    const struct stores_settings *set = &s->settings;
+    const uint8_t *key = s->local != NULL && local_key_is_shared(s->local) ? local_hash_key(s->local) : NULL;
+    if (set->shared->open(s->loop, set->conninfo, key, set->shared_timeout_ms, &shared_events, s, error, sizeof(error),
+                          &s->shared) == 0)
+        return;
+    s->shared = NULL;
+    set_why(s, error);
+    note(s, LOG_LEVEL_ERROR, error);
+}
+
+int stores_new(struct loop *loop, const struct stores_settings *settings, struct store_counters *counters,
+               const struct stores_events *events, void *arg, struct stores **ret_stores) {
+    struct stores *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return -ENOMEM;
+    *s = (struct stores){ .loop = loop, .settings = *settings, .counters = counters, .events = events, .arg = arg };
+    open_local(s);
+    if (settings->shared != NULL)
+        open_shared(s);
+    show_state(s);
+    if (timer_set(loop, &s->upkeep, loop_now(loop) + UPKEEP_MS, on_upkeep) < 0) {
+        stores_free(s);
+        return -ENOMEM;
+    }
+    *ret_stores = s;
+    return 0;
+}
+
+void stores_free(struct stores *take_stores) {
+    struct stores *s = take_stores;
+    if (s == NULL)
+        return;
+    if (s->shared != NULL)
+        s->settings.shared->close(s->shared);
+    if (s->local != NULL)
+        names_write(&s->names, s->local);
+    names_deinit(&s->names);
+    local_close(s->local); /* which syncs */
+    timer_cancel(s->loop, &s->retry);
+    timer_cancel(s->loop, &s->upkeep);
+    batch_deinit(&s->batch);
+    loop_free_later(s->loop, s);
+}
+
+struct batch *stores_batch(struct stores *stores) {
+    return &stores->batch;
+}
+
+bool stores_is_running(const struct stores *stores) {
+    return stores->is_due || stores->phase == PHASE_READING || stores->phase == PHASE_MERGING;
+}
+
+bool stores_run(struct stores *stores) {
+    stores->began_us = clock_us();
+    for (size_t i = 0; i < stores->batch.n_items; i++)
+        count(stores->batch.items[i].is_credit ? &stores->counters->credits : &stores->counters->asked, 1);
+    if (stores->phase == PHASE_IDLE)
+        return begin(stores);
+    stores->is_due = true;
+    return false;
+}
