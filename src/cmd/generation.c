@@ -2,19 +2,16 @@
  * How does a worker come into being, and what does it own?
  *
  * Everything a worker needs is made by the master before fork(): it then owns exactly its sockets, its channel, its
- * side of the mesh and its journal file. The child closes every descriptor that is not in that list (close_range over
- * the gaps) instead of naming those to close: a listening socket of another slot that stayed open in a child would
- * take connections that nobody accepts, and a list of what to close is wrong the day somebody adds a descriptor to
- * the master. It must not "stop" any watch of the master's loop, since the epoll set is shared with the parent until
- * the descriptor is closed. The log is opened anew for the same reason.
+ * side of the mesh and its journal file (child.c closes the rest). Its connection to the store follows as a message,
+ * since that may be another store later.
  *
  * When the master dies, workers see their channel close and drain; PR_SET_PDEATHSIG was rejected because it would cut
- * deliveries that a mailbox server is just answering. SIGINT and SIGHUP are ignored in workers: a terminal sends them
- * to the whole group, and the master decides what they mean.
+ * deliveries that a mailbox server is just answering.
  */
 #include "cmd/generation.h"
 
 #include "base/clock.h"
+#include "cmd/child.h"
 #include "journal/files.h"
 
 #include <errno.h>
@@ -215,32 +212,8 @@ static int gather(
     return 0;
 }
 
-static int compare_fds(const void *a, const void *b) {
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-static void close_all_but(int *fds, size_t n) {
-    qsort(fds, n, sizeof(*fds), compare_fds);
-    unsigned next = 0;
-    for (size_t i = 0; i < n; i++) {
-        if ((unsigned)fds[i] > next)
-            close_range(next, (unsigned)fds[i] - 1, 0);
-        next = (unsigned)fds[i] + 1;
-    }
-    close_range(next, ~0U, 0);
-}
-
 static _Noreturn void be_worker(struct inheritance *in, int (*run_worker)(const struct worker_setup *)) {
-    const struct conf_settings *set = &in->setup.conf->set;
-    log_close();
-    close_all_but(in->kept, in->n_kept);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    log_open("postern/smtpd", set->log.target, set->log.format, set->log.level);
+    child_begin(in->kept, in->n_kept, &in->setup.conf->set, "postern/smtpd");
     int code = run_worker(&in->setup);
     log_flush();
     _exit(code);
@@ -331,6 +304,7 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
     worker->started_ms = loop_now(generation->loop);
     worker->is_ready = worker->is_closed = false;
     worker->directories_due = generation->conf->n_domains;
+    worker->is_store_due = true;
     worker->channel_fd = ends[0];
     r = channel_start(&worker->channel, generation->loop, ends[0], on_message, worker);
     return r;

@@ -30,6 +30,7 @@ struct worker {
     struct buf journal_old;  /* rotated, perhaps still written to until journal_old_ms */
     uint64_t journal_old_ms;
     size_t directories_due;  /* index of the first directory that could not be sent; n_domains: none */
+    bool is_store_due;       /* it has no connection to the store that runs now */
     struct timer pause;      /* set while a replacement waits */
     unsigned pause_ms;
     unsigned n_short_lives;  /* in a row */

@@ -9,7 +9,9 @@
  *        │                    reload is over when all of the old are CLOSED; else it is killed and forgotten
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
- *        └ SIGTERM, SIGINT    all drain, and idle sessions end; a second signal, or drain_limit, ends the others
+ *        ├ the store dies     another one is started, and the workers connected to it (store_child.c)
+ *        └ SIGTERM, SIGINT    all drain, and idle sessions end; a second signal, or drain_limit, ends the others; after
+ *                             the last worker the store ends
  *
  * A generation goes STARTING → SERVING → ENDING, or straight to ENDING when one of its workers dies or does not
  * become ready: then nothing of the new configuration stays, and who asked for the reload hears why. It is freed when
@@ -64,6 +66,8 @@ static void remove_generation(struct master *master, struct generation *generati
 
 static void finish_if_empty(struct master *master) {
     if (master->generations != NULL || (master->n_stops == 0 && master->exit_code == 0))
+        return;
+    if (!store_child_stop(&master->store)) /* what workers said last is kept */
         return;
     log_info("stopped");
     master->is_done = true;
@@ -175,6 +179,8 @@ static int start_worker(struct master *master, struct worker *worker) {
                                     master->options.run_worker);
     if (r != 0)
         log_error("worker %u cannot be started: %s", worker->index, strerror(-r));
+    else
+        master_connect_store(master);
     return r;
 }
 
@@ -225,6 +231,8 @@ static int begin(struct master *master, struct conf *take_conf, struct buf *erro
     }
     if (r == 0) {
         raise_limits(generation->conf);
+        if (master->serving == NULL) /* at a reload the store changes with what serves */
+            store_child_configure(&master->store, generation->conf);
         r = start_all(master, generation, error);
     }
     if (r == 0) {
@@ -316,6 +324,7 @@ static void promote(struct master *master) {
         reopen_log(&now->conf->set);
         begin_leaving(master, old);
     }
+    store_child_configure(&master->store, now->conf);
     master_watch_directories(master);
     journals_round(&master->journals, master->generations, loop_now(master->loop));
     log_started(now, old == NULL ? "started" : "serving");
@@ -416,6 +425,8 @@ static void on_child(int signo, void *arg) {
         struct worker *worker = find_worker(master, pid);
         if (worker != NULL)
             on_worker_end(master, worker, status);
+        else if (store_child_ended(&master->store, pid, status))
+            finish_if_empty(master);
         else
             journals_child_ended(&master->journals, pid, status);
     }
@@ -522,6 +533,7 @@ static void on_tick(struct timer *timer) {
         if (master->inotify.fd < 0)
             master_look_at_directories(g);
     }
+    master_connect_store(master);
     if (master->serving != NULL)
         master_warn_of_old_directories(master->serving);
     if (++master->n_ticks % JOURNAL_TICKS == 0)
@@ -577,6 +589,7 @@ static int open_all(struct master *master, struct conf *take_conf, struct buf *e
     int r = loop_new(&master->loop);
     if (r == 0) {
         loop_on_turn_end(master->loop, flush_log, NULL);
+        master_init_store(master);
         r = set_signals(master);
     }
     if (r == 0)
@@ -636,6 +649,7 @@ void master_free(struct master *take_master) {
         return;
     if (take_master->loop != NULL) {
         kill_all(take_master);
+        store_child_deinit(&take_master->store);
         master_stop_watching(take_master);
         timer_cancel(take_master->loop, &take_master->tick);
         control_close(take_master->control);

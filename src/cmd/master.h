@@ -8,12 +8,14 @@
 #include "conf/conf.h"
 #include "net/loop.h"
 #include "session/worker.h"
+#include "store/process.h"
 
 struct master;
 
 struct master_options {
     const char *conf_path;                                /* read again at each reload */
     int (*run_worker)(const struct worker_setup *setup); /* worker_run(), or a test's */
+    int (*run_store)(const struct store_setup *setup);   /* store_run(), or a test's */
     int n_listen_fds;                                     /* inherited sockets, from descriptor `first_listen_fd` */
     int first_listen_fd;
 };

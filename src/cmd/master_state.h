@@ -9,6 +9,7 @@
 #include "cmd/journals.h"
 #include "cmd/master.h"
 #include "cmd/report.h"
+#include "cmd/store_child.h"
 
 struct master {
     struct master_options options;
@@ -19,6 +20,7 @@ struct master {
     struct sockets sockets;
     struct control *control;
     struct journals journals;
+    struct store_child store;
     struct watch inotify; /* on the folder of directories; fd -1: none, look every tick */
     struct timer tick;
     unsigned n_ticks;
@@ -53,6 +55,12 @@ void master_warn_of_old_directories(struct generation *generation);
 /* Watches the folder of the serving generation from now on, and looks at what is there. */
 void master_watch_directories(struct master *master);
 void master_stop_watching(struct master *master);
+
+/* ---- master_store.c */
+
+void master_init_store(struct master *master);
+/* Gives a connection to the store to each worker that has none. */
+void master_connect_store(struct master *master);
 
 /* ---- master_requests.c: a control_fn */
 

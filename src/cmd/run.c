@@ -43,6 +43,7 @@ static int serve(const char *conf_path) {
     struct master_options options = {
         .conf_path = conf_path,
         .run_worker = worker_run,
+        .run_store = store_run,
         .n_listen_fds = n_listen_fds > 0 ? n_listen_fds : 0,
         .first_listen_fd = FIRST_LISTEN_FD,
     };

@@ -45,6 +45,7 @@ struct worker {
     struct journal journal;
     struct resolver *resolver;
     struct dnsbl *dnsbl;
+    struct store_client *store; /* NULL: none is configured */
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
@@ -215,6 +216,12 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
     case WORKER_JOURNAL:
         if (fd >= 0)
             journal_swap(&w->journal, fd);
+        break;
+    case WORKER_STORE:
+        if (w->store != NULL && fd >= 0)
+            store_client_connect(w->store, fd);
+        else if (fd >= 0)
+            close(fd);
         break;
     case WORKER_DRAIN:
         drain(w);
@@ -399,9 +406,12 @@ static int start_server(struct worker *w) {
         r = start_resolver(w);
     if (r == 0)
         r = start_lists(w);
+    if (r == 0 && setup->conf->set.store.path != NULL)
+        r = store_client_new(w->loop, &w->store);
     if (r < 0)
         return r;
     w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .dnsbl = w->dnsbl,
+                                              .store = w->store,
                                               .conf = setup->conf, .timeout_ms = setup->conf->set.dns.timeout };
     return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
@@ -483,6 +493,7 @@ int worker_run(const struct worker_setup *setup) {
     server_end_all(&w.server);
     policy_door_end_all(&w.door);
     relay_free(w.server.relay);
+    store_client_free(w.store);
     dnsbl_free(w.dnsbl);
     resolver_free(w.resolver);
     journal_deinit(&w.journal);

@@ -6,7 +6,7 @@
  * between them, with descriptors where there are any.
  *
  *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)
- *                      JOURNAL (new file)
+ *                      JOURNAL (new file)                 STORE (a connection to the store process)
  *   worker ─▶ master   READY
  *   worker ─▶ worker   HANDOVER (a connection whose client belongs to the other; see handover.h)
  *
@@ -27,6 +27,7 @@ enum worker_message_type {
     WORKER_DIRECTORY,
     WORKER_DRAIN,
     WORKER_JOURNAL,
+    WORKER_STORE,     /* here is a connection to a (new) store process */
     WORKER_CLOSED,    /* to the master, once, after WORKER_DRAIN or SIGTERM: it accepts no more */
 };
 
