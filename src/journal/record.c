@@ -178,6 +178,20 @@ void record_close(struct record *r, char bracket) {
     r->has_member = true;
 }
 
+struct str record_suspend(struct record *r, struct arena *arena) {
+    if (r->has_failed)
+        return (struct str){ 0 };
+    struct str begun = arena_str(arena, str_from(buf_str(r->out), r->start));
+    if (begun.at != NULL)
+        r->out->len = r->start;
+    return begun;
+}
+
+void record_resume(struct record *r, struct buf *out, struct str begun) {
+    *r = (struct record){ .out = out, .start = out->len, .has_member = begun.len > 1 };
+    put(r, begun.at, begun.len);
+}
+
 int record_end(struct record *r) {
     put(r, "}\n", 2);
     if (!r->has_failed)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "base/arena.h"
 #include "base/buf.h"
 
 struct record {
@@ -28,6 +29,14 @@ void record_ip(struct record *r, const char *name, const struct ip *ip);    /* l
 /* Opens and closes an object or array member; members inside an array have a NULL name. */
 void record_open(struct record *r, const char *name, char bracket); /* '{' or '[' */
 void record_close(struct record *r, char bracket);                  /* '}' or ']' */
+
+/*
+ * Between two members of the outermost object: takes the unfinished line out of the buffer, which others may write to
+ * then, and keeps it in `arena` for record_resume(). .at NULL: the record has failed, or there is no memory; nothing
+ * has changed.
+ */
+struct str record_suspend(struct record *r, struct arena *arena);
+void record_resume(struct record *r, struct buf *out, struct str begun);
 
 /* Ends the line with "}\n". Returns 0 or -ENOBUFS (the line was taken back whole). */
 int record_end(struct record *r);

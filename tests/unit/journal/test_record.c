@@ -138,6 +138,54 @@ static void a_record_that_does_not_fit_is_taken_back_whole(void **state) {
     }
 }
 
+static void a_line_that_is_set_aside_is_gone_on_with_behind_others(void **state) {
+    struct buf out;
+    struct record r, other;
+    struct arena arena = { 0 };
+    buf_init(&out, 64);
+    record_begin(&r, &out);
+    record_str(&r, "a", STR("x\"y"));
+    struct str begun = record_suspend(&r, &arena);
+    assert_non_null(begun.at);
+    assert_int_equal(out.len, 0);
+    record_begin(&other, &out);
+    record_u64(&other, "b", 2);
+    assert_int_equal(record_end(&other), 0);
+    record_resume(&r, &out, begun);
+    record_u64(&r, "c", 3);
+    assert_int_equal(record_end(&r), 0);
+    assert_line(&out, "{\"b\":2}\n{\"a\":\"x\\\"y\",\"c\":3}\n");
+
+    record_begin(&r, &out);
+    begun = record_suspend(&r, &arena);
+    record_resume(&r, &out, begun);
+    record_bool(&r, "first", true);
+    assert_int_equal(record_end(&r), 0);
+    assert_line(&out, "{\"first\":true}\n");
+    buf_deinit(&out);
+    arena_reset(&arena);
+}
+
+static void a_record_that_has_failed_is_not_set_aside(void **state) {
+    struct buf out;
+    struct record r;
+    struct arena arena = { 0 };
+    buf_init(&out, 8);
+    record_begin(&r, &out);
+    record_str(&r, "name", STR("too long"));
+    assert_null(record_suspend(&r, &arena).at);
+    assert_int_equal(record_end(&r), -ENOBUFS);
+    record_begin(&r, &out);
+    record_u64(&r, "a", 1);
+    struct str begun = record_suspend(&r, &arena);
+    buf_puts(&out, STR("1234"));
+    record_resume(&r, &out, begun); /* no room for it any more */
+    assert_int_equal(record_end(&r), -ENOBUFS);
+    assert_true(str_eq(buf_str(&out), STR("1234")));
+    buf_deinit(&out);
+    arena_reset(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_of_every_kind_make_one_line),
@@ -146,6 +194,8 @@ int main(void) {
         cmocka_unit_test(quotes_and_control_characters_are_escaped),
         cmocka_unit_test(utf8_stays_and_everything_else_becomes_u_fffd),
         cmocka_unit_test(a_record_that_does_not_fit_is_taken_back_whole),
+        cmocka_unit_test(a_line_that_is_set_aside_is_gone_on_with_behind_others),
+        cmocka_unit_test(a_record_that_has_failed_is_not_set_aside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
