@@ -18,6 +18,7 @@ enum { EXPLAIN_FLIPS_MAX = 64, EXPLAIN_LISTINGS_MAX = 64 };
 struct explain_origin {
     struct str source; /* "dns", "given"; empty: nothing is known */
     int64_t age_ms;    /* at the time of the decision; -1: not known, or of no interest */
+    bool is_late;      /* instead, how long after the decision it came: only shadow rules wanted to know */
 };
 
 /* A fact that by itself would have made another outcome, were it this. */

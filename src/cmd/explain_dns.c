@@ -38,7 +38,7 @@ static int new_resolver(const struct conf *conf, struct loop *loop, struct resol
 
 static int gather(struct explain *e, const struct gather_world *world, const struct gather_known *known) {
     struct gather *gather =
-        gather_start(world, &e->conf->policy, LAYER_POLICY, known, e->memory, on_gathered, world->loop);
+        gather_rehearse(world, &e->conf->policy, LAYER_POLICY, known, e->memory, on_gathered, world->loop);
     int r = gather != NULL ? loop_run(world->loop) : -ENOMEM;
     if (r < 0)
         gather_cancel(gather);

@@ -98,11 +98,13 @@ static void take_facts(struct explain *e, const struct member *facts) {
         int64_t age = -1;
         if (m == NULL || !take_fact(e, slot, m, &fact))
             continue;
-        const struct member *age_member = members_find(&e->members, m, "age");
-        if (age_member != NULL && members_thousandths(age_member, &age) == 0)
+        const struct member *after = members_find(&e->members, m, "after");
+        const struct member *time = after != NULL ? after : members_find(&e->members, m, "age");
+        if (time != NULL && members_thousandths(time, &age) == 0)
             age /= 1000;
         struct str source = members_text(&e->members, m, "src");
         put_fact(e, i, fact, source.len > 0 ? source : str_of(source_names[slot->row->source]), age);
+        e->origins[i].is_late = after != NULL;
     }
 }
 

@@ -253,7 +253,7 @@ static void print_rules(const struct explain *e, struct buf *out) {
 static void print_origin(const struct explain_origin *origin, struct buf *out) {
     explain_put_clean(out, origin->source.len > 0 ? origin->source : STR("-"));
     if (origin->age_ms >= 0)
-        buf_putf(out, ", %" PRId64 " ms old", origin->age_ms);
+        buf_putf(out, ", %" PRId64 " ms %s", origin->age_ms, origin->is_late ? "after the decision" : "old");
 }
 
 static void print_facts(const struct explain *e, struct buf *out) {
@@ -389,7 +389,7 @@ static void record_facts(const struct explain *e, struct record *r) {
         if (origin->source.len > 0)
             record_str(r, "source", origin->source);
         if (origin->age_ms >= 0)
-            record_u64(r, "age_ms", (uint64_t)origin->age_ms);
+            record_u64(r, origin->is_late ? "after_ms" : "age_ms", (uint64_t)origin->age_ms);
         record_close(r, '}');
     }
     record_close(r, '}');

@@ -109,19 +109,10 @@ static bool answer_cheap(struct gather *g, const struct policy_set *need) {
     return is_answered;
 }
 
-/* Shadow rules cannot change the verdict; what they ask of wire and tables is answered for their counts. */
+/* Shadow rules cannot change the verdict; what they ask of wire and tables is answered at once, the rest rehearsed. */
 static void complete_shadow(struct gather *g, enum policy_layer last, struct policy_verdict *verdict) {
     while (answer_cheap(g, &verdict->shadow_need))
         policy_decide(g->policy->policy, last, &g->memory->facts, verdict);
-}
-
-/*
- * With `enforce no` the rules that could refuse are shadow rules, and what they would have done is what the
- * administrator wants to see: their facts are found out as if they were enforced, at the price of the same wait.
- */
-static bool is_rehearsal(const struct gather *g, const struct policy_verdict *verdict) {
-    const struct fact *enforced = &g->known.enforced;
-    return enforced->state == FACT_KNOWN && enforced->value == 0 && set_next(&verdict->shadow_need, 0) >= 0;
 }
 
 bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
@@ -132,7 +123,7 @@ bool gather_now(const struct gather_world *world, const struct conf_policy *poli
         policy_decide(policy->policy, last, &memory->facts, ret_verdict);
         if (ret_verdict->status == DECIDE_VERDICT) {
             complete_shadow(&g, last, ret_verdict);
-            return !is_rehearsal(&g, ret_verdict) && !gather_reasons_are_wanted(world, policy, memory, ret_verdict);
+            return !gather_reasons_are_wanted(world, policy, memory, ret_verdict);
         }
     } while (answer_cheap(&g, &ret_verdict->need));
     return false;
@@ -146,6 +137,13 @@ static void finish(struct gather *g, const struct policy_verdict *verdict) {
     done(arg, verdict);
 }
 
+/* There is a verdict. Who waits for a reply waits for the words that block lists have for it, too. */
+static void conclude(struct gather *g, const struct policy_verdict *verdict) {
+    cancel_needless(g, &(struct policy_set){ 0 });
+    if (g->is_rehearsal || !gather_reasons_ask(g, verdict))
+        finish(g, verdict);
+}
+
 static void step(struct task *task) {
     struct gather *g = (struct gather *)((char *)task - offsetof(struct gather, task));
     const struct policy_set *need;
@@ -153,16 +151,13 @@ static void step(struct task *task) {
     do {
         policy_decide(g->policy->policy, (enum policy_layer)g->last, &g->memory->facts, &verdict);
         need = &verdict.need;
-        g->is_for_shadow = verdict.status == DECIDE_VERDICT;
-        if (g->is_for_shadow) {
+        if (verdict.status == DECIDE_VERDICT) {
             complete_shadow(g, (enum policy_layer)g->last, &verdict);
-            if (!is_rehearsal(g, &verdict)) {
-                cancel_needless(g, &(struct policy_set){ 0 });
-                if (!gather_reasons_ask(g, &verdict))
-                    finish(g, &verdict);
+            need = &verdict.shadow_need;
+            if (!g->is_rehearsal || set_is_empty(need)) {
+                conclude(g, &verdict);
                 return;
             }
-            need = &verdict.shadow_need;
         }
         cancel_needless(g, need);
     } while (ask(g, need));
@@ -190,21 +185,33 @@ static void on_deadline(struct timer *timer) {
     gather_step_later(g);
 }
 
-struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
-                            const struct gather_known *known, struct gather_memory *memory, gather_fn *done,
-                            void *arg) {
-    struct gather *g = calloc(1, sizeof(*g));
+static struct gather *start(const struct gather *template) {
+    struct gather *g = malloc(sizeof(*g));
     if (g == NULL)
         return NULL;
-    *g = (struct gather){ .world = world, .policy = policy, .memory = memory, .known = *known, .done = done, .arg = arg,
-                          .last = (uint8_t)last };
-    memory->reasons_len = 0;
-    if (timer_set(world->loop, &g->deadline, loop_now(world->loop) + world->timeout_ms, on_deadline) < 0) {
+    *g = *template;
+    g->memory->reasons_len = 0;
+    struct loop *loop = g->world->loop;
+    if (timer_set(loop, &g->deadline, loop_now(loop) + g->world->timeout_ms, on_deadline) < 0) {
         free(g);
         return NULL;
     }
     gather_step_later(g);
     return g;
+}
+
+struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
+                            const struct gather_known *known, struct gather_memory *memory, gather_fn *done,
+                            void *arg) {
+    return start(&(struct gather){ .world = world, .policy = policy, .memory = memory, .known = *known, .done = done,
+                                   .arg = arg, .last = (uint8_t)last });
+}
+
+struct gather *gather_rehearse(const struct gather_world *world, const struct conf_policy *policy,
+                               enum policy_layer last, const struct gather_known *known, struct gather_memory *memory,
+                               gather_fn *done, void *arg) {
+    return start(&(struct gather){ .world = world, .policy = policy, .memory = memory, .known = *known, .done = done,
+                                   .arg = arg, .last = (uint8_t)last, .is_rehearsal = true });
 }
 
 void gather_cancel(struct gather *take_gather) {

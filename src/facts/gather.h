@@ -8,13 +8,15 @@
  * it there. What cannot matter any more is cancelled; what has not come when time is up is unavailable, and the
  * policy decides with that.
  *
- * Where the policy is not enforced, the facts of the rules that it would have applied are found out too, so that the
- * verdict's `shadow` tells what would have been refused.
+ * Facts that only rules need which change nothing (shadow rules, and under `enforce no` those that it makes such) are
+ * none of a decision's. They are rehearsed: gather_rehearse() finds them out when the reply was given, in a copy of the
+ * memory, so that nobody waits for them, and what they are borrowed from may go.
  *
  * The same gather serves the SMTP door, the Postfix policy door and `explain --dns`.
  */
 #pragma once
 
+#include "base/arena.h"
 #include "conf/conf.h"
 #include "facts/addresses.h"
 #include "facts/list_reason.h"
@@ -63,12 +65,20 @@ struct gather_memory {
     uint8_t reasons_len;   /* 0: nothing was said, or nobody asked */
     char reasons[LIST_REASONS_MAX]; /* of the last decision, for the reply: lists, and why they list */
     struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
+    bool has_shadow_need;     /* the same: there is something to rehearse */
     uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
     struct fact values[];
 };
 
 /* NULL: no memory. Free with free(). */
 struct gather_memory *gather_memory_new(const struct policy *policy);
+
+/*
+ * A copy, in `arena`, that outlives what the facts' texts were borrowed from. Not while a gather is under way. NULL: no
+ * memory.
+ */
+struct gather_memory *gather_memory_copy(const struct gather_memory *memory, const struct policy *policy,
+                                         struct arena *arena);
 
 /* The scope and all that live shorter begin anew (a new greeting forgets the transaction too). */
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope);
@@ -92,6 +102,9 @@ struct gather_known {
     struct fact rcpt_local, rcpt_known, relay_allowed, enforced;
 };
 
+/* Makes its views show copies in `arena`. False: no memory. */
+bool gather_known_keep(struct gather_known *known, struct arena *arena);
+
 struct gather;
 typedef void gather_fn(void *arg, const struct policy_verdict *verdict);
 
@@ -104,7 +117,7 @@ bool gather_take_name(const struct gather_world *world, const struct conf_policy
 
 /*
  * Decides all layers up to `last`, if that takes nothing but what the door knows. False: facts must be found out, with
- * gather_start(). What was answered stays in `memory`.
+ * gather_start(). What was answered stays in `memory`. A verdict may leave a `shadow_need`, here and there.
  */
 bool gather_now(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                 const struct gather_known *known, struct gather_memory *memory, struct policy_verdict *ret_verdict);
@@ -115,6 +128,14 @@ bool gather_now(const struct gather_world *world, const struct conf_policy *poli
  */
 struct gather *gather_start(const struct gather_world *world, const struct conf_policy *policy, enum policy_layer last,
                             const struct gather_known *known, struct gather_memory *memory, gather_fn *done, void *arg);
+
+/*
+ * The same for the facts of rules that change nothing, after the verdict; `done` gets it again, with all that they
+ * would have done, as far as it could be known in time. Asks nobody anything that has an effect (the greylist).
+ */
+struct gather *gather_rehearse(const struct gather_world *world, const struct conf_policy *policy,
+                               enum policy_layer last, const struct gather_known *known, struct gather_memory *memory,
+                               gather_fn *done, void *arg);
 
 /*
  * The transaction ended well for a recipient for whom gather_may_earn(). Of the memory only the client's name is looked

@@ -9,20 +9,67 @@
 
 #include <stdlib.h>
 
-struct gather_memory *gather_memory_new(const struct policy *policy) {
+static size_t size_of(const struct policy *policy) {
     size_t n = 0;
     for (int scope = 0; scope < N_SCOPES; scope++)
         n += policy->n_facts[scope];
-    struct gather_memory *memory = calloc(1, sizeof(*memory) + n * sizeof(struct fact));
-    if (memory == NULL)
-        return NULL;
+    return sizeof(struct gather_memory) + n * sizeof(struct fact);
+}
+
+/* One scope's facts stand behind the other's. */
+static void lay_out(struct gather_memory *memory, const struct policy *policy) {
     struct fact *at = memory->values;
     for (int scope = 0; scope < N_SCOPES; scope++) {
         memory->facts.scope[scope] = at;
-        facts_init(policy, (enum fact_scope)scope, at);
         at += policy->n_facts[scope];
     }
+}
+
+struct gather_memory *gather_memory_new(const struct policy *policy) {
+    struct gather_memory *memory = calloc(1, size_of(policy));
+    if (memory == NULL)
+        return NULL;
+    lay_out(memory, policy);
+    memory->open = RULE_NONE;
+    for (int scope = 0; scope < N_SCOPES; scope++)
+        facts_init(policy, (enum fact_scope)scope, memory->facts.scope[scope]);
     return memory;
+}
+
+/* An empty view needs no copy, and keeps whether it is NULL. */
+static bool keep(struct str *text, struct arena *arena) {
+    if (text->len > 0)
+        *text = arena_str(arena, *text);
+    return text->len == 0 || text->at != NULL;
+}
+
+struct gather_memory *gather_memory_copy(const struct gather_memory *memory, const struct policy *policy,
+                                         struct arena *arena) {
+    struct gather_memory *copy = arena_alloc(arena, size_of(policy));
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, memory, size_of(policy));
+    lay_out(copy, policy);
+    for (unsigned i = 0; i < policy->n_slots; i++) {
+        struct fact *fact = gather_fact(copy, &policy->slots[i]);
+        bool is_text = policy->slots[i].type == TYPE_STRING || policy->slots[i].type == TYPE_ADDRESS;
+        if (is_text && fact->state == FACT_KNOWN && !keep(&fact->text, arena))
+            return NULL;
+    }
+    return copy;
+}
+
+static bool keep_address(struct smtp_address *address, struct arena *arena) {
+    if (!keep(&address->text, arena))
+        return false;
+    address->local = str_head(address->text, address->local.len);
+    address->domain = str_from(address->text, address->text.len - address->domain.len);
+    return true;
+}
+
+bool gather_known_keep(struct gather_known *known, struct arena *arena) {
+    return keep(&known->ptr_name, arena) && keep(&known->helo, arena) && keep_address(&known->sender, arena)
+        && keep_address(&known->recipient, arena);
 }
 
 static const enum fact_scope list_scopes[N_LIST_FAMILIES] = {
@@ -33,6 +80,9 @@ static const enum fact_scope list_scopes[N_LIST_FAMILIES] = {
 };
 
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
+    memory->shadow = (struct policy_set){ { 0 } };
+    memory->open = RULE_NONE;
+    memory->has_shadow_need = false;
     if (scope == SCOPE_CONNECTION) {
         memory->ptr = (struct ptr_result){ 0 };
         memory->has_ptr = false;

@@ -57,7 +57,7 @@ struct gather {
     struct reason_search reasons;
     struct store_ask *greylist;
     bool helo_waits_for_ptr, greylist_waits_for_ptr;
-    bool is_for_shadow; /* what is asked now is for rules that change nothing */
+    bool is_rehearsal; /* the reply was given: nothing is asked that has an effect, and shadow rules' needs count */
     bool is_over; /* the deadline has passed: nothing more is asked, but for the store */
     uint8_t last; /* enum policy_layer */
 };

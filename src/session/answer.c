@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "journal/record.h"
 #include "session/answer_facts.h"
+#include "session/rehearsal.h"
 
 #include <stdio.h>
 
@@ -180,6 +181,15 @@ static bool was_judged(const struct session *s, struct str recipient) {
     return s->memory != NULL && t != NULL && t->asked != NULL && t->asked->address.at == recipient.at;
 }
 
+/* True: the record is ended when rules that changed nothing know what they would have done. */
+static bool rehearse(const struct session *s, struct record *r) {
+    if (!s->memory->has_shadow_need)
+        return false;
+    const struct gather_known known = judge_known(s);
+    const struct envelope envelope = envelope_of(s);
+    return rehearsal_start(s->server, r, &envelope, &known, s->memory);
+}
+
 static void journal_recipient(struct session *s, struct str recipient, const struct verdict *v, const char *id) {
     if (s->server->journal->fd < 0)
         return;
@@ -187,9 +197,12 @@ static void journal_recipient(struct session *s, struct str recipient, const str
     begin(&r, s, id);
     record_recipient(&r, recipient, v);
     record_verdict(&r, v);
-    if (was_judged(s, recipient))
-        record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
     record_time_taken(&r, s, v->server.len > 0);
+    if (was_judged(s, recipient)) {
+        if (rehearse(s, &r))
+            return;
+        record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
+    }
     decision_record_end(&r, s->server);
 }
 

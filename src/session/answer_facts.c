@@ -60,7 +60,14 @@ static void record_bounds(struct record *r, const struct fact *fact) {
         record_thousandths(r, "max", fact->hi);
 }
 
-static void record_fact(struct record *r, const struct slot *slot, const struct fact *fact, uint64_t now_ms) {
+/* By the low 32 bits of both: right for 24 days. */
+static void record_age(struct record *r, const struct fact *fact, uint64_t decided_ms) {
+    int32_t age = (int32_t)((uint32_t)decided_ms - fact->since_ms);
+    if (fact->since_ms != 0)
+        record_u64(r, age >= 0 ? "age" : "after", (uint64_t)(age >= 0 ? age : -(int64_t)age));
+}
+
+static void record_fact(struct record *r, const struct slot *slot, const struct fact *fact, uint64_t decided_ms) {
     static const char *const states[] = {
         [FACT_UNASKED] = "pending", [FACT_PENDING] = "pending", [FACT_UNAVAILABLE] = "unavailable",
         [FACT_SKIPPED] = "skipped", [FACT_OFF] = "off",
@@ -78,18 +85,18 @@ static void record_fact(struct record *r, const struct slot *slot, const struct 
     if (!is_known && has_bounds(slot))
         record_bounds(r, fact);
     record_str(r, "src", str_of(source_names[slot->row->source]));
-    if (fact->since_ms != 0)
-        record_u64(r, "age", (uint32_t)now_ms - fact->since_ms); /* low 32 bits of both: right for 49 days */
+    record_age(r, fact, decided_ms);
     record_close(r, '}');
 }
 
-static void record_facts(struct record *r, const struct policy *policy, const struct facts *facts, uint64_t now_ms) {
+static void record_facts(struct record *r, const struct policy *policy, const struct facts *facts,
+                         uint64_t decided_ms) {
     record_open(r, "facts", '{');
     for (unsigned i = 0; i < policy->n_slots; i++) {
         const struct slot *slot = &policy->slots[i];
         const struct fact *fact = fact_at(policy, facts, i);
         if (is_answer(slot, fact, &policy->initial[slot->scope][slot->index]) && slot->type != TYPE_ADDRESS)
-            record_fact(r, slot, fact, now_ms);
+            record_fact(r, slot, fact, decided_ms);
     }
     record_close(r, '}');
 }
@@ -153,7 +160,7 @@ static void record_listings(struct record *r, const struct conf *conf, const str
 }
 
 void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
-                      uint64_t now_ms) {
+                      uint64_t decided_ms) {
     const struct policy *policy = conf->policy.policy;
     const char *status = facts_ptr_status(policy, memory);
     record_hash(r, policy->hash);
@@ -164,7 +171,7 @@ void record_judgement(struct record *r, const struct conf *conf, const struct ga
     if (memory->open < policy->n_rules)
         record_str(r, "open", policy->rules[memory->open].name);
     record_listings(r, conf, &memory->codes);
-    record_facts(r, policy, &memory->facts, now_ms);
+    record_facts(r, policy, &memory->facts, decided_ms);
 }
 
 const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory) {

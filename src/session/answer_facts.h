@@ -13,8 +13,9 @@
  *     "facts":{"helo.address":true,                 of the wire and the tables: the bare value
  *              "client in banned":false,
  *              "ptr.none":{"v":true,"src":"dns","age":12},    of a source: its name, and ms since it answered
- *              "spf":{"v":"fail","src":"spf","age":3},
  *              "dnsbl.hits":{"state":"pending","min":2,"max":5,"src":"dnsbl"},    enough was known to decide
+ *              "spf":{"v":"fail","src":"spf","after":30}, of a rule that changes nothing: ms from the decision to
+ *                                                             the answer, which nobody waited for
  *              "ptr.name":{"state":"unavailable","src":"dns","age":4000}}
  *
  * What nobody asked for is left out, and so is what follows from the configuration alone (a source that is off, an
@@ -26,10 +27,11 @@
 #include "journal/record.h"
 
 /*
- * Writes all of these but "ptr", which is the caller's: see facts_ptr_status(). `now_ms` is the loop's clock.
+ * Writes all of these but "ptr", which is the caller's: see facts_ptr_status(). `decided_ms` is the loop's clock at the
+ * decision.
  */
 void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
-                      uint64_t now_ms);
+                      uint64_t decided_ms);
 
 /* "none", "unconfirmed", "confirmed", "unavailable", or NULL: nobody asked. */
 const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory);

@@ -72,6 +72,7 @@ struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *
     struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
     memory->shadow = from->shadow;
     memory->open = from->open;
+    memory->has_shadow_need = !set_is_empty(&from->shadow_need);
     if (from->rule != RULE_NONE)
         verdict.rule = policy->rules[from->rule].name;
     if (from->cause == CAUSE_DIRECTORY)
@@ -146,15 +147,14 @@ static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJ
 static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
                                            [KNOWN_UNAVAILABLE] = "unavailable" };
 
-/* Of two names the one that was said, which nobody looked up. */
-static struct str ptr_of(const struct envelope *e, const struct gather_memory *memory) {
+struct str envelope_ptr(const struct envelope *e, const struct gather_memory *memory) {
     return e->client_name.len > 0 || memory == NULL || memory->ptr.status < PTR_UNCONFIRMED ? e->client_name
                                                                                             : ptr_name(&memory->ptr);
 }
 
 void record_envelope(struct record *r, const struct envelope *e, const struct gather_memory *memory,
                      const char *numbered) {
-    struct str ptr = ptr_of(e, memory);
+    struct str ptr = envelope_ptr(e, memory);
     record_time(r, "time", clock_wall_ms());
     record_str(r, "id", str_of(numbered));
     if (e->door != NULL)

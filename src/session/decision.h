@@ -58,6 +58,9 @@ struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *
 /* When there was no memory to judge. */
 extern const struct verdict no_memory_verdict;
 
+/* The client's name, or "". Of two the one that was said, which nobody looked up. `memory` may be NULL. */
+struct str envelope_ptr(const struct envelope *envelope, const struct gather_memory *memory);
+
 /* "unknown[203.0.113.7]", for log lines. */
 struct str envelope_label(const struct envelope *envelope, char *out, size_t size);
 
@@ -70,7 +73,7 @@ void decision_count(struct worker_counters *counters, const struct verdict *v);
 
 /*
  * The members of its journal record that do not depend on the door; the caller begins the record and ends it with
- * decision_record_end(). `memory` may be NULL.
+ * decision_record_end(), or leaves that to rehearsal_start(). `memory` may be NULL.
  */
 void record_envelope(struct record *r, const struct envelope *envelope, const struct gather_memory *memory,
                      const char *numbered);

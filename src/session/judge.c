@@ -4,6 +4,8 @@
  * The session knows the wire, the directory and the tables; gather.c finds out the rest, if a rule asks for it. Facts
  * live as long as what they are about: the client's as long as the connection, the HELO's until the next one, the
  * sender's for a transaction. The session's array of them is made at its first recipient, so that an idle one has none.
+ *
+ * What only shadow rules want to know is found out after the reply: rehearsal.h.
  */
 #include "session/state.h"
 
@@ -20,7 +22,7 @@ static bool is_from_outside(const struct session *s) {
     return !cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip);
 }
 
-static struct gather_known known_of(const struct session *s) {
+struct gather_known judge_known(const struct session *s) {
     const struct transaction *t = s->transaction;
     struct gather_known known = {
         .client = s->origin.client.ip,
@@ -75,7 +77,7 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
     *ret_verdict = no_memory_verdict;
     if (s->memory == NULL)
         return true;
-    struct gather_known known = known_of(s);
+    struct gather_known known = judge_known(s);
     if (gather_now(world, policy, LAYER_POLICY, &known, s->memory, &verdict)) {
         *ret_verdict = verdict_of(s, &verdict, text);
         return true;

@@ -27,6 +27,7 @@
 #include "net/stream.h"
 #include "session/answer_facts.h"
 #include "session/recipient_view.h"
+#include "session/rehearsal.h"
 #include "smtp/policy_request.h"
 
 #include <errno.h>
@@ -172,6 +173,17 @@ static void say(struct policy_connection *c, const struct verdict *v, const char
         end_badly(c, "no memory for an answer");
 }
 
+static struct gather_known known_of(const struct policy_connection *c, const struct policy_instance *m);
+
+/* True: the record is ended when rules that changed nothing know what they would have done. */
+static bool rehearse(const struct policy_connection *c, const struct policy_instance *m, const struct envelope *e,
+                     struct record *r) {
+    if (!m->memory->has_shadow_need)
+        return false;
+    const struct gather_known known = known_of(c, m);
+    return rehearsal_start(c->door->server, r, e, &known, m->memory);
+}
+
 static void journal(struct policy_connection *c, const struct policy_instance *m, const struct envelope *e,
                     const struct verdict *v, const char *numbered) {
     struct server *server = c->door->server;
@@ -182,10 +194,12 @@ static void journal(struct policy_connection *c, const struct policy_instance *m
     record_envelope(&r, e, m->memory, numbered);
     record_recipient(&r, c->asked_address.text, v);
     record_verdict(&r, v);
-    record_judgement(&r, server->conf, m->memory, loop_now(server->loop));
     record_open(&r, "took_us", '{');
     record_u64(&r, "request", clock_us() - c->began_us);
     record_close(&r, '}');
+    if (rehearse(c, m, e, &r))
+        return;
+    record_judgement(&r, server->conf, m->memory, loop_now(server->loop));
     decision_record_end(&r, server);
 }
 

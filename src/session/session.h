@@ -41,6 +41,8 @@ struct server {
     struct session *sessions; /* all of them, newest first */
     uint64_t n_sessions;
     uint64_t max_sessions;    /* this worker's share of limits.connections */
+    struct rehearsal *rehearsals; /* see rehearsal.h */
+    unsigned n_rehearsals;
     bool is_shutting_down;    /* sessions without a transaction are told to come back */
 
     /*

@@ -137,6 +137,9 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
 /* session.c's, the end of a judgement that had to wait. */
 void on_judged(struct session *s, const struct verdict *verdict);
 
+/* What is known for certain about t->asked. */
+struct gather_known judge_known(const struct session *s);
+
 /* The message was taken: the greylist counts what its recipients may earn. */
 void judge_credit(struct session *s);
 

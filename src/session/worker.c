@@ -22,6 +22,7 @@
 #include "net/sandbox.h"
 #include "session/handover.h"
 #include "session/policy_door.h"
+#include "session/rehearsal.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -492,6 +493,7 @@ int worker_run(const struct worker_setup *setup) {
         log_error("worker cannot run: %s", strerror(-r));
     server_end_all(&w.server);
     policy_door_end_all(&w.door);
+    rehearsals_finish(&w.server);
     relay_free(w.server.relay);
     store_client_free(w.store);
     dnsbl_free(w.dnsbl);

@@ -45,6 +45,7 @@ LISTS = {
 ZONES = {"example": RECORDS, "100.51.198.in-addr.arpa": REVERSE}
 TABLES = [("partners cidr", {}), ("banned cidr", {}), ("banned_names names", {}), ("banned_senders addresses", {})]
 DNS_TIMEOUT_S = 1
+STALLED_TIMEOUT_S = 10          # no test waits for it
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +207,61 @@ def test_with_enforce_no_mail_passes_and_the_journal_names_what_would_have_refus
     eventually(lambda: "HELO IS OURS" in shadows(gateway, GOOD), "shadow hit of the HELO")
     eventually(lambda: "PTRNUL HELO_IP" in shadows(gateway, NAMELESS), "shadow hit of the literal HELO")
     eventually(lambda: "RBL MULTIPLE MAIN" in shadows(gateway, LISTED_TWICE), "shadow hit of the lists")
+
+
+@pytest.fixture
+def stalled(make_postern, make_server, folder, rbldnsd):
+    """Nothing is enforced, and DNS stands still: the gateway, and the name server to thaw."""
+    nsd = nameserver.Nsd(os.path.join(folder, "nsd"), ZONES).start()
+    options = configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, enforce="no")
+    options["dns"]["timeout"] = f"{STALLED_TIMEOUT_S}s"
+    gateway = make_postern([make_server()], **options)
+    nsd.freeze()
+    yield gateway, nsd
+    nsd.stop()
+
+
+def be_let_through_at_once(gateway):
+    """The recipient's record is still to come when this returns."""
+    began = time.monotonic()
+    with connect(gateway, NAMELESS, f"[{NAMELESS}]") as session:
+        assert session.envelope("anna@example.com", sender="news@good.example") == 250
+        assert session.command("QUIT") == 221
+    assert time.monotonic() - began < STALLED_TIMEOUT_S / 2
+    return began
+
+
+def test_with_enforce_no_a_name_server_that_stands_still_delays_no_reply_and_no_rule_is_missed(stalled):
+    gateway, nsd = stalled
+    be_let_through_at_once(gateway)
+    nsd.thaw()
+    record = gateway.wait_journal(client=NAMELESS)
+    assert record["action"] == "pass" and record["reply"]["code"] == 250
+    assert "PTRNUL HELO_IP" in record["shadow"] and record["ptr_status"] == "none"
+    assert record["facts"]["ptr.none"]["v"] is True and record["facts"]["ptr.none"]["after"] > 0
+    assert record["facts"]["helo.address"] is True
+    told = gateway.command("explain", record["id"]).stdout
+    assert re.search(r"^ +ptr\.none +true +dns, \d+ ms after the decision$", told, re.M), told
+
+
+def test_a_reload_waits_for_no_rule_that_is_not_enforced_and_loses_no_record(stalled):
+    gateway, _ = stalled
+    began = be_let_through_at_once(gateway)
+    gateway.reload()
+    record = gateway.wait_journal(client=NAMELESS)
+    assert time.monotonic() - began < STALLED_TIMEOUT_S
+    assert record["action"] == "pass" and "ptr.none" not in record["facts"]
+
+
+def test_what_dns_does_not_say_in_time_is_recorded_as_such(make_postern, make_server, folder, rbldnsd):
+    nsd = nameserver.Nsd(os.path.join(folder, "nsd"), ZONES).start()
+    gateway = make_postern([make_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, enforce="no"))
+    try:
+        nsd.freeze()
+        assert envelope(gateway, NAMELESS, f"[{NAMELESS}]") == 250
+        record = gateway.wait_journal(client=NAMELESS)
+    finally:
+        nsd.stop()
+    assert record["facts"]["ptr.none"]["state"] == "unavailable"
+    assert record["facts"]["ptr.none"]["after"] >= DNS_TIMEOUT_S * 1000
+    assert record["took_us"]["transaction"] < DNS_TIMEOUT_S * 1000000

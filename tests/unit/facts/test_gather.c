@@ -55,7 +55,7 @@ static void on_done(void *arg, const struct policy_verdict *told) {
     n_done++;
 }
 
-static struct gather *begin(const char *helo, const char *sender) {
+static struct gather_known known_of(const char *helo, const char *sender) {
     struct gather_known known = {
         .client = stage_ip("203.0.113.7"), .has_helo = true, .helo = str_of(helo),
         .rcpt_local = fact_bool(true), .rcpt_known = fact_bool(true), .relay_allowed = fact_bool(false),
@@ -63,6 +63,11 @@ static struct gather *begin(const char *helo, const char *sender) {
     };
     if (*sender != '\0')
         assert_int_equal(smtp_address_parse(str_of(sender), true, &known.sender), SMTP_ADDRESS_OK);
+    return known;
+}
+
+static struct gather *begin(const char *helo, const char *sender) {
+    const struct gather_known known = known_of(helo, sender);
     return gather_start(&world, &conf->policy, LAYER_POLICY, &known, memory, on_done, NULL);
 }
 
@@ -92,24 +97,110 @@ static void the_rule_that_fires_is_asked_for_alone_and_once(void **state) {
     assert_int_equal(server.n_asked, before);
 }
 
-static void a_rule_that_is_not_enforced_is_tried_to_its_end(void **state) {
-    load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
-    is_enforced = false;
-    decide("[203.0.113.7]", "a@b.example");
-    assert_int_equal(verdict.action, ACT_PASS);
-    int rule = set_next(&verdict.shadow, 0);
-    assert_true(rule >= 0 && str_eq(conf->policy.policy->rules[rule].name, STR("R")));
+/* ---- rehearsals */
+
+static struct gather *begin_rehearsal(const char *helo, const char *sender) {
+    const struct gather_known known = known_of(helo, sender);
+    return gather_rehearse(&world, &conf->policy, LAYER_POLICY, &known, memory, on_done, NULL);
 }
 
-static void what_does_not_come_in_time_ends_a_rule_that_is_not_enforced(void **state) {
+static void rehearse(const char *helo, const char *sender) {
+    unsigned before = n_done;
+    assert_non_null(begin_rehearsal(helo, sender));
+    assert_int_equal(n_done, before); /* law 1 */
+    stage_await(&n_done, before + 1);
+}
+
+/* The first rule that would have acted. */
+static struct str shadow_hit(void) {
+    int rule = set_next(&verdict.shadow, 0);
+    return rule < 0 ? STR("") : conf->policy.policy->rules[rule].name;
+}
+
+static enum fact_state state_of(enum fact_id id) {
+    const struct policy *policy = conf->policy.policy;
+    return fact_at(policy, &memory->facts, (unsigned)(policy_slot(policy, id) - policy->slots))->state;
+}
+
+static void the_verdict_asks_nothing_for_a_shadow_rule_but_the_rehearsal_does(void **state) {
+    load("layer policy {\n shadow reject \"R\" when helo.address and ptr.none\n reject \"S\" when helo.address\n}\n");
+    const struct gather_known known = known_of("[203.0.113.7]", "a@b.example");
+    assert_true(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &verdict));
+    assert_int_equal(verdict.action, ACT_REJECT);
+    assert_false(set_is_empty(&verdict.shadow_need));
+    assert_int_equal(server.n_asked, 0);
+    rehearse("[203.0.113.7]", "a@b.example");
+    assert_int_equal(verdict.action, ACT_REJECT);
+    assert_true(str_eq(shadow_hit(), STR("R")));
+    assert_true(set_is_empty(&verdict.shadow_need));
+}
+
+static void a_verdict_that_waits_for_facts_waits_for_none_of_a_shadow_rule(void **state) {
+    load("layer policy {\n shadow reject \"R\" when not sender.resolves\n reject \"S\" when ptr.none\n}\n");
+    decide("mail.example", "a@b.example");
+    assert_int_equal(verdict.action, ACT_REJECT);
+    assert_int_equal(dns_server_asked(&server, "* b.example"), 0);
+    rehearse("mail.example", "a@b.example");
+    assert_true(str_eq(shadow_hit(), STR("R")));
+    assert_int_equal(dns_server_asked(&server, "PTR *"), 1);
+}
+
+static void rules_that_are_not_enforced_are_rehearsed_to_their_end(void **state) {
     load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
     is_enforced = false;
-    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
-    world.timeout_ms = 60;
     decide("[203.0.113.7]", "a@b.example");
     assert_int_equal(verdict.action, ACT_PASS);
-    assert_int_equal(set_next(&verdict.shadow, 0), -1);
+    assert_int_equal(server.n_asked, 0);
+    rehearse("[203.0.113.7]", "a@b.example");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_true(str_eq(shadow_hit(), STR("R")));
 }
+
+static void what_does_not_come_in_time_ends_a_rehearsal(void **state) {
+    load("layer policy {\n shadow reject \"R\" when ptr.none\n shadow reject \"S\" when helo.address\n}\n");
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    world.timeout_ms = 60;
+    rehearse("[203.0.113.7]", "a@b.example");
+    assert_true(str_eq(shadow_hit(), STR("S")));
+    assert_int_equal(state_of(F_PTR_NONE), FACT_UNAVAILABLE);
+}
+
+static void a_rehearsal_that_is_cancelled_leaves_what_it_knows(void **state) {
+    load("layer policy {\n shadow reject \"R\" when ptr.none\n shadow reject \"S\" when not sender.resolves\n}\n");
+    dns_server_play(&server, REVERSE, DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
+    struct gather *gather = begin_rehearsal("mail.example", "a@b.example");
+    for (uint64_t until = loop_now(loop) + 5000; state_of(F_SENDER_RESOLVES) != FACT_KNOWN && loop_now(loop) < until;)
+        assert_int_equal(loop_turn(loop, 20), 0);
+    gather_cancel(gather);
+    stage_settle();
+    assert_int_equal(n_done, 0);
+    assert_int_equal(state_of(F_PTR_NONE), FACT_UNASKED);
+    const struct gather_known known = known_of("mail.example", "a@b.example");
+    assert_true(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &verdict));
+    assert_true(str_eq(shadow_hit(), STR("S")));
+}
+
+static void a_copy_outlives_what_it_was_made_of(void **state) {
+    load("layer policy {\n shadow reject \"R\" when ptr.none and helo.name == \"mail.example\"\n}\n");
+    struct arena arena = { 0 };
+    char *helo = strdup("mail.example"), *sender = strdup("a@b.example");
+    struct gather_known known = known_of(helo, sender);
+    assert_true(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &verdict));
+    struct gather_memory *copy = gather_memory_copy(memory, conf->policy.policy, &arena);
+    assert_non_null(copy);
+    assert_true(gather_known_keep(&known, &arena));
+    gather_forget(memory, conf->policy.policy, SCOPE_CONNECTION);
+    free(helo);
+    free(sender);
+    assert_true(str_eq(known.sender.domain, STR("b.example")) && str_eq(known.sender.local, STR("a")));
+    assert_non_null(gather_rehearse(&world, &conf->policy, LAYER_POLICY, &known, copy, on_done, NULL));
+    stage_await(&n_done, 1);
+    assert_true(str_eq(shadow_hit(), STR("R")));
+    assert_int_equal(state_of(F_PTR_NONE), FACT_UNASKED); /* the session's own memory learns nothing */
+    arena_reset(&arena);
+}
+
+/* ---- time-outs */
 
 static void what_does_not_come_in_time_refuses_nobody(void **state) {
     load("layer policy {\n reject \"R\" when helo.address and ptr.none\n}\n");
@@ -164,9 +255,7 @@ static void nothing_comes_after_a_cancel_and_all_can_be_asked_again(void **state
     gather_cancel(NULL);
     stage_settle();
     assert_int_equal(n_done, 0);
-    const struct slot *slot = policy_slot(conf->policy.policy, F_PTR_NONE);
-    assert_int_equal(fact_at(conf->policy.policy, &memory->facts, (unsigned)(slot - conf->policy.policy->slots))->state,
-                     FACT_UNASKED);
+    assert_int_equal(state_of(F_PTR_NONE), FACT_UNASKED);
 }
 
 int main(void) {
@@ -174,8 +263,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_rule_that_cannot_fire_asks_nothing),
         TEST(the_rule_that_fires_is_asked_for_alone_and_once),
-        TEST(a_rule_that_is_not_enforced_is_tried_to_its_end),
-        TEST(what_does_not_come_in_time_ends_a_rule_that_is_not_enforced),
+        TEST(the_verdict_asks_nothing_for_a_shadow_rule_but_the_rehearsal_does),
+        TEST(a_verdict_that_waits_for_facts_waits_for_none_of_a_shadow_rule),
+        TEST(rules_that_are_not_enforced_are_rehearsed_to_their_end),
+        TEST(what_does_not_come_in_time_ends_a_rehearsal),
+        TEST(a_rehearsal_that_is_cancelled_leaves_what_it_knows),
+        TEST(a_copy_outlives_what_it_was_made_of),
         TEST(what_does_not_come_in_time_refuses_nobody),
         TEST(behind_an_open_rule_a_reject_becomes_451),
         TEST(helo_resolves_does_not_ask_for_the_ptr),

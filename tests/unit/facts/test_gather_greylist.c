@@ -95,6 +95,14 @@ static void decide(const char *helo) {
     stage_await(&n_done, before + 1);
 }
 
+/* The same for rules that change nothing, as after the reply. */
+static void rehearse(const char *helo) {
+    unsigned before = n_done;
+    struct gather_known known = known_of(helo);
+    assert_non_null(gather_rehearse(&world, &conf->policy, LAYER_POLICY, &known, memory, on_done, NULL));
+    stage_await(&n_done, before + 1);
+}
+
 static void assert_heard(const char *expected) {
     stage_settle();
     buf_putc(&store.heard, '\0');
@@ -214,6 +222,9 @@ static void rules_that_are_not_enforced_ask_without_effect(void **state) {
     load("layer greylist { greylist \"G\" when helo.address }\n");
     is_enforced = false;
     decide("[203.0.113.7]");
+    assert_int_equal(verdict.action, ACT_PASS);
+    assert_heard("");
+    rehearse("[203.0.113.7]");
     assert_int_equal(verdict.action, ACT_PASS);
     assert_true(set_next(&verdict.shadow, 0) >= 0);
     assert_true(memory->greylist.is_read_only);

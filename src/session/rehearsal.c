@@ -1,0 +1,102 @@
+/*
+ * rehearsal: see the header.
+ *
+ * The record's line is begun at the decision and set aside (record_suspend()); what is appended in the end is the
+ * judgement alone: facts, and the shadow rules that they make true. So nothing of the verdict or the reply is kept
+ * twice, and both doors are served alike.
+ *
+ * Facts found here do not go back to the session. Their answers are in the resolver's cache, where the next recipient's
+ * rehearsal finds them.
+ *
+ * Rejected: rehearsing in the session's own memory (each command that forgets a scope would have to end it, and who
+ * says RSET would choose what is journalled), and two records, now and later (every reader would have to join them).
+ */
+#include "session/rehearsal.h"
+
+#include "session/answer_facts.h"
+
+#include <stdlib.h>
+
+struct rehearsal {
+    struct rehearsal *next, **prev; /* among server->rehearsals */
+    struct server *server;
+    struct gather *gather;
+    struct gather_memory *memory;
+    struct gather_known known;
+    struct str record;   /* as far as it was written */
+    uint64_t decided_ms; /* by the loop's clock */
+    bool names_client;   /* the record has the client's name */
+    struct arena arena;  /* owns what the others borrow */
+};
+
+/* ---- the end */
+
+static void finish(struct rehearsal *rehearsal, const struct policy_verdict *verdict) {
+    struct server *server = rehearsal->server;
+    struct record r;
+    rehearsal->memory->shadow = verdict->shadow;
+    record_resume(&r, &server->journal->out, rehearsal->record);
+    if (!rehearsal->names_client && rehearsal->memory->ptr.status >= PTR_UNCONFIRMED)
+        record_str(&r, "ptr", ptr_name(&rehearsal->memory->ptr));
+    record_judgement(&r, server->conf, rehearsal->memory, rehearsal->decided_ms);
+    decision_record_end(&r, server);
+    *rehearsal->prev = rehearsal->next;
+    if (rehearsal->next != NULL)
+        rehearsal->next->prev = rehearsal->prev;
+    server->n_rehearsals--;
+    arena_reset(&rehearsal->arena);
+    free(rehearsal);
+}
+
+static void on_rehearsed(void *arg, const struct policy_verdict *verdict) {
+    finish(arg, verdict);
+}
+
+void rehearsals_finish(struct server *server) {
+    while (server->rehearsals != NULL) {
+        struct rehearsal *rehearsal = server->rehearsals;
+        struct policy_verdict verdict;
+        gather_cancel(rehearsal->gather);
+        gather_now(&server->gather, &server->conf->policy, LAYER_POLICY, &rehearsal->known, rehearsal->memory,
+                   &verdict);
+        finish(rehearsal, &verdict);
+    }
+}
+
+/* ---- the beginning */
+
+/* Copies what the decision knew. False: no memory. */
+static bool keep(struct rehearsal *rehearsal, const struct gather_known *known, const struct gather_memory *memory) {
+    rehearsal->known = *known;
+    rehearsal->memory = gather_memory_copy(memory, rehearsal->server->conf->policy.policy, &rehearsal->arena);
+    return rehearsal->memory != NULL && gather_known_keep(&rehearsal->known, &rehearsal->arena);
+}
+
+bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
+                     const struct gather_known *known, const struct gather_memory *memory) {
+    if (server->n_rehearsals >= REHEARSALS_MAX)
+        return false;
+    struct rehearsal *rehearsal = malloc(sizeof(*rehearsal));
+    if (rehearsal == NULL)
+        return false;
+    *rehearsal = (struct rehearsal){ .server = server, .decided_ms = loop_now(server->loop),
+                                     .names_client = envelope_ptr(envelope, memory).len > 0 };
+    if (keep(rehearsal, known, memory))
+        rehearsal->gather = gather_rehearse(&server->gather, &server->conf->policy, LAYER_POLICY, &rehearsal->known,
+                                            rehearsal->memory, on_rehearsed, rehearsal);
+    if (rehearsal->gather != NULL)
+        rehearsal->record = record_suspend(record, &rehearsal->arena);
+    if (rehearsal->record.at == NULL) {
+        gather_cancel(rehearsal->gather);
+        arena_reset(&rehearsal->arena);
+        free(rehearsal);
+        return false;
+    }
+    rehearsal->next = server->rehearsals;
+    rehearsal->prev = &server->rehearsals;
+    if (rehearsal->next != NULL)
+        rehearsal->next->prev = &rehearsal->next;
+    server->rehearsals = rehearsal;
+    server->n_rehearsals++;
+    return true;
+}
