@@ -74,6 +74,7 @@ install: build
 	    if test -e $(DESTDIR)$(sysconfdir)/postern/$$file; then new=.new; else new=; fi; \
 	    install -m 644 etc/$$file $(DESTDIR)$(sysconfdir)/postern/$$file$$new; \
 	done
+	install -m 644 etc/well-known-senders $(DESTDIR)$(sysconfdir)/postern/well-known-senders
 	install -D -m 644 etc/fail2ban/postern.conf $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/postern.conf
 	install -d $(DESTDIR)$(unitdir)
 	sed 's,/usr/sbin/postern,$(sbindir)/postern,' etc/postern.service > $(DESTDIR)$(unitdir)/postern.service

@@ -17,6 +17,8 @@
 
 static const struct policy_table tables[] = {
     TABLE("relay_clients", TABLE_CIDR), TABLE("partners", TABLE_CIDR), TABLE("banned", TABLE_CIDR),
+    TABLE("exempt_clients", TABLE_CIDR), TABLE("exempt_names", TABLE_NAMES), TABLE("exempt_senders", TABLE_ADDRESSES),
+    TABLE("exempt_recipients", TABLE_ADDRESSES), TABLE("well_known_senders", TABLE_NAMES),
     TABLE("banned_names", TABLE_NAMES), TABLE("banned_senders", TABLE_ADDRESSES),
 };
 static const struct policy_list lists[] = {

@@ -43,7 +43,9 @@ LISTS = {
     SECOND: ("ip4set", TEST_ENTRY + f"{LISTED_TWICE}\n{OWN}\n"),
 }
 ZONES = {"example": RECORDS, "100.51.198.in-addr.arpa": REVERSE}
-TABLES = [("partners cidr", {}), ("banned cidr", {}), ("banned_names names", {}), ("banned_senders addresses", {})]
+TABLES = [("partners cidr", {}), ("banned cidr", {}), ("banned_names names", {}), ("banned_senders addresses", {}),
+          ("exempt_clients cidr", {}), ("exempt_names names", {}), ("exempt_senders addresses", {}),
+          ("exempt_recipients addresses", {}), ("well_known_senders names", {})]
 DNS_TIMEOUT_S = 1
 STALLED_TIMEOUT_S = 10          # no test waits for it
 

@@ -11,7 +11,7 @@
 static void it_loads_without_a_word_where_everything_is_configured(void **state) {
     char *text = setup_read(SHIPPED_POLICY);
     struct policy *policy = setup_policy(text);
-    assert_int_equal(policy->n_rules, 32);
+    assert_int_equal(policy->n_rules, 37);
     policy_free(policy);
     free(text);
 }
