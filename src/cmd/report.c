@@ -139,6 +139,10 @@ static int text_directories(const struct report *report, struct buf *out) {
     return r;
 }
 
+static int text_store(const struct report *report, struct buf *out) {
+    return report_store_text(&report->store, out);
+}
+
 static int text_totals(const struct report *report, struct buf *out) {
     struct total totals[N_TOTALS];
     list_totals(&report->totals, totals);
@@ -150,7 +154,7 @@ static int text_totals(const struct report *report, struct buf *out) {
 
 int report_text(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        text_head, text_workers, text_servers, text_lists, text_directories, text_totals,
+        text_head, text_workers, text_servers, text_lists, text_directories, text_store, text_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -174,7 +178,7 @@ static int put_string(struct buf *out, const char *text) {
     return r == 0 ? buf_putc(out, '"') : r;
 }
 
-static int put_member(struct buf *out, const char *name, const char *text) {
+int report_put_member(struct buf *out, const char *name, const char *text) {
     int r = buf_putf(out, "\"%s\":", name);
     if (r == 0)
         r = text == NULL ? buf_puts(out, STR("null")) : put_string(out, text);
@@ -192,11 +196,11 @@ static const char *yes_no(bool is) {
 
 static int json_head(const struct report *report, struct buf *out) {
     int r = buf_putc(out, '{');
-    r = r == 0 ? put_member(out, "version", report->version) : r;
-    r = r == 0 ? put_member(out, "configuration", report->conf_path) : r;
+    r = r == 0 ? report_put_member(out, "version", report->version) : r;
+    r = r == 0 ? report_put_member(out, "configuration", report->conf_path) : r;
     r = r == 0 ? put_time(out, "started", report->started_ms) : r;
     r = r == 0 ? put_time(out, "loaded", report->loaded_ms) : r;
-    r = r == 0 ? put_member(out, "last_reload", report->last_reload) : r;
+    r = r == 0 ? report_put_member(out, "last_reload", report->last_reload) : r;
     return r == 0
         ? buf_putf(out,
               "\"last_reload_failed\":%s,\"draining\":%s,\"uptime_ms\":%" PRIu64 ",\"worker_deaths\":%" PRIu64 ",",
@@ -222,8 +226,8 @@ static int json_servers(const struct report *report, struct buf *out) {
     for (size_t i = 0; i < report->n_servers && r == 0; i++) {
         const struct report_server *s = &report->servers[i];
         r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? put_member(out, "group", s->group) : r;
-        r = r == 0 ? put_member(out, "address", s->address) : r;
+        r = r == 0 ? report_put_member(out, "group", s->group) : r;
+        r = r == 0 ? report_put_member(out, "address", s->address) : r;
         r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"waiting\":%" PRIu64 "}",
                          yes_no(s->is_down), s->connections, s->waiting)
                    : r;
@@ -236,9 +240,9 @@ static int json_lists(const struct report *report, struct buf *out) {
     for (size_t i = 0; i < report->n_lists && r == 0; i++) {
         const struct report_list *l = &report->lists[i];
         r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? put_member(out, "zone", l->zone) : r;
-        r = r == 0 ? put_member(out, "kind", l->kind) : r;
-        r = r == 0 ? put_member(out, "why", l->why == NULL ? "" : l->why) : r;
+        r = r == 0 ? report_put_member(out, "zone", l->zone) : r;
+        r = r == 0 ? report_put_member(out, "kind", l->kind) : r;
+        r = r == 0 ? report_put_member(out, "why", l->why == NULL ? "" : l->why) : r;
         r = r == 0 ? buf_putf(out, "\"trusted\":%s,\"asked\":%" PRIu64 ",\"listed\":%" PRIu64, yes_no(l->why == NULL),
                               l->asked, l->listed)
                    : r;
@@ -254,13 +258,17 @@ static int json_directories(const struct report *report, struct buf *out) {
     for (size_t i = 0; i < report->n_directories && r == 0; i++) {
         const struct report_directory *d = &report->directories[i];
         r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? put_member(out, "domain", d->domain) : r;
-        r = r == 0 ? put_member(out, "state", directory_state_name(d->state)) : r;
+        r = r == 0 ? report_put_member(out, "domain", d->domain) : r;
+        r = r == 0 ? report_put_member(out, "state", directory_state_name(d->state)) : r;
         r = r == 0 ? buf_putf(out, "\"broken\":%s,\"addresses\":%" PRIu64 ",\"age_ms\":%" PRIu64 "}",
                          yes_no(d->is_broken), d->count, d->age_ms)
                    : r;
     }
     return r == 0 ? buf_puts(out, STR("],")) : r;
+}
+
+static int json_store(const struct report *report, struct buf *out) {
+    return report_store_json(&report->store, out);
 }
 
 static int json_totals(const struct report *report, struct buf *out) {
@@ -274,7 +282,7 @@ static int json_totals(const struct report *report, struct buf *out) {
 
 int report_json(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        json_head, json_workers, json_servers, json_lists, json_directories, json_totals,
+        json_head, json_workers, json_servers, json_lists, json_directories, json_store, json_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -344,6 +352,9 @@ static void find_warnings(const struct report *report, struct finding *finding) 
             found(finding, "server %s is down", report->servers[i].address);
     find_directories(report, finding, REPORT_DIRECTORY_MISSING, "missing");
     find_directories(report, finding, REPORT_DIRECTORY_OLD, "too old");
+    const char *store = report_store_warning(&report->store);
+    if (store != NULL)
+        found(finding, "%s", store);
     if (report->last_reload_failed)
         found(finding, "the last reload failed");
     if (report->totals.journal_lost > 0)

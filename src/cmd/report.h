@@ -49,6 +49,15 @@ struct report_list { /* a block list; numbers of all workers together */
     uint64_t asked, listed, errors, probes, latency_us; /* probes: rounds of them */
 };
 
+struct report_store {
+    const char *state; /* of its process: store_child_state(); NULL: none is configured */
+    const char *local, *shared; /* "up", "down", "full" (can be read, not written), "off" */
+    const char *why;   /* one of them was last lost; "" */
+    int pid;           /* 0: none runs */
+    uint64_t age_ms, deaths;
+    uint64_t asked, credits, unavailable, batches, latency_us, longest_us, rows, pending, bytes;
+};
+
 struct report_totals {
     uint64_t sessions_now, sessions, messages, recipients_passed, refused, deferred, relay_denied, unknown;
     uint64_t evicted, too_many, handed_over, early_talkers, journal_lost;
@@ -72,6 +81,7 @@ struct report {
     size_t n_lists;
     const struct report_directory *directories;
     size_t n_directories;
+    struct report_store store;
 };
 
 enum { REPORT_DEATH_RECENT_MS = 300000 };
@@ -82,3 +92,13 @@ int report_json(const struct report *report, struct buf *out);
 
 /* One line without its end: what is wrong, worst first, or what is well. */
 int report_check(const struct report *report, struct buf *out, enum report_health *ret_health);
+
+/* ---- shared by the files that write it */
+
+int report_put_member(struct buf *out, const char *name, const char *text); /* "name":"text", */
+
+/* ---- report_store.c: nothing, or a member that is null, where no store is configured */
+
+int report_store_text(const struct report_store *store, struct buf *out);
+int report_store_json(const struct report_store *store, struct buf *out);
+const char *report_store_warning(const struct report_store *store); /* NULL: all is well */

@@ -166,6 +166,45 @@ static int list_directories(const struct generation *generation, struct arena *a
     return 0;
 }
 
+/* Words that the store writes while we read them are read again; a writer that died in the middle leaves none. */
+static char *read_why(const struct store_counters *counters, struct arena *arena) {
+    char why[STORE_WHY_MAX] = "";
+    for (unsigned tries = 0; tries < 3; tries++) {
+        uint32_t version = atomic_load(&counters->why_version);
+        memcpy(why, counters->why, sizeof(why));
+        why[sizeof(why) - 1] = '\0';
+        if (version % 2 == 0 && version == atomic_load(&counters->why_version))
+            return arena_strdup(arena, str_of(why));
+    }
+    return arena_strdup(arena, STR(""));
+}
+
+static int describe_store(const struct store_child *child, struct arena *arena, struct report *report) {
+    static const char *const states[] = { [STORE_STATE_OFF] = "off", [STORE_STATE_DOWN] = "down",
+                                          [STORE_STATE_FULL] = "full", [STORE_STATE_UP] = "up" };
+    struct report_store *store = &report->store;
+    *store = (struct report_store){ .state = store_child_state(child), .local = "down", .shared = "off", .why = "",
+                                    .pid = (int)child->pid, .deaths = child->n_deaths };
+    const struct store_counters *c = child->counters;
+    if (child->pid == 0 || c == NULL)
+        return 0;
+    uint32_t local = c->local, shared = c->shared;
+    store->age_ms = loop_now(child->loop) - child->started_ms;
+    store->local = states[local <= STORE_STATE_UP ? local : STORE_STATE_DOWN];
+    store->shared = states[shared <= STORE_STATE_UP ? shared : STORE_STATE_DOWN];
+    store->asked = c->asked;
+    store->credits = c->credits;
+    store->unavailable = c->unavailable;
+    store->batches = c->batches;
+    store->latency_us = c->latency_us;
+    store->longest_us = c->longest_us;
+    store->rows = c->rows;
+    store->pending = c->pending;
+    store->bytes = c->bytes;
+    store->why = read_why(c, arena);
+    return store->why != NULL ? 0 : -ENOMEM;
+}
+
 int summary_make(const struct master *master, struct arena *arena, struct report *ret_report) {
     const struct generation *shown = master->serving != NULL ? master->serving : master->generations;
     *ret_report = (struct report){
@@ -189,5 +228,5 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         r = list_block_lists(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_directories(shown, arena, ret_report);
-    return r;
+    return r == 0 ? describe_store(&master->store, arena, ret_report) : r;
 }

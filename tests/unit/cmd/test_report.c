@@ -136,6 +136,49 @@ static void block_lists_are_shown_with_why_they_are_not_trusted(void **state) {
     buf_deinit(&out);
 }
 
+static struct report with_store(void) {
+    struct report report = healthy();
+    report.store = (struct report_store){ .state = "ready", .local = "up", .shared = "off", .why = "", .pid = 77,
+                                          .rows = 1234, .asked = 55, .unavailable = 3, .latency_us = 1500,
+                                          .longest_us = 20000 };
+    return report;
+}
+
+static void the_store_is_shown_where_there_is_one(void **state) {
+    struct report report = with_store();
+    struct buf out;
+    buf_init(&out, 16384);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    buf_putc(&out, '\0');
+    assert_non_null(strstr(out.at, "\nstore "));
+    assert_non_null(strstr(out.at, "1.5ms"));
+    assert_non_null(strstr(out.at, "\"store\":{\"pid\":77,"));
+    assert_non_null(strstr(out.at, "\"rows\":1234,"));
+    buf_clear(&out);
+    report = healthy();
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    buf_putc(&out, '\0');
+    assert_null(strstr(out.at, "\nstore "));
+    assert_non_null(strstr(out.at, "\"store\":null,"));
+    buf_deinit(&out);
+}
+
+static void a_store_that_fails_warns(void **state) {
+    struct report report = with_store();
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+    report.store.shared = "down";
+    report.store.why = "the shared store is away: no route";
+    assert_check(&report, REPORT_WARNING, "the shared store is away");
+    report.store.local = "full";
+    assert_check(&report, REPORT_WARNING, "the local store cannot be written");
+    report.store.local = "down";
+    assert_check(&report, REPORT_WARNING, "the local store is down");
+    report.store.pid = 0;
+    assert_check(&report, REPORT_WARNING, "the store process does not run");
+}
+
 static void json_quotes_what_needs_it(void **state) {
     struct report report = healthy();
     struct buf out;
@@ -174,6 +217,8 @@ int main(void) {
         cmocka_unit_test(directories_and_journal_warn),
         cmocka_unit_test(the_text_names_what_an_administrator_looks_for),
         cmocka_unit_test(block_lists_are_shown_with_why_they_are_not_trusted),
+        cmocka_unit_test(the_store_is_shown_where_there_is_one),
+        cmocka_unit_test(a_store_that_fails_warns),
         cmocka_unit_test(json_quotes_what_needs_it),
         cmocka_unit_test(a_report_that_does_not_fit_is_an_error),
     };
