@@ -92,6 +92,11 @@ void explain_note_listings(struct explain *e);
 void explain_print_lists(const struct explain *e, struct buf *out);
 void explain_print_lists_json(const struct explain *e, struct record *r);
 
+/* ---- explain_greylist.c: nothing where the store has no part in the decision */
+
+void explain_print_greylist(const struct explain *e, struct buf *out);
+void explain_print_greylist_json(const struct explain *e, struct record *r);
+
 /* ---- explain_dns.c */
 
 /*

@@ -89,6 +89,21 @@ static void an_imagined_delivery_asks_the_tables(void **state) {
     assert_printed("imagined.expected");
 }
 
+#define EXPLAIN_GREYLIST(...) \
+    run(&command_explain, (char *const[]){ "explain", "-c", "greylist.conf", __VA_ARGS__, NULL })
+
+static void the_greylist_is_explained_by_whom_it_knew(void **state) {
+    assert_int_equal(EXPLAIN_GREYLIST("--journal", "greylist_journal", "d228jr3a000001.1"), 0);
+    assert_printed("greylist_retry.expected");
+    assert_int_equal(EXPLAIN_GREYLIST("--journal", "greylist_journal", "d228jr3a000001.1", "--json"), 0);
+    assert_printed("greylist_retry.json.expected");
+    assert_int_equal(EXPLAIN_GREYLIST("--journal", "greylist_journal", "d228jrb4000002.1"), 0);
+    assert_printed("greylist_looked_up.expected");
+    assert_int_equal(EXPLAIN_GREYLIST("--client", "203.0.113.7", "--helo", "[203.0.113.7]", "--from", "a@b.example",
+                                      "--to", "user@example.com"), 0);
+    assert_printed("greylist_imagined.expected");
+}
+
 static void rules_are_counted_without_those_that_were_held_back(void **state) {
     assert_int_equal(run(&command_report, (char *const[]){ "report", "policy", "--journal", "journal", NULL }), 0);
     assert_printed("report.expected");
@@ -134,6 +149,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_reject_that_was_held_back_names_the_open_rule),
         cmocka_unit_test(what_no_rule_decided_is_said_so_without_control_characters),
         cmocka_unit_test(an_imagined_delivery_asks_the_tables),
+        cmocka_unit_test(the_greylist_is_explained_by_whom_it_knew),
         cmocka_unit_test(rules_are_counted_without_those_that_were_held_back),
         cmocka_unit_test(the_greylist_is_counted_in_the_words_of_the_field),
         cmocka_unit_test(wrong_use_is_told_from_what_is_not_there),
