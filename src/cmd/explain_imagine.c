@@ -9,7 +9,8 @@
  * such facts count as unavailable for the moment, and are unknown again in the end.
  *
  * Without HELO or sender their facts are unknown; without recipient it is one of ours that exists, since a policy is
- * seldom about relaying. Whether the client talked too early is not known from here; it did not, unless given.
+ * seldom about relaying. What the client did is not known from here: unless given, it did not talk too early, has this
+ * one connection, and was never here before.
  */
 #include "cmd/explain.h"
 
@@ -114,6 +115,7 @@ static int know(struct imagination *i, const struct explain_imagined *imagined) 
     if (imagined->to != NULL && (parse_path(imagined->to, "recipient", &known->recipient) < 0 ||
                                  known->recipient.text.len == 0))
         return known->recipient.text.len == 0 ? refuse("recipient", imagined->to) : -EINVAL;
+    known->connections = 1;
     known->has_helo = true;
     known->helo = str_of(imagined->helo != NULL ? imagined->helo : "");
     known->sender_is_ours = known->sender.domain.len > 0 && conf_domain_find(conf, known->sender.domain) != NULL &&

@@ -82,7 +82,7 @@ static bool ask(struct gather *g, const struct policy_set *need) {
         if (fact->state != FACT_UNASKED)
             continue;
         if (group == GROUP_NONE) {
-            gather_set(g, (unsigned)i, gather_known_value(g, (enum fact_id)(slot->row - fact_rows)));
+            gather_set(g, (unsigned)i, gather_known_value(g, slot));
             is_answered = true;
         } else {
             fact->state = FACT_PENDING;
@@ -103,7 +103,7 @@ static bool answer_cheap(struct gather *g, const struct policy_set *need) {
         const struct slot *slot = &g->policy->policy->slots[i];
         if (gather_group_of(slot) != GROUP_NONE || gather_fact(g->memory, slot)->state != FACT_UNASKED)
             continue;
-        gather_set(g, (unsigned)i, gather_known_value(g, (enum fact_id)(slot->row - fact_rows)));
+        gather_set(g, (unsigned)i, gather_known_value(g, slot));
         is_answered = true;
     }
     return is_answered;

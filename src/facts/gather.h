@@ -21,6 +21,7 @@
 #include "facts/addresses.h"
 #include "facts/list_reason.h"
 #include "facts/ptr.h"
+#include "facts/rate.h"
 #include "policy/verdict.h"
 #include "smtp/address.h"
 #include "store/client.h"
@@ -31,6 +32,7 @@ struct gather_world {
     struct loop *loop;
     struct resolver *resolver; /* NULL: facts of DNS must be off in the policy */
     struct dnsbl *dnsbl;       /* NULL: block lists are unavailable */
+    const struct rates *rates; /* NULL: nothing is counted */
     const struct conf *conf;
     uint64_t timeout_ms;       /* for all that one decision asks, but for the store */
     struct store_client *store; /* NULL: the greylist is unavailable */
@@ -89,10 +91,11 @@ void gather_forget_unavailable(struct gather_memory *memory, const struct policy
 /* What the door knows for certain. Views must live until `done`. */
 struct gather_known {
     struct ip client;
+    unsigned connections;       /* of this client, open now */
     bool is_early;
     bool has_helo;              /* false: facts about HELO are OFF (the Postfix door may not know it) */
     bool is_tls;
-    bool is_second_hand;        /* told by another server: whether it talked early is OFF */
+    bool is_second_hand;        /* told by another server: whether it talked early, and how often it comes, is OFF */
     struct str ptr_name;        /* the client's PTR where the door knows one, unconfirmed; "" */
     struct str helo;            /* as said; "" */
     struct smtp_address sender; /* text "" is the null sender */

@@ -39,11 +39,29 @@ static struct fact helo_value(const struct gather *g, enum fact_id id) {
     return fact_bool(is_ours);
 }
 
-struct fact gather_known_value(const struct gather *g, enum fact_id id) {
+/* What the client does, which another server has seen and we have not. */
+static struct fact client_value(const struct gather *g, const struct slot *slot) {
     const struct gather_known *known = &g->known;
+    uint64_t n = known->connections;
+    if (known->is_second_hand)
+        return (struct fact){ .state = FACT_OFF };
+    if (slot->row == &fact_rows[F_CLIENT_EARLY_TALKER])
+        return fact_bool(known->is_early);
+    if (slot->row == &fact_rows[F_CLIENT_RATE])
+        n = g->world->rates == NULL ? 0
+            : rates_value(g->world->rates, ip_client_key(&known->client), (enum rate_kind)slot->rate, slot->window_s,
+                          loop_now(g->world->loop));
+    return fact_number((int64_t)n * FACT_UNIT);
+}
+
+struct fact gather_known_value(const struct gather *g, const struct slot *slot) {
+    const struct gather_known *known = &g->known;
+    const enum fact_id id = (enum fact_id)(slot->row - fact_rows);
     switch ((unsigned)id) {
     case F_CLIENT_EARLY_TALKER:
-        return known->is_second_hand ? (struct fact){ .state = FACT_OFF } : fact_bool(known->is_early);
+    case F_CLIENT_RATE:
+    case F_CLIENT_CONNECTIONS:
+        return client_value(g, slot);
     case F_CLIENT_TLS:
         return fact_bool(known->is_tls);
     case F_SENDER_ADDRESS:

@@ -80,7 +80,7 @@ void gather_unask(struct gather_memory *memory, const struct policy *policy, con
 /* The HELO as DNS knows it. */
 struct str gather_helo_name(struct str helo);
 
-struct fact gather_known_value(const struct gather *g, enum fact_id id);
+struct fact gather_known_value(const struct gather *g, const struct slot *slot);
 
 /* The slot `number` gets `value`; a table or pattern test, what it makes of it. */
 void gather_set(struct gather *g, unsigned number, struct fact value);

@@ -6,7 +6,8 @@
  * that shares its name with one without (`dnsbl.hits`, `dnsbl.hits(group)`) stands behind it.
  *
  * Scope says when a fact is forgotten, first_layer when it can be known at the earliest. The two differ for the
- * greylist status, which belongs to a recipient but exists only once a rule of layer greylist could have asked for it.
+ * greylist status, which belongs to a recipient but exists only once a rule of layer greylist could have asked for it,
+ * and for what a client did lately, which is known from connecting on but goes on being counted.
  *
  * Rejected: facts that register themselves from their sources. It hides what exists from a reader and from the
  * parser, which must know all of them from the first day, whether their source is built in or not.
@@ -61,10 +62,12 @@ const struct fact_row fact_rows[N_FACTS] = {
                "the client's address, for cidr tables"),
     CONNECTION(F_CLIENT_EARLY_TALKER, "client.early_talker", "client.early_talker", TYPE_BOOL, COST_TABLE,
                SOURCE_EARLY_TALKER, NULL, "it talked before the greeting"),
-    [F_CLIENT_RATE] = { .name = "client.rate", .subject = "client.rate", .type = TYPE_NUMBER, .scope = SCOPE_CONNECTION,
+    [F_CLIENT_RATE] = { .name = "client.rate", .subject = "client.rate", .type = TYPE_NUMBER, .scope = SCOPE_RECIPIENT,
                         .cost = COST_TABLE, .source = SOURCE_RATE, .parameter = PARAMETER_RATE,
                         .first_layer = LAYER_CONNECTION,
                         .help = "connections, messages, recipients or unknown recipients of this client in a window" },
+    ROW(F_CLIENT_CONNECTIONS, "client.connections", "client.connections", TYPE_NUMBER, SCOPE_RECIPIENT, COST_TABLE,
+        SOURCE_RATE, LAYER_CONNECTION, NULL, "connections of this client that are open now, this one included"),
     CONNECTION(F_PTR_NONE, "ptr.none", "ptr", TYPE_BOOL, COST_DNS, SOURCE_DNS, NULL,
                "the address has no PTR record, for certain"),
     CONNECTION(F_PTR_UNCONFIRMED, "ptr.unconfirmed", "ptr", TYPE_BOOL, COST_DNS, SOURCE_DNS, "false",

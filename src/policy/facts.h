@@ -44,7 +44,7 @@ enum fact_cost { COST_TABLE /* syntax and tables */, COST_STORE, COST_DNS, COST_
 enum fact_source {
     SOURCE_SESSION, /* the wire itself and the tables: always there */
     SOURCE_EARLY_TALKER,
-    SOURCE_RATE,
+    SOURCE_RATE, /* what the client did lately, and does now */
     SOURCE_DNS,
     SOURCE_DNSBL,
     SOURCE_SPF,
@@ -65,7 +65,7 @@ enum fact_parameter {
 };
 
 enum fact_id {
-    F_CLIENT, F_CLIENT_EARLY_TALKER, F_CLIENT_RATE,
+    F_CLIENT, F_CLIENT_EARLY_TALKER, F_CLIENT_RATE, F_CLIENT_CONNECTIONS,
     F_PTR_NONE, F_PTR_UNCONFIRMED, F_PTR_CONFIRMED, F_PTR_ACCESS, F_PTR_STATIC, F_PTR_NAME,
     F_DNSBL_HITS, F_DNSBL_HITS_GROUP, F_DNSBL_SCORE, F_DNSBL_LISTED,
     F_PTR_DNSBL_HITS, F_PTR_DNSBL_HITS_GROUP, F_PTR_DNSBL_SCORE, F_PTR_DNSBL_LISTED,

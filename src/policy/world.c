@@ -62,6 +62,7 @@ static void answer_default(struct world *w) {
     answer(w, F_SPF, fact_enum(SPF_PASS));
     answer(w, F_GREYLIST, fact_enum(GREYLIST_CACHED));
     answer(w, F_SIZE, fact_number(INT64_C(10000) * FACT_UNIT));
+    answer(w, F_CLIENT_CONNECTIONS, fact_number(FACT_UNIT));
 }
 
 int world_init(struct world *w, const struct policy *policy, const struct policy_environment *environment,

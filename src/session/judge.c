@@ -26,6 +26,7 @@ struct gather_known judge_known(const struct session *s) {
     const struct transaction *t = s->transaction;
     struct gather_known known = {
         .client = s->origin.client.ip,
+        .connections = s->silence.client->connections,
         .is_early = s->is_early,
         .has_helo = true,
         .is_tls = stream_is_tls(&s->stream),
@@ -48,6 +49,8 @@ struct gather_known judge_known(const struct session *s) {
 
 static struct verdict verdict_of(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     const struct transaction *t = s->transaction;
+    if (from->rule == RULE_NO_SUCH_USER && from->cause == CAUSE_RULE)
+        count_event(s, RATE_UNKNOWN);
     const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip,
                                        .helo = s->helo, .sender = t->envelope.sender };
     return verdict_of_policy(s->server->conf, s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from,
@@ -77,6 +80,7 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
     *ret_verdict = no_memory_verdict;
     if (s->memory == NULL)
         return true;
+    count_event(s, RATE_RECIPIENTS);
     struct gather_known known = judge_known(s);
     if (gather_now(world, policy, LAYER_POLICY, &known, s->memory, &verdict)) {
         *ret_verdict = verdict_of(s, &verdict, text);

@@ -43,7 +43,10 @@ static bool is_admitted(struct session *s) {
     }
     /* A balancer that has not yet said for whom it speaks is no client, and comes as often as it has clients. */
     bool is_balancer = s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip);
-    if (is_balancer || s->silence.client->connections <= server->conf->set.limits.connections_client)
+    if (is_balancer)
+        return true;
+    count_event(s, RATE_CONNECTIONS);
+    if (s->silence.client->connections <= server->conf->set.limits.connections_client)
         return true;
     server->counters->too_many++;
     say_no(s, 421, "4.7.0", "Too many connections from your address");
@@ -556,6 +559,7 @@ static void on_delivered(void *arg, const struct relay_result *result) {
     if (verdict.action == ACTION_PASS) {
         s->n_errors = s->n_junk = 0;
         judge_credit(s);
+        count_event(s, RATE_MESSAGES);
     }
     buf_deinit(&text);
     end_transaction(s);

@@ -38,6 +38,7 @@ struct server {
     struct worker_counters *counters;
     struct id_source ids;
     struct clients clients;
+    struct rates *rates;      /* NULL: no rule asks what a client did lately */
     struct session *sessions; /* all of them, newest first */
     uint64_t n_sessions;
     uint64_t max_sessions;    /* this worker's share of limits.connections */

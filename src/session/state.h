@@ -91,6 +91,12 @@ static inline struct session *session_of(struct stream *stream) {
     return (struct session *)stream; /* its first member */
 }
 
+/* Something happened that rules about `client.rate` count. */
+static inline void count_event(const struct session *s, enum rate_kind kind) {
+    const struct server *server = s->server;
+    rates_count(server->rates, s->silence.client->key, kind, loop_now(server->loop));
+}
+
 /* ---- input.c */
 
 enum {

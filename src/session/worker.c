@@ -404,6 +404,8 @@ static int start_server(struct worker *w) {
     w->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
     int r = clients_init(&w->server.clients);
     if (r == 0)
+        r = rates_new(setup->conf->policy.policy, RATE_BYTES_MAX, &w->server.rates);
+    if (r == 0)
         r = start_resolver(w);
     if (r == 0)
         r = start_lists(w);
@@ -412,8 +414,8 @@ static int start_server(struct worker *w) {
     if (r < 0)
         return r;
     w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .dnsbl = w->dnsbl,
-                                              .store = w->store,
-                                              .conf = setup->conf, .timeout_ms = setup->conf->set.dns.timeout };
+                                              .store = w->store, .rates = w->server.rates, .conf = setup->conf,
+                                              .timeout_ms = setup->conf->set.dns.timeout };
     return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
 
@@ -500,6 +502,7 @@ int worker_run(const struct worker_setup *setup) {
     resolver_free(w.resolver);
     journal_deinit(&w.journal);
     clients_deinit(&w.server.clients);
+    rates_free(w.server.rates);
     free(w.listeners);
     log_flush();
     return r < 0 ? 1 : 0;

@@ -238,8 +238,10 @@ static void set_up(struct play *p) {
         open_store(p);
     static SSL_CTX *no_tls[8];
     if (clients_init(&p->server.clients) < 0
+        || rates_new(conf->policy.policy, RATE_BYTES_MAX, &p->server.rates) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
         abort();
+    p->server.gather.rates = p->server.rates;
     connect_client(p);
 }
 
@@ -249,6 +251,7 @@ static void tear_down(struct play *p) {
         turn(p);
         relay_free(p->server.relay);
         clients_deinit(&p->server.clients);
+        rates_free(p->server.rates);
         if (p->has_store)
             fake_store_close(&p->store);
         store_client_free(p->store_client);

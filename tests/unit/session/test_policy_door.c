@@ -43,6 +43,7 @@ static const char conf_text[] =
 static const char policy_text[] =
     "layer connection {\n"
     "  reject \"EARLY\" when client.early_talker\n"
+    "  reject \"OFTEN\" when client.connections < 9 or client.rate(connections, 1h) < 9\n" /* off: Postfix knows */
     "}\n"
     "layer greylist {\n"
     "  greylist \"GREY\" when sender.domain == \"grey.example\"\n"
