@@ -10,8 +10,8 @@
  * takes its answers, so what it sends fills its own socket and nothing here; whoever was served stands behind the
  * others; and what is no message ends its connection.
  *
- * Rejected: to gather for a few milliseconds first (each answer would come later); a thread that writes (the answers
- * must wait for the commit all the same).
+ * Rejected (docs/decisions/0011): to gather for a few milliseconds first; a thread that commits (the answers must wait
+ * for it all the same).
  */
 #include "store/process.h"
 
