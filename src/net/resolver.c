@@ -69,11 +69,15 @@ static int set_way(struct ub_ctx *ub, const struct resolver_settings *settings, 
         r = ub_ctx_set_fwd(ub, text);
     }
     for (size_t i = 0; i < settings->n_stubs && r == 0; i++) {
-        char ip[IP_TEXT_MAX];
+        char ip[IP_TEXT_MAX], zone[DNS_NAME_MAX + 16];
         *ret_error = "stub zones";
         snprintf(text, sizeof(text), "%s@%u", ip_format(&settings->stubs[i].server.ip, ip),
                  settings->stubs[i].server.port);
         r = ub_ctx_set_stub(ub, settings->stubs[i].zone, text, 0);
+        /* what libunbound would answer by itself (127.in-addr.arpa, test), is asked where a server is named for it */
+        snprintf(zone, sizeof(zone), "%s transparent", settings->stubs[i].zone);
+        if (r == 0)
+            r = ub_ctx_set_option(ub, "local-zone:", zone);
     }
     return r == 0 ? 0 : -EINVAL;
 }

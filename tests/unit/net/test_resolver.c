@@ -192,6 +192,23 @@ static void freeing_with_cancelled_questions_under_way_is_quiet(void **state) {
     open_resolver(0);
 }
 
+static void a_zone_that_libunbound_knows_itself_is_asked_where_a_server_is_named_for_it(void **state) {
+    const struct resolver_stub stubs[] = { { "127.in-addr.arpa", server.at }, { "test", server.at } };
+    const struct resolver_settings settings = { .way = RESOLVER_FORWARD, .forwarders = &server.at, .n_forwarders = 1,
+                                                .stubs = stubs, .n_stubs = 2 };
+    const char *error;
+    struct asked a = { .n_done = 0 };
+    assert_int_equal(ask(&a, "ok.test"), DNS_NO_NAME);
+    resolver_free(resolver);
+    assert_int_equal(resolver_new(loop, &settings, &resolver, &error), 0);
+    assert_int_equal(ask(&a, "ok.test"), DNS_FOUND);
+    dns_server_add(&server, "3.2.1.127.in-addr.arpa", DNS_PTR, "mail.example");
+    memset(&a, 0, sizeof(a));
+    resolver_start(resolver, &a.query, "3.2.1.127.in-addr.arpa", DNS_PTR, 1000, on_done);
+    await(&a.n_done, 1);
+    assert_int_equal(a.answer.status, DNS_FOUND);
+}
+
 static void reverse_names_are_those_of_the_rfcs(void **state) {
     char name[DNS_NAME_MAX + 1];
     struct ip ip;
@@ -217,6 +234,7 @@ int main(void) {
         TEST(a_query_can_ask_again_from_its_own_end),
         TEST(questions_past_the_bound_are_not_asked_even_when_the_others_were_cancelled),
         TEST(freeing_with_cancelled_questions_under_way_is_quiet),
+        TEST(a_zone_that_libunbound_knows_itself_is_asked_where_a_server_is_named_for_it),
         cmocka_unit_test(reverse_names_are_those_of_the_rfcs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
