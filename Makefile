@@ -14,7 +14,7 @@ sysconfdir ?= /etc
 
 help:
 	@echo 'make build     the program: build/postern'
-	@echo 'make run       try it: the gateway on 127.0.0.1:2525 in front of a small mailbox server'
+	@echo 'make run       try it: the gateway on 127.0.0.1:2525 in front of a small mailbox server; DEMO=--play is a show'
 	@echo 'make check     lint, and all tests; ends with one line "N passed, N failed"'
 	@echo 'make e2e       the end-to-end tests alone; E2E="-k NAME" picks some'
 	@echo 'make lint      what the compiler does not see, and a build with clang'
@@ -33,7 +33,7 @@ build:
 run:
 	@scripts/bootstrap run
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) scripts/demo
+	@$(PYTHON) scripts/demo $(DEMO)
 
 check:
 	@scripts/bootstrap check

@@ -1,0 +1,56 @@
+"""The show of `make run DEMO=--play` goes as it says, on ports of its own."""
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lib import nameserver
+from lib.ports import free_port
+from lib.postern import ROOT
+
+LIMIT_S = 180
+
+
+@pytest.fixture
+def port():
+    """The first of three free ones in a row."""
+    if nameserver.missing():
+        pytest.skip(f"not installed: {nameserver.missing()}")
+    ports = [free_port() for _ in range(3)]
+    while ports[2] - ports[0] != 2:
+        ports = [*ports[1:], free_port()]
+    return ports[0]
+
+
+def play(project, port, folder):
+    """`project` holds scripts, etc and build."""
+    command = [os.path.join(project, "scripts", "demo"), "--play", "--port", str(port), "--folder", folder]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=LIMIT_S, check=False)
+
+
+def test_the_demo_plays_all_of_its_scenes(port, folder):
+    done = play(ROOT, port, folder)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d+ scenes, 0 checks failed$", done.stdout, re.M)
+    text = re.sub(r"\s+", " ", done.stdout)
+    for said in ("Refused by policy: PTRNUL HELO_IP", "listed by spam.dnsbl.example (Sent spam, see http",
+                 "OWN CLIENT"):
+        assert said in text
+    arrived = os.listdir(os.path.join(folder, "Maildir", "new"))
+    assert len(arrived) == len(re.findall(r"^ +the message +250 ", done.stdout, re.M)) > 0
+
+
+def test_a_scene_that_goes_otherwise_fails_the_play(port, folder):
+    for name in ("etc", "build"):
+        os.symlink(os.path.join(ROOT, name), os.path.join(folder, name))
+    shutil.copytree(os.path.join(ROOT, "scripts"), os.path.join(folder, "scripts"))
+    path = os.path.join(folder, "scripts", "demo_scenes.py")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace("Refused by policy: PTRNUL HELO_IP", "Refused by another rule"))
+    done = play(folder, port, os.path.join(folder, "demo"))
+    assert done.returncode == 1 and ", 1 checks failed" in done.stdout, done.stdout
