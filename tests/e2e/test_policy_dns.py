@@ -72,7 +72,10 @@ def configuration(nsd, lists, **options):
 @pytest.fixture(scope="module")
 def shared(make_shared_postern, make_shared_server, nsd, rbldnsd):
     """With two lists that can be trusted."""
-    return make_shared_postern([make_shared_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}))
+    gateway = make_shared_postern([make_shared_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}))
+    eventually(lambda: all(one["trusted"] for one in gateway.status()["block_lists"] if one["kind"] == "IPv4"),
+               "both lists have stood their probes")
+    return gateway
 
 
 def connect(gateway, client, helo):
