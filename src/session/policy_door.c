@@ -8,12 +8,6 @@
  * A connection has at most one pending operation, the gathering, which ends with it. Answers keep the order of the
  * requests because nothing is read while one is pending, so no answer can be taken for another's.
  *
- * Facts of one message. Postfix asks once a recipient, and `instance` says which requests belong to one message. What
- * was found for the first of them is kept in an instance: a copy of that request, whose words the facts borrow, and the
- * memory of the gathering. A later request uses it only if client, names, HELO and sender are the same too: we trust
- * `instance` to save work, not to decide whose facts these are. Each connection keeps the last few: one smtpd process
- * has one message at a time, but several may share a connection by a proxy.
- *
  * Recipients are validated for domains with a directory here. What is not ours is Postfix's affair: relay control is
  * its own, so each client counts as one that may send there, and whether the address is known is OFF. Nobody asks
  * whether the client talked early, or comes often: Postfix was in front.
@@ -26,6 +20,7 @@
 #include "base/clock.h"
 #include "net/stream.h"
 #include "session/answer_facts.h"
+#include "session/policy_instances.h"
 #include "session/recipient_view.h"
 #include "session/rehearsal.h"
 #include "smtp/policy_request.h"
@@ -44,22 +39,12 @@ enum {
     PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
 };
 
-/* One message, while its recipients come. */
-struct policy_instance {
-    char *text;                    /* of its first request; NULL: not in use */
-    struct policy_request request; /* views of `text` */
-    struct ip client;
-    struct smtp_address sender;
-    struct gather_memory *memory;
-    uint32_t used;                 /* when, in requests of the connection */
-};
-
 struct policy_connection {
     struct stream stream; /* first: connection_of() */
     struct timer deadline;
     struct policy_door *door;
     struct policy_connection *next, *prev;
-    struct policy_instance instances[POLICY_INSTANCES_KEPT];
+    struct policy_instances instances;
     struct gather *gather;           /* facts are being found out, about … */
     struct policy_instance *asked;
     struct buf recipient;            /* … this one, as Postfix wrote it */
@@ -114,10 +99,7 @@ static void end(struct policy_connection *c) {
     timer_cancel(door->server->loop, &c->deadline);
     stream_close(&c->stream);
     unlink_it(c);
-    for (unsigned i = 0; i < POLICY_INSTANCES_KEPT; i++) {
-        free(c->instances[i].text);
-        free(c->instances[i].memory);
-    }
+    policy_instances_deinit(&c->instances);
     buf_deinit(&c->recipient);
     loop_free_later(door->server->loop, c);
     if (--door->n == 0 && door->on_empty != NULL)
@@ -231,93 +213,12 @@ static void answer_without_memory(struct policy_connection *c) {
     say(c, &no_memory_verdict, c->id);
 }
 
-/* ---- addresses, as Postfix writes them: without <>, and without the quotes that a local part may need */
-
-static struct smtp_address address_of(struct str text) {
-    struct smtp_address address = { 0 };
-    size_t at = str_find_last(text, '@');
-    if (text.len == 0 || smtp_address_parse(text, true, &address) == SMTP_ADDRESS_OK)
-        return address;
-    address = (struct smtp_address){ .text = text, .local = str_head(text, at), .domain = str_from(text, at + 1),
-                                     .is_utf8 = true };
-    address.is_literal = address.domain.len > 0 && address.domain.at[0] == '[';
-    return address;
-}
+/* ---- judging */
 
 /* One that a directory can be asked about. */
 static bool is_lookable(const struct smtp_address *address) {
     return address->domain.len > 0 && address->local.len > 0 && address->local.len <= SMTP_LOCAL_MAX;
 }
-
-/* ---- messages */
-
-/* What the facts of a message depend on, its recipient apart. */
-static const enum policy_attribute identity[] = {
-    POLICY_INSTANCE, POLICY_CLIENT_ADDRESS, POLICY_CLIENT_NAME, POLICY_REVERSE_CLIENT_NAME, POLICY_HELO_NAME,
-    POLICY_SENDER, POLICY_PROTOCOL_NAME, POLICY_ENCRYPTION_PROTOCOL,
-};
-
-static bool is_same_message(const struct policy_instance *m, const struct policy_request *request) {
-    if (m->text == NULL || request->value[POLICY_INSTANCE].len == 0)
-        return false;
-    for (size_t i = 0; i < sizeof(identity) / sizeof(*identity); i++)
-        if (!str_eq(m->request.value[identity[i]], request->value[identity[i]]))
-            return false;
-    return true;
-}
-
-static bool is_known_name(struct str name) {
-    return name.len > 0 && !str_eq_nocase(name, STR("unknown"));
-}
-
-/* Begins a message in a place that another may have had. False: no memory, and the place is free. */
-static bool begin_message(struct policy_connection *c, struct policy_instance *m, struct str text,
-                          const struct ip *client) {
-    const struct server *server = c->door->server;
-    const struct policy *policy = server->conf->policy.policy;
-    size_t consumed;
-    free(m->text);
-    m->text = malloc(text.len);
-    if (m->memory == NULL)
-        m->memory = gather_memory_new(policy);
-    else
-        gather_forget(m->memory, policy, SCOPE_CONNECTION);
-    if (m->text == NULL || m->memory == NULL) {
-        free(m->text);
-        m->text = NULL;
-        return false;
-    }
-    memcpy(m->text, text.at, text.len);
-    policy_request_parse(m->text, text.len, &consumed, &m->request); /* the same bytes were READY before */
-    m->client = *client;
-    m->sender = address_of(m->request.value[POLICY_SENDER]);
-    if (is_known_name(m->request.value[POLICY_CLIENT_NAME]))
-        gather_take_name(&server->gather, &server->conf->policy, client, m->request.value[POLICY_CLIENT_NAME],
-                         m->memory);
-    return true;
-}
-
-/* The message that the request belongs to, or a new one in the place of the one used longest ago. NULL: no memory. */
-static struct policy_instance *message_of(struct policy_connection *c, const struct policy_request *request,
-                                          struct str text, const struct ip *client) {
-    struct policy_instance *oldest = &c->instances[0], *found = NULL;
-    for (unsigned i = 0; i < POLICY_INSTANCES_KEPT && found == NULL; i++) {
-        struct policy_instance *m = &c->instances[i];
-        if (is_same_message(m, request))
-            found = m;
-        else if (m->used < oldest->used)
-            oldest = m;
-    }
-    if (found != NULL)
-        gather_forget(found->memory, c->door->server->conf->policy.policy, SCOPE_RECIPIENT);
-    else if (begin_message(c, oldest, text, client))
-        found = oldest;
-    if (found != NULL)
-        found->used = c->n_requests;
-    return found;
-}
-
-/* ---- judging */
 
 /* Postfix's own submission, or one from a Unix socket, has no address. */
 static bool is_from_relay_client(const struct conf *conf, const struct ip *client) {
@@ -327,12 +228,13 @@ static bool is_from_relay_client(const struct conf *conf, const struct ip *clien
 static struct gather_known known_of(const struct policy_connection *c, const struct policy_instance *m) {
     const struct conf *conf = c->door->server->conf;
     const struct str *value = m->request.value;
+    struct str reverse = value[POLICY_REVERSE_CLIENT_NAME];
     return (struct gather_known){
         .client = m->client,
         .has_helo = value[POLICY_HELO_NAME].len > 0,
         .is_tls = value[POLICY_ENCRYPTION_PROTOCOL].len > 0,
         .is_second_hand = true,
-        .ptr_name = is_known_name(value[POLICY_REVERSE_CLIENT_NAME]) ? value[POLICY_REVERSE_CLIENT_NAME] : STR(""),
+        .ptr_name = policy_name_is_known(reverse) ? reverse : STR(""),
         .helo = value[POLICY_HELO_NAME],
         .sender = m->sender,
         .sender_is_ours = m->sender.domain.len > 0 && conf_domain_find(conf, m->sender.domain) != NULL,
@@ -351,7 +253,7 @@ static int take_recipient(struct policy_connection *c, const struct ip *client, 
     int r = buf_puts(&c->recipient, text);
     if (r < 0)
         return r;
-    c->asked_address = address_of(buf_str(&c->recipient));
+    c->asked_address = policy_address_of(buf_str(&c->recipient));
     if (is_lookable(&c->asked_address))
         recipient_look(c->door->server, client, &c->asked_address, &c->asked_view);
     else
@@ -375,7 +277,7 @@ static void judge(struct policy_connection *c, const struct policy_request *requ
     const struct conf_policy *policy = &server->conf->policy;
     struct policy_verdict verdict;
     c->began_us = clock_us();
-    c->asked = message_of(c, request, text, client);
+    c->asked = policy_instance_of(&c->instances, c->door->server, request, text, client);
     if (c->asked == NULL || take_recipient(c, client, request->value[POLICY_RECIPIENT]) < 0) {
         answer_without_memory(c);
         return;
@@ -404,7 +306,7 @@ static void on_request(struct policy_connection *c, const struct policy_request 
     struct str address = request->value[POLICY_CLIENT_ADDRESS];
     struct ip client = { 0 };
     c->n_requests++;
-    if (is_known_name(address) && ip_parse(address, &client) < 0)
+    if (policy_name_is_known(address) && ip_parse(address, &client) < 0)
         end_badly(c, "client_address is no address");
     else if (is_judged(c, request, &client))
         judge(c, request, text, &client);

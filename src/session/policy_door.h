@@ -24,7 +24,6 @@ enum {
     POLICY_CONNECTIONS_MIN = 200,      /* of a worker, however many there are */
     POLICY_IDLE_MS = 600 * 1000,       /* twice Postfix's smtpd_policy_service_max_idle */
     POLICY_REQUEST_TIME_MS = 60 * 1000, /* from a request's first byte to its last, and to take our answers */
-    POLICY_INSTANCES_KEPT = 4,         /* messages of a connection whose facts are kept */
 };
 
 struct policy_door {

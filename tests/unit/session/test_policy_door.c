@@ -8,6 +8,7 @@
 #include "dns_server.h"
 #include "fake_store.h"
 #include "session/answer_facts.h"
+#include "session/policy_instances.h"
 #include "smtp/policy_request.h"
 #include "table/directory.h"
 
