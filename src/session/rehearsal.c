@@ -13,6 +13,7 @@
  */
 #include "session/rehearsal.h"
 
+#include "base/log.h"
 #include "session/answer_facts.h"
 
 #include <stdlib.h>
@@ -43,7 +44,8 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
     *rehearsal->prev = rehearsal->next;
     if (rehearsal->next != NULL)
         rehearsal->next->prev = rehearsal->prev;
-    server->n_rehearsals--;
+    if (--server->n_rehearsals < REHEARSALS_MAX / 2)
+        server->are_rehearsals_full = false;
     arena_reset(&rehearsal->arena);
     free(rehearsal);
 }
@@ -72,10 +74,19 @@ static bool keep(struct rehearsal *rehearsal, const struct gather_known *known, 
     return rehearsal->memory != NULL && gather_known_keep(&rehearsal->known, &rehearsal->arena);
 }
 
+/* Once, until many have ended: counts of shadow rules are too low then, and who reads them should know. */
+static void tell_full(struct server *server) {
+    if (!server->are_rehearsals_full)
+        log_warning("%u decisions wait for facts of shadow rules, more are journalled without them", REHEARSALS_MAX);
+    server->are_rehearsals_full = true;
+}
+
 bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
                      const struct gather_known *known, const struct gather_memory *memory) {
-    if (server->n_rehearsals >= REHEARSALS_MAX)
+    if (server->n_rehearsals >= REHEARSALS_MAX) {
+        tell_full(server);
         return false;
+    }
     struct rehearsal *rehearsal = malloc(sizeof(*rehearsal));
     if (rehearsal == NULL)
         return false;

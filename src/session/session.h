@@ -44,6 +44,7 @@ struct server {
     uint64_t max_sessions;    /* this worker's share of limits.connections */
     struct rehearsal *rehearsals; /* see rehearsal.h */
     unsigned n_rehearsals;
+    bool are_rehearsals_full; /* and the log was told */
     bool is_shutting_down;    /* sessions without a transaction are told to come back */
 
     /*

@@ -322,10 +322,12 @@ static void past_the_bound_what_is_known_is_written_at_once(void **state) {
         say(REQUEST "sender=a@b.example\nrecipient=user@example.com\n\n", "action=DUNNO\n\n");
     assert_int_equal(t.server.n_rehearsals, REHEARSALS_MAX);
     assert_int_equal(t.journal.out.len, 0);
+    assert_false(t.server.are_rehearsals_full);
     say(REQUEST "sender=last@b.example\nrecipient=user@example.com\n\n", "action=DUNNO\n\n");
     assert_int_equal(t.server.n_rehearsals, REHEARSALS_MAX);
     assert_int_equal(n_journalled("\n"), 1);
     assert_journalled("\"sender\":\"last@b.example\"");
+    assert_true(t.server.are_rehearsals_full);
     rehearsals_finish(&t.server);
     assert_int_equal(n_journalled("\n"), REHEARSALS_MAX + 1);
 }
