@@ -54,7 +54,7 @@ fuzz:
 bench:
 	@scripts/bootstrap bench
 	@$(MAKE) --no-print-directory build
-	@ninja -C build bench/floor bench/load
+	@ninja -C build bench/floor bench/load bench/policy_load
 	@$(PYTHON) bench/run $(BENCH)
 
 cover:

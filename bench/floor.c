@@ -1,13 +1,16 @@
 /*
  * floor: the least that an SMTP server can do, and so the unit of every ratio in the bench.
  *
- *     floor [-a] [-w WORKERS] PORT      listens on 127.0.0.1
+ *     floor [-a | -p] [-w WORKERS] PORT      listens on 127.0.0.1
  *
  * A bare level-triggered epoll loop that answers by the first four letters of a line and checks nothing: 220, EHLO's
  * few lines, 250 to MAIL, 550 to RCPT (with -a: 250, then 354 to DATA and 250 behind the dot), 221. No log, no
  * time-out, no limit, no state but "inside a message" and the few bytes that a line or the final dot may leave over
  * between two reads. What stands in one read is answered with one write, so pipelining costs it next to nothing. With
  * -a it is also the sink behind the servers that hand messages on; it then must not be what holds them back.
+ *
+ * With -p it is the least that a policy server of Postfix can do: it says nothing first, and answers each empty line
+ * with DUNNO.
  *
  * Workers are processes with a SO_REUSEPORT socket each, among which the kernel spreads. A canned server could be
  * cheaper still with edge triggering or io_uring; neither is what the servers compared here do.
@@ -47,7 +50,7 @@ struct replies {
 
 static struct peer peers[FDS_MAX];
 static char input[DOT_SIZE + READ_SIZE];
-static bool is_accepting;
+static bool is_accepting, is_policy;
 
 static void reply(struct replies *out, const char *text) {
     size_t n = strlen(text);
@@ -114,6 +117,15 @@ static bool converse(struct peer *peer, const char *at, const char *end, struct 
     return true;
 }
 
+/* A request ends in an empty line; whether the last byte ended a line is all that lasts from read to read. */
+static void answer_requests(struct peer *peer, const char *at, const char *end, struct replies *out) {
+    for (; at < end; at++) {
+        if (*at == '\n' && peer->n_kept == 1)
+            reply(out, "action=DUNNO\n\n");
+        peer->n_kept = *at == '\n';
+    }
+}
+
 /* Reads once and answers. Returns false when the connection is over. */
 static bool serve(int fd) {
     struct peer *peer = &peers[fd];
@@ -122,12 +134,17 @@ static bool serve(int fd) {
         return errno == EAGAIN || errno == EINTR;
     if (n == 0)
         return false;
-    const char *at = input + DOT_SIZE - peer->n_kept;
-    memcpy(input + DOT_SIZE - peer->n_kept, peer->kept, peer->n_kept);
-    peer->n_kept = 0;
     struct replies out;
     out.n = 0;
-    bool goes_on = converse(peer, at, input + DOT_SIZE + n, &out);
+    bool goes_on = true;
+    if (is_policy) {
+        answer_requests(peer, input + DOT_SIZE, input + DOT_SIZE + n, &out);
+    } else {
+        const char *at = input + DOT_SIZE - peer->n_kept;
+        memcpy(input + DOT_SIZE - peer->n_kept, peer->kept, peer->n_kept);
+        peer->n_kept = 0;
+        goes_on = converse(peer, at, input + DOT_SIZE + n, &out);
+    }
     if (out.n > 0 && send(fd, out.text, out.n, MSG_NOSIGNAL) != (ssize_t)out.n)
         return false;
     return goes_on;
@@ -140,7 +157,7 @@ static void greet_all(int epoll_fd, int listen_fd) {
         if (fd < 0)
             return;
         struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
-        if (fd >= FDS_MAX || send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL) < 0 ||
+        if (fd >= FDS_MAX || (!is_policy && send(fd, greeting, sizeof(greeting) - 1, MSG_NOSIGNAL) < 0) ||
             epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
             close(fd);
         else
@@ -212,9 +229,11 @@ static int run(uint16_t port, unsigned workers) {
 int main(int argc, char **argv) {
     unsigned long workers = 1;
     int option;
-    while ((option = getopt(argc, argv, "aw:")) != -1) {
+    while ((option = getopt(argc, argv, "apw:")) != -1) {
         if (option == 'a')
             is_accepting = true;
+        else if (option == 'p')
+            is_policy = true;
         else if (option == 'w')
             workers = strtoul(optarg, NULL, 10);
         else
@@ -222,7 +241,7 @@ int main(int argc, char **argv) {
     }
     unsigned long port = optind < argc ? strtoul(argv[optind], NULL, 10) : 0;
     if (port == 0 || port > 65535 || workers == 0 || workers > 64) {
-        fprintf(stderr, "usage: floor [-a] [-w WORKERS] PORT\n");
+        fprintf(stderr, "usage: floor [-a | -p] [-w WORKERS] PORT\n");
         return 2;
     }
     struct rlimit limit;

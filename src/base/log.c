@@ -63,13 +63,16 @@ static struct {
     const char *ident;
     char pid[16];
     char host[64];
-    uint64_t head_second; /* when `head` was made; UINT64_MAX: make it anew */
+    uint64_t stamp_second; /* that `stamp` tells; UINT64_MAX: none */
+    size_t stamp_len;
+    char stamp[32];
+    const char *head_ident; /* that `head` tells; NULL: make it anew */
     size_t head_len;
-    char head[256]; /* what stands before each message, but for the priority */
+    char head[256]; /* what stands before each message, but for priority and time */
     uint64_t lost;
     size_t len;
     char out[LOG_BUFFER_MAX];
-} logger = { .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .ident = "postern", .head_second = UINT64_MAX };
+} logger = { .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .ident = "postern", .stamp_second = UINT64_MAX };
 
 static const char *const LEVEL_NAMES[] = { "error", "warning", "info", "debug" };
 static const char *const LEVEL_MARKS[] = { "error: ", "warning: ", "", "" };
@@ -191,18 +194,21 @@ static size_t format_stamp(uint64_t second, char *out, size_t size) {
     return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
-static void make_head(uint64_t second) {
-    size_t size = sizeof(logger.head), len = 0;
-    bool is_bare_json = logger.format == LOG_FORMAT_JSON && logger.sink != SINK_SYSLOG;
-    logger.head_second = second;
-    if (!is_bare_json) {
-        bool has_host = logger.sink != SINK_SYSLOG && !logger.is_journal; /* a local syslogd knows whose it is */
-        len = logger.is_journal ? 0 : format_stamp(second, logger.head, size);
-        int n = snprintf(logger.head + len, size - len, "%s%s%.100s[%s]: ", has_host ? logger.host : "",
-                         has_host ? " " : "", logger.ident, logger.pid);
-        len += n > 0 && (size_t)n < size - len ? (size_t)n : 0;
+static void make_head(void) {
+    bool has_host = logger.sink != SINK_SYSLOG && !logger.is_journal; /* a local syslogd knows whose it is */
+    int n = snprintf(logger.head, sizeof(logger.head), "%s%s%.100s[%s]: ", has_host ? logger.host : "",
+                     has_host ? " " : "", logger.ident, logger.pid);
+    logger.head_len = n > 0 && (size_t)n < sizeof(logger.head) ? (size_t)n : 0;
+    logger.head_ident = logger.ident;
+}
+
+/* Local time is asked for once a second, since that is what it costs most. */
+static void put_stamp(struct line *line, uint64_t second) {
+    if (second != logger.stamp_second) {
+        logger.stamp_len = format_stamp(second, logger.stamp, sizeof(logger.stamp));
+        logger.stamp_second = second;
     }
-    logger.head_len = len;
+    put(line, logger.stamp, logger.stamp_len);
 }
 
 static void put_head(struct line *line, enum log_level level, uint64_t wall_ms) {
@@ -213,8 +219,12 @@ static void put_head(struct line *line, enum log_level level, uint64_t wall_ms) 
         text[skip] = '<';
         put(line, text + skip, sizeof(text) - skip);
     }
-    if (wall_ms / 1000 != logger.head_second)
-        make_head(wall_ms / 1000);
+    if (logger.format == LOG_FORMAT_JSON && logger.sink != SINK_SYSLOG)
+        return;
+    if (!logger.is_journal)
+        put_stamp(line, wall_ms / 1000);
+    if (logger.head_ident != logger.ident)
+        make_head();
     put(line, logger.head, logger.head_len);
 }
 
@@ -452,7 +462,7 @@ static int open_stderr(void) {
 
 static void learn_pid(void) {
     snprintf(logger.pid, sizeof(logger.pid), "%d", (int)getpid());
-    logger.head_second = UINT64_MAX;
+    logger.head_ident = NULL;
 }
 
 /* Runs in a child of fork(): what has gathered is the parent's to send. */
@@ -476,13 +486,14 @@ int log_open(const char *ident, enum log_target target, enum log_format format, 
     logger.host[strcspn(logger.host, ".")] = '\0';
     logger.format = format;
     logger.level = level;
+    logger.stamp_second = UINT64_MAX;
     log_ident(ident);
+    learn_pid();
     return 0;
 }
 
 void log_ident(const char *ident) {
     logger.ident = ident;
-    learn_pid();
 }
 
 void log_close(void) {

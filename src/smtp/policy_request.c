@@ -20,19 +20,24 @@ static const struct str names[N_POLICY_ATTRIBUTES] = {
     [POLICY_REQUEST] = STR_INIT("request"),
     [POLICY_PROTOCOL_STATE] = STR_INIT("protocol_state"),
     [POLICY_PROTOCOL_NAME] = STR_INIT("protocol_name"),
+    [POLICY_CLIENT_ADDRESS] = STR_INIT("client_address"),
+    [POLICY_CLIENT_NAME] = STR_INIT("client_name"),
+    [POLICY_CLIENT_PORT] = STR_INIT("client_port"),
+    [POLICY_REVERSE_CLIENT_NAME] = STR_INIT("reverse_client_name"),
+    [POLICY_SERVER_ADDRESS] = STR_INIT("server_address"),
+    [POLICY_SERVER_PORT] = STR_INIT("server_port"),
     [POLICY_HELO_NAME] = STR_INIT("helo_name"),
-    [POLICY_QUEUE_ID] = STR_INIT("queue_id"),
     [POLICY_SENDER] = STR_INIT("sender"),
     [POLICY_RECIPIENT] = STR_INIT("recipient"),
     [POLICY_RECIPIENT_COUNT] = STR_INIT("recipient_count"),
-    [POLICY_CLIENT_ADDRESS] = STR_INIT("client_address"),
-    [POLICY_CLIENT_NAME] = STR_INIT("client_name"),
-    [POLICY_REVERSE_CLIENT_NAME] = STR_INIT("reverse_client_name"),
+    [POLICY_QUEUE_ID] = STR_INIT("queue_id"),
     [POLICY_INSTANCE] = STR_INIT("instance"),
+    [POLICY_SIZE] = STR_INIT("size"),
+    [POLICY_ETRN_DOMAIN] = STR_INIT("etrn_domain"),
+    [POLICY_STRESS] = STR_INIT("stress"),
     [POLICY_SASL_METHOD] = STR_INIT("sasl_method"),
     [POLICY_SASL_USERNAME] = STR_INIT("sasl_username"),
     [POLICY_SASL_SENDER] = STR_INIT("sasl_sender"),
-    [POLICY_SIZE] = STR_INIT("size"),
     [POLICY_CCERT_SUBJECT] = STR_INIT("ccert_subject"),
     [POLICY_CCERT_ISSUER] = STR_INIT("ccert_issuer"),
     [POLICY_CCERT_FINGERPRINT] = STR_INIT("ccert_fingerprint"),
@@ -40,22 +45,20 @@ static const struct str names[N_POLICY_ATTRIBUTES] = {
     [POLICY_ENCRYPTION_PROTOCOL] = STR_INIT("encryption_protocol"),
     [POLICY_ENCRYPTION_CIPHER] = STR_INIT("encryption_cipher"),
     [POLICY_ENCRYPTION_KEYSIZE] = STR_INIT("encryption_keysize"),
-    [POLICY_ETRN_DOMAIN] = STR_INIT("etrn_domain"),
-    [POLICY_STRESS] = STR_INIT("stress"),
-    [POLICY_CLIENT_PORT] = STR_INIT("client_port"),
     [POLICY_POLICY_CONTEXT] = STR_INIT("policy_context"),
-    [POLICY_SERVER_ADDRESS] = STR_INIT("server_address"),
-    [POLICY_SERVER_PORT] = STR_INIT("server_port"),
     [POLICY_COMPATIBILITY_LEVEL] = STR_INIT("compatibility_level"),
     [POLICY_MAIL_VERSION] = STR_INIT("mail_version"),
 };
 _Static_assert(N_POLICY_ATTRIBUTES <= 32, "`seen` has a bit each");
 
-static enum policy_attribute attribute_find(struct str name) {
-    unsigned i = 0;
-    while (i < N_POLICY_ATTRIBUTES && !str_eq(names[i], name))
-        i++;
-    return (enum policy_attribute)i;
+/* Looks behind the one that was found last first, since that is what comes next. */
+static enum policy_attribute attribute_find(struct str name, unsigned last) {
+    for (unsigned i = 1; i <= N_POLICY_ATTRIBUTES; i++) {
+        unsigned at = (last + i) % N_POLICY_ATTRIBUTES;
+        if (str_eq(names[at], name))
+            return (enum policy_attribute)at;
+    }
+    return N_POLICY_ATTRIBUTES;
 }
 
 static bool is_clean(struct str line) {
@@ -66,17 +69,18 @@ static bool is_clean(struct str line) {
 }
 
 /* One line without its LF. False: it is wrong. */
-static bool line_parse(struct str line, struct policy_request *request, uint32_t *seen) {
+static bool line_parse(struct str line, struct policy_request *request, uint32_t *seen, unsigned *last) {
     size_t name_len = str_find(line, '=');
     if (name_len == 0 || name_len == line.len || !is_clean(line))
         return false;
-    enum policy_attribute attribute = attribute_find(str_head(line, name_len));
+    enum policy_attribute attribute = attribute_find(str_head(line, name_len), *last);
     if (attribute == N_POLICY_ATTRIBUTES)
         return true;
     uint32_t bit = UINT32_C(1) << attribute;
     if (*seen & bit)
         return false;
     *seen |= bit;
+    *last = attribute;
     request->value[attribute] = str_from(line, name_len + 1);
     return attribute != POLICY_REQUEST || str_eq(request->value[attribute], STR("smtpd_access_policy"));
 }
@@ -85,6 +89,7 @@ enum policy_request_result policy_request_parse(const char *at, size_t len, size
                                                 struct policy_request *ret_request) {
     struct policy_request request = { 0 };
     uint32_t seen = 0;
+    unsigned last = N_POLICY_ATTRIBUTES - 1;
     size_t from = 0;
     *ret_consumed = 0;
     for (unsigned n = 0; n <= POLICY_LINES_MAX; n++) {
@@ -103,7 +108,7 @@ enum policy_request_result policy_request_parse(const char *at, size_t len, size
             *ret_request = request;
             return POLICY_REQUEST_READY;
         }
-        if (n == POLICY_LINES_MAX || !line_parse(str_head(rest, line_len), &request, &seen))
+        if (n == POLICY_LINES_MAX || !line_parse(str_head(rest, line_len), &request, &seen, &last))
             return POLICY_REQUEST_BAD;
     }
     return POLICY_REQUEST_BAD;
