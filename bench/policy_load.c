@@ -71,8 +71,18 @@ struct envelope {
     char client[64], name[128], helo[128], sender[128], recipient[128];
 };
 
+/* A number in letters: greylisting takes digits for what a mailing program wrote for one message. */
+static void write_word(unsigned long number, char out[16]) {
+    size_t n = 0;
+    do
+        out[n++] = (char)('a' + number % 26);
+    while ((number /= 26) != 0 && n < 15);
+    out[n] = '\0';
+}
+
 static void envelope_of(unsigned long number, struct envelope *e) {
-    unsigned long client = number % N_CLIENTS;
+    unsigned long client = options.kind == KNOWN ? number % N_KNOWN % N_CLIENTS : number % N_CLIENTS;
+    char word[16];
     snprintf(e->client, sizeof(e->client), "198.51.100.%lu", client + 1);
     snprintf(e->sender, sizeof(e->sender), "sender%lu@sender%lu.example", number, client);
     snprintf(e->recipient, sizeof(e->recipient), "user%lu@%s", number % N_KNOWN, options.domain);
@@ -88,11 +98,8 @@ static void envelope_of(unsigned long number, struct envelope *e) {
     case KNOWN:
     case NEW:
     case N_KINDS:
-        if (options.kind == KNOWN)
-            snprintf(e->sender, sizeof(e->sender), "person-%c%c@sender%lu.example", (int)('a' + number % N_KNOWN / 26 % 26),
-                     (int)('a' + number % 26), number % N_KNOWN);
-        else
-            snprintf(e->sender, sizeof(e->sender), "person@new%lu.example", number);
+        write_word(options.kind == KNOWN ? number % N_KNOWN : number + N_KNOWN, word);
+        snprintf(e->sender, sizeof(e->sender), "%s@sender.example", word);
         snprintf(e->name, sizeof(e->name), "mail.client%lu.example", client);
         snprintf(e->helo, sizeof(e->helo), "[198.51.100.%lu]", client + 1);
         break;

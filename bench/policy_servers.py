@@ -7,17 +7,19 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
-import subprocess
 import sys
 import time
 
-from servers import DOMAIN, ROOT, START_LIMIT_S, Floor, Server, Postern
+from servers import ROOT, START_LIMIT_S, Floor, Server, Postern, stat_of
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
 from lib import nameserver  # noqa: E402  (behind the path that makes it found)
 
 N_CLIENTS = 64  # as policy_load.c counts them
+BANNING_ENTRIES = {"banned": "203.0.113.0/24", "banned_names": ".badisp.example",
+                   "banned_senders": "spammer@example.net"}
 LISTS = ("first.dnsbl.example", "second.dnsbl.example")
 
 
@@ -30,12 +32,6 @@ def program(name):
     if found is None:
         raise NotInstalled("not installed, left out")
     return found
-
-
-def shipped_tables():
-    """Names and kinds of the tables that the shipped policy wants, as the shipped configuration declares them."""
-    with open(os.path.join(ROOT, "etc", "postern.conf"), encoding="utf-8") as file:
-        return re.findall(r"^table (\w+ \w+)", file.read(), re.MULTILINE)
 
 
 class PolicyServer(Server):
@@ -70,7 +66,8 @@ class Names:
 
     def __init__(self, folder):
         numbers = range(1, N_CLIENTS + 1)
-        records = "".join(f"mail{n}.client A 198.51.100.{n}\nsender{n - 1} MX 10 mx\n" for n in numbers) + "mx A 192.0.2.9\n"
+        records = "".join(f"mail{n}.client A 198.51.100.{n}\nsender{n - 1} MX 10 mx\n" for n in numbers)
+        records += "mx A 192.0.2.9\n"
         reverse = "".join(f"{n} PTR mail{n}.client.example.\n" for n in numbers)
         self.nsd = nameserver.Nsd(os.path.join(folder, "nsd"), {"example": records, "100.51.198.in-addr.arpa": reverse})
         entry = ":127.0.0.2:Listed\n127.0.0.2\n"
@@ -86,9 +83,24 @@ class Names:
         self.lists.stop()
 
 
+def shipped_policy(names, bans=False):
+    """What a configuration needs for the shipped policy, with `names` for DNS. With `bans` the tables that ban hold an
+    entry each: an empty one, as shipped, needs no answer."""
+    with open(os.path.join(ROOT, "etc", "postern.conf"), encoding="utf-8") as file:
+        declared = re.findall(r"^table (\w+) (\w+)", file.read(), re.MULTILINE)
+    tables = ""
+    for name, kind in declared:
+        entries = f"    entries {BANNING_ENTRIES[name]}\n" if bans and name in BANNING_ENTRIES else ""
+        tables += f"table {name} {kind} {{\n{entries}}}\n"
+    stubs = "".join(f"    stub {zone} {names.lists}\n" for zone in LISTS)
+    dns = f"dns {{\n    use forward\n    forward_to {names.nsd}\n{stubs}}}\n"
+    lists = "".join(f"block_list {zone} {{\n    group main\n}}\n" for zone in LISTS)
+    return f"policy {ROOT}/etc/policy\n{tables}{dns}{lists}"
+
+
 class PosternDoor(PolicyServer, Postern):
-    """Postern's door for Postfix, log and journal on. With `names` the shipped policy and DNS; with `greylists` a policy
-    of one greylist rule, and a store."""
+    """Postern's door for Postfix, log and journal on. With `names` the shipped policy and DNS; with `greylists` a
+    policy of one greylist rule, and a store."""
     name = "postern"
 
     def __init__(self, folder, workers, recipients, sink_port, names=None, greylists=False):
@@ -103,11 +115,7 @@ class PosternDoor(PolicyServer, Postern):
         with open(self.conf, "a", encoding="utf-8") as file:
             file.write(f"policy_listen 127.0.0.1:{self.port}\n")
             if names:
-                file.write(f"policy {ROOT}/etc/policy\n")
-                file.writelines(f"table {table} {{\n}}\n" for table in shipped_tables())
-                stubs = "".join(f"    stub {zone} {names.lists}\n" for zone in LISTS)
-                file.write(f"dns {{\n    use forward\n    forward_to {names.nsd}\n{stubs}}}\n")
-                file.writelines(f"block_list {zone} {{\n    group main\n}}\n" for zone in LISTS)
+                file.write(shipped_policy(names))
             if greylists:
                 file.write(f"policy {policy}\ndns {{\n    use off\n}}\nstore {{\n    path {store}/greylist.db\n}}\n"
                            "greylist {\n    delay 1s\n}\n")
@@ -125,16 +133,37 @@ class PosternDoor(PolicyServer, Postern):
             file.write(text)
 
 
+class PosternFacts(Postern):
+    """The SMTP door with the shipped policy: each client's PTR is asked for, since a table of names holds one. On
+    loopback there is none, which the resolver answers from what it keeps."""
+    name = "postern+ptr"
+
+    def __init__(self, folder, workers, recipients, sink_port, names):
+        super().__init__(folder, workers, recipients, sink_port)
+        with open(self.conf, "a", encoding="utf-8") as file:
+            file.write(shipped_policy(names, bans=True))
+
+
 class Postfwd(PolicyServer):
-    """One rule on the recipient: what needs neither DNS nor a store."""
+    """One rule on the recipient: what needs neither DNS nor a store. It serves only as a daemon."""
     name = "postfwd"
 
     def start_process(self):
-        rules = os.path.join(self.folder, "rules")
+        rules, pid = os.path.join(self.folder, "rules"), os.path.join(self.folder, "pid")
         with open(rules, "w", encoding="ascii") as file:
             file.write("id=UNKNOWN; recipient=~/^nobody/; action=REJECT no such recipient\n")
-        return self.popen([program("postfwd1"), "--file", rules, "--interface", "127.0.0.1", "--port", str(self.port),
-                           "--nodns", "--user", "nobody", "--group", "nogroup"])
+        shutil.chown(self.folder, "nobody")
+        self.popen([program("postfwd1"), "--file", rules, "--interface", "127.0.0.1", "--port", str(self.port),
+                    "--nodns", "--daemon", "--user", "nobody", "--group", "nogroup", "--pidfile", pid])
+        self.process.wait(timeout=START_LIMIT_S)
+        self.process = None
+        with open(pid, encoding="ascii") as file:
+            return int(file.read())
+
+    def stop(self):
+        if self.pid and stat_of(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
+        self.pid = None
 
 
 class Postgrey(PolicyServer):
