@@ -126,7 +126,7 @@ static const struct stores_events stores_events = { .on_answer = on_answer, .on_
 
 static void on_due(struct task *task) {
     struct process *p = (struct process *)((char *)task - offsetof(struct process, task));
-    if (stores_run(p->stores))
+    if (stores_batch(p->stores)->n_items == 0 || stores_run(p->stores)) /* none: there was no memory for them */
         on_done(p);
 }
 
@@ -138,10 +138,9 @@ static bool may_take(const struct peer *peer) {
 
 static void take(struct peer *peer, const struct store_message *message) {
     struct process *p = peer->process;
-    if (batch_add(stores_batch(p->stores), peer, message) < 0)
+    if (batch_add(stores_batch(p->stores), peer, message) < 0 && message->type == STORE_QUESTION)
         store_answer_put(stream_out(&peer->stream), message->number, NULL);
-    else
-        task_start(p->loop, &p->task, on_due);
+    task_start(p->loop, &p->task, on_due);
     if (peer->n_taken++ == 0) { /* next time the others come first */
         peer_unlink(p, peer);
         peer_append(p, peer);
