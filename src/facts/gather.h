@@ -36,7 +36,6 @@ struct gather_world {
     const struct conf *conf;
     uint64_t timeout_ms;       /* for all that one decision asks, but for the store */
     struct store_client *store; /* NULL: the greylist is unavailable */
-    bool is_read_only;         /* the store is asked without effect */
 };
 
 /* What the store said about a recipient. */

@@ -53,7 +53,7 @@ static void ask_store(struct gather *g) {
     struct greylist_words words;
     struct greylist_question question;
     make_question(world, g->memory, &g->known.client, &g->known.sender, &g->known.recipient, &words, &question);
-    question.is_read_only = world->is_read_only || g->is_rehearsal;
+    question.is_read_only = g->is_rehearsal;
     g->memory->greylist = (struct gather_greylist){ .is_read_only = question.is_read_only };
     g->greylist_waits_for_ptr = false;
     if (world->store != NULL)

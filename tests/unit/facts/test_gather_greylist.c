@@ -233,8 +233,7 @@ static void rules_that_are_not_enforced_ask_without_effect(void **state) {
 
 static void who_only_wants_to_know_asks_without_effect(void **state) {
     load("layer greylist { greylist \"G\" when helo.address }\n");
-    world.is_read_only = true;
-    decide("[203.0.113.7]");
+    rehearse("[203.0.113.7]");
     assert_int_equal(verdict.action, ACT_GREYLIST);
     assert_heard("look net:203.0.113.0/24 ip:203.0.113.7 anna@b.example bert@example.com\n");
 }
