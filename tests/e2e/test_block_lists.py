@@ -308,6 +308,19 @@ def test_the_words_of_a_policy_may_hold_what_lists_say(make_gateway, rbldnsd):
     assert reply.lines[0] == f"450 4.7.1 Not now: {TRUE} (Listed, see the list) [{reply.id}]"
 
 
+def test_postfix_is_told_what_the_lists_say_too(make_gateway, rbldnsd):
+    port = free_port()
+    make_gateway({TRUE: rbldnsd}, policy_listen=f"{LOOPBACK}:{port}")
+    request = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "protocol_name": "ESMTP",
+               "client_address": LISTED, "client_name": "unknown", "reverse_client_name": "unknown",
+               "helo_name": "mail.good.example", "sender": "news@good.example", "recipient": "anna@example.com"}
+    with socket.create_connection((LOOPBACK, port), timeout=10) as postfix:
+        postfix.sendall("".join(f"{name}={value}\n" for name, value in request.items()).encode() + b"\n")
+        answer = postfix.recv(4096).decode()
+    said = re.escape(f"Refused by policy: LISTED; listed by {TRUE} (Listed, see the list)")
+    assert re.fullmatch(rf"action=550 5\.7\.1 {said} \[[0-9a-v.]+\]\n\n", answer), answer
+
+
 # ---- journal, explain, report
 
 
