@@ -27,7 +27,7 @@ enum {
     LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
 };
 
-enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, SLICE_END, SWEEP, SWEEP_NAMES, BEGIN, COMMIT, ROLLBACK,
+enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, SLICE_END, SWEEP, SWEEP_NAMES, BEGIN, BEGIN_READ, COMMIT, ROLLBACK,
                  N_STATEMENTS };
 
 static const char *const texts[N_STATEMENTS] = {
@@ -44,6 +44,7 @@ static const char *const texts[N_STATEMENTS] = {
     [SWEEP_NAMES] = "DELETE FROM names WHERE k >= $1 AND k <= $2 AND NOT EXISTS"
                     " (SELECT 1 FROM grey WHERE grey.k = names.k)",
     [BEGIN] = "BEGIN IMMEDIATE",
+    [BEGIN_READ] = "BEGIN",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
 };
@@ -207,21 +208,27 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
 
 /* ---- rows */
 
-int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
+static int read_one(struct local *local, struct row *row, bool *has) {
     sqlite3_stmt *statement = local->statements[READ];
-    int step = SQLITE_DONE;
-    for (size_t i = 0; i < n; i++) {
-        sqlite3_bind_int64(statement, 1, rows[i].key);
-        step = sqlite3_step(statement);
-        has[i] = step == SQLITE_ROW;
-        if (step == SQLITE_ROW)
-            rows[i] = row_of(statement);
-        int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
-        sqlite3_reset(statement);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    sqlite3_bind_int64(statement, 1, row->key);
+    int step = sqlite3_step(statement);
+    *has = step == SQLITE_ROW;
+    if (step == SQLITE_ROW)
+        *row = row_of(statement);
+    int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
+    sqlite3_reset(statement);
+    return r;
+}
+
+/* In one transaction too: each would take and drop SQLite's locks otherwise, which costs more than the rows. */
+int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
+    int r = run(local, BEGIN_READ);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = read_one(local, &rows[i], &has[i]);
+    run(local, COMMIT); /* nothing was written, so nothing can fail that matters */
+    return r;
 }
 
 static int merge_one(struct local *local, const struct row *row, int64_t now) {
