@@ -27,8 +27,8 @@ enum {
     LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
 };
 
-enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, SLICE_END, SWEEP, SWEEP_NAMES, BEGIN, BEGIN_READ, COMMIT, ROLLBACK,
-                 N_STATEMENTS };
+enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, ROWS_END, SWEEP_ROWS, NAMES_END, SWEEP_NAMES, BEGIN,
+                 BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
 
 static const char *const texts[N_STATEMENTS] = {
     [READ] = SCHEMA_READ,
@@ -37,16 +37,22 @@ static const char *const texts[N_STATEMENTS] = {
     [PENDING] = "SELECT pending.k, first, last, expires, forgot, passes"
                 " FROM pending LEFT JOIN grey ON grey.k = pending.k LIMIT $1",
     [SETTLE] = "DELETE FROM pending WHERE k = $1",
-    [NAME] = "INSERT INTO names(k, identity, sender, recipient) VALUES($1, $2, $3, $4) ON CONFLICT(k) DO NOTHING",
-    [SLICE_END] = "SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT 1 OFFSET $2",
-    [SWEEP] = "DELETE FROM grey WHERE k >= $1 AND k <= $2 AND (expires <= $3 OR first <= forgot)"
+    [NAME] = "INSERT INTO names(k, identity, sender, recipient) VALUES($1, $2, $3, $4)",
+    [ROWS_END] = "SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT 1 OFFSET $2",
+    [SWEEP_ROWS] = "DELETE FROM grey WHERE k >= $1 AND k <= $2 AND (expires <= $3 OR first <= forgot)"
               " AND (forgot = 0 OR forgot <= $4)",
-    [SWEEP_NAMES] = "DELETE FROM names WHERE k >= $1 AND k <= $2 AND NOT EXISTS"
+    [NAMES_END] = "SELECT n FROM names WHERE n >= $1 ORDER BY n LIMIT 1 OFFSET $2",
+    [SWEEP_NAMES] = "DELETE FROM names WHERE n >= $1 AND n <= $2 AND NOT EXISTS"
                     " (SELECT 1 FROM grey WHERE grey.k = names.k)",
     [BEGIN] = "BEGIN IMMEDIATE",
     [BEGIN_READ] = "BEGIN",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
+};
+
+struct walk { /* through a table, a slice at a time */
+    int64_t at;     /* where the next slice begins */
+    unsigned slice; /* rows that it looks at */
 };
 
 struct local {
@@ -55,8 +61,8 @@ struct local {
     struct local_sync *sync; /* NULL: a command, or each commit is synced */
     struct local_meta meta;
     int log_pages;    /* in the write-ahead log */
-    int64_t swept;    /* the next sweep begins at this key */
-    unsigned slice;   /* rows that it looks at */
+    struct walk rows, names; /* of the sweep */
+    bool sweeps_names;       /* the rows' turn is over */
     char *path;
     char why[256];
 };
@@ -167,8 +173,7 @@ int local_open(const struct local_options *options, struct buf *why, struct loca
             release(local);
         return r;
     }
-    local->slice = SLICE_MIN;
-    local->swept = INT64_MIN;
+    local->rows = local->names = (struct walk){ .at = INT64_MIN, .slice = SLICE_MIN };
     *ret_local = local;
     return 0;
 }
@@ -286,13 +291,13 @@ int local_count(struct local *local, struct local_counts *ret_counts) {
     return local_schema_count(local->db, ret_counts) == 0 ? 0 : fail(local, "cannot read");
 }
 
-/* ---- the sweep */
+/* ---- the sweep: a round goes through the rows, then through the names */
 
-/* The key at which `local->slice` rows from `swept` on end; INT64_MAX behind the last one. */
-static int slice_end(struct local *local, int64_t *ret_end) {
-    sqlite3_stmt *statement = local->statements[SLICE_END];
-    sqlite3_bind_int64(statement, 1, local->swept);
-    sqlite3_bind_int64(statement, 2, local->slice - 1);
+/* Where a slice ends; INT64_MAX behind the last row. */
+static int slice_end(struct local *local, enum statement which, const struct walk *walk, int64_t *ret_end) {
+    sqlite3_stmt *statement = local->statements[which];
+    sqlite3_bind_int64(statement, 1, walk->at);
+    sqlite3_bind_int64(statement, 2, walk->slice - 1);
     int step = sqlite3_step(statement);
     *ret_end = step == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : INT64_MAX;
     int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
@@ -300,42 +305,51 @@ static int slice_end(struct local *local, int64_t *ret_end) {
     return r;
 }
 
-static int drop_spent(struct local *local, int64_t to, int64_t now, uint64_t *ret_dropped) {
-    sqlite3_stmt *sweep = local->statements[SWEEP], *names = local->statements[SWEEP_NAMES];
-    sqlite3_bind_int64(sweep, 1, local->swept);
-    sqlite3_bind_int64(sweep, 2, to);
-    sqlite3_bind_int64(sweep, 3, now);
-    sqlite3_bind_int64(sweep, 4, now - ROW_FORGET_LIFE);
-    int r = run(local, SWEEP);
-    *ret_dropped = r == 0 ? (uint64_t)sqlite3_changes(local->db) : 0;
-    if (r < 0 || *ret_dropped == 0)
-        return r;
-    sqlite3_bind_int64(names, 1, local->swept);
-    sqlite3_bind_int64(names, 2, to);
+static int drop_rows(struct local *local, int64_t to, int64_t now, uint64_t *ret_dropped) {
+    sqlite3_stmt *statement = local->statements[SWEEP_ROWS];
+    sqlite3_bind_int64(statement, 1, local->rows.at);
+    sqlite3_bind_int64(statement, 2, to);
+    sqlite3_bind_int64(statement, 3, now);
+    sqlite3_bind_int64(statement, 4, now - ROW_FORGET_LIFE);
+    int r = run(local, SWEEP_ROWS);
+    if (r == 0)
+        *ret_dropped = (uint64_t)sqlite3_changes(local->db);
+    return r;
+}
+
+static int drop_names(struct local *local, int64_t to) {
+    sqlite3_bind_int64(local->statements[SWEEP_NAMES], 1, local->names.at);
+    sqlite3_bind_int64(local->statements[SWEEP_NAMES], 2, to);
     return run(local, SWEEP_NAMES);
+}
+
+static void walk_on(struct walk *walk, int64_t to, uint64_t took_us, uint64_t budget_us) {
+    walk->at = to == INT64_MAX ? INT64_MIN : to + 1;
+    if (took_us > budget_us / 2 && walk->slice > SLICE_MIN)
+        walk->slice /= 2;
+    else if (took_us < budget_us / 4 && walk->slice < SLICE_MAX)
+        walk->slice *= 2;
 }
 
 int local_sweep(struct local *local, int64_t now, uint64_t budget_us, uint64_t *ret_dropped, bool *ret_is_round) {
     uint64_t began = clock_us();
+    bool is_names = local->sweeps_names;
+    struct walk *walk = is_names ? &local->names : &local->rows;
     int64_t to;
     *ret_dropped = 0;
     *ret_is_round = false;
     int r = begin(local);
     if (r < 0)
         return r;
-    r = slice_end(local, &to);
+    r = slice_end(local, is_names ? NAMES_END : ROWS_END, walk, &to);
     if (r == 0)
-        r = drop_spent(local, to, now, ret_dropped);
+        r = is_names ? drop_names(local, to) : drop_rows(local, to, now, ret_dropped);
     r = end(local, r);
     if (r < 0)
         return r;
-    *ret_is_round = to == INT64_MAX;
-    local->swept = *ret_is_round ? INT64_MIN : to + 1;
-    uint64_t took = clock_us() - began;
-    if (took > budget_us / 2 && local->slice > SLICE_MIN)
-        local->slice /= 2;
-    else if (took < budget_us / 4 && local->slice < SLICE_MAX)
-        local->slice *= 2;
+    walk_on(walk, to, clock_us() - began, budget_us);
+    *ret_is_round = is_names && to == INT64_MAX;
+    local->sweeps_names = is_names != (to == INT64_MAX);
     return 0;
 }
 
@@ -374,7 +388,8 @@ int local_each(struct local *local, local_fn *fn, void *arg) {
     sqlite3_stmt *statement = NULL;
     int step = SQLITE_DONE, r = 0;
     if (sqlite3_prepare_v2(local->db, "SELECT grey.k, first, last, expires, forgot, passes, identity, sender, recipient"
-                                      " FROM grey JOIN names ON names.k = grey.k", -1, &statement, NULL) != SQLITE_OK)
+                                      " FROM (SELECT k, identity, sender, recipient FROM names GROUP BY k) AS names"
+                                      " JOIN grey ON grey.k = names.k", -1, &statement, NULL) != SQLITE_OK)
         return fail(local, "cannot read");
     while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
         struct row row = row_of(statement);

@@ -59,7 +59,8 @@ struct local_counts {
 int local_count(struct local *local, struct local_counts *ret_counts);
 
 /*
- * Drops rows that are spent, and their names, from the next part of the table: as much as takes about `budget_us`.
+ * Drops rows that are spent, and names without a row, from the next part of their table: as much as takes about
+ * `budget_us`.
  * Returns 0 or a negative error; `ret_dropped` counts rows, and *ret_is_round becomes true at the table's end.
  */
 int local_sweep(struct local *local, int64_t now, uint64_t budget_us, uint64_t *ret_dropped, bool *ret_is_round);
@@ -72,7 +73,7 @@ struct local_name {
     bool is_triplet;
 };
 
-/* One transaction; names that are there stay. */
+/* One transaction. A key that is named twice is shown once. */
 int local_write_names(struct local *local, const struct local_name *names, size_t n);
 
 /* Every row that has a name, in no order. A result of `fn` other than 0 ends it and is returned. */

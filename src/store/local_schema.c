@@ -24,7 +24,8 @@ static const char tables[] =
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE grey (k INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL, expires INTEGER NOT NULL,"
     " forgot INTEGER NOT NULL, passes INTEGER NOT NULL);"
-    "CREATE TABLE names (k INTEGER PRIMARY KEY, identity TEXT NOT NULL, sender TEXT, recipient TEXT);"
+    "CREATE TABLE names (n INTEGER PRIMARY KEY, k INTEGER NOT NULL, identity TEXT NOT NULL, sender TEXT,"
+    " recipient TEXT);"
     "CREATE TABLE pending (k INTEGER PRIMARY KEY);";
 
 struct opening {

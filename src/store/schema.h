@@ -6,7 +6,7 @@
  *
  * and in the local store alone, since only the host itself needs them:
  *
- *     names    who stands behind a key, for `postern greylist`; written behind and may lag
+ *     names    who stands behind a key, for `postern greylist`; appended behind and may lag
  *     pending  keys whose rows the shared store has not got yet
  *
  * The databases differ in CREATE TABLE alone (SQLite: `INTEGER PRIMARY KEY` is its row number, so that the table is
