@@ -4,6 +4,7 @@ FUZZ_SECONDS ?= 60
 PYTHON := /usr/bin/python3
 prefix ?= /usr/local
 sbindir ?= $(prefix)/sbin
+libdir ?= $(prefix)/lib
 mandir ?= $(prefix)/share/man
 docdir ?= $(prefix)/share/doc/postern
 unitdir ?= $(prefix)/lib/systemd/system
@@ -64,8 +65,12 @@ cover:
 	@gcovr --root . --filter src/ --print-summary --html-details build-cover/coverage.html build-cover
 
 # postern.conf and policy are the administrator's: an existing one stays, and the new one lies beside it as FILE.new.
+# The program is told where its module will be.
 install: build
+	@meson configure build -Dprefix=$(prefix) -Dlibdir=$(libdir)
+	@ninja -C build src/cmd/postern src/store/postgres.so
 	install -D -m 755 build/postern $(DESTDIR)$(sbindir)/postern
+	install -D -m 644 build/src/store/postgres.so $(DESTDIR)$(libdir)/postern/postgres.so
 	install -d $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
 	install -m 644 man/*.5 $(DESTDIR)$(mandir)/man5
 	install -m 644 man/*.8 $(DESTDIR)$(mandir)/man8
