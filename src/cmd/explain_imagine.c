@@ -200,6 +200,7 @@ int explain_imagine(struct explain *e, const struct explain_imagined *imagined) 
         hold_subject(&i, "helo");
     if (imagined->from == NULL)
         hold_subject(&i, "sender");
+    hold_subject(&i, "greylist"); /* the running service's store is not asked */
     if (imagined->asks_dns && e->conf->set.dns.use != CONF_DNS_OFF)
         r = explain_ask_dns(e, &world, &i.known, &i.held);
     else

@@ -303,6 +303,17 @@ static void find_off(struct compiler *c, unsigned rule, const struct cases *case
                      "this rule cannot fire: %s is off in this configuration", off->row->subject);
 }
 
+/* Its condition may be true, and the rule waits for nobody. */
+static void find_idle_greylist(struct compiler *c, unsigned rule) {
+    const struct policy *policy = c->policy;
+    if (policy->rules[rule].action != ACT_GREYLIST)
+        return;
+    const struct slot *status = &policy->slots[policy->greylist_slot];
+    if (policy->initial[status->scope][status->index].state == FACT_OFF)
+        diag_warning(c->p->diag, &c->p->source, c->rule_at[rule],
+                     "this rule makes nobody wait: greylist is off in this configuration (no store)");
+}
+
 int cover_check(struct compiler *c) {
     struct cases *cases = arena_alloc(c->p->arena, sizeof(*cases));
     if (cases == NULL)
@@ -312,6 +323,7 @@ int cover_check(struct compiler *c) {
         arena_reset(&c->scratch);
         if (r < 0)
             return r;
+        find_idle_greylist(c, i);
         if (!cases->is_whole)
             continue;
         if (cases->n == 0)

@@ -32,6 +32,7 @@ static void it_loads_with_warnings_only_where_nothing_is_configured(void **state
     assert_non_null(strstr(said, "no block list is configured for dnsbl.hits(main); it is 0"));
     assert_non_null(strstr(said, "this rule cannot fire: virus is off in this configuration"));
     assert_non_null(strstr(said, "this rule cannot fire: spam is off in this configuration"));
+    assert_non_null(strstr(said, "this rule makes nobody wait: greylist is off in this configuration"));
     assert_null(strstr(said, "error"));
     free(said);
     policy_free(policy);
