@@ -531,14 +531,14 @@ static void test_large_file(void **state) {
     unload(&l);
 }
 
-/* Nothing but that rules ask what nobody here answers (a list or a scanner that is not configured), and that a domain
-   tries the policy out. */
+/* Nothing but that rules ask what nobody here answers (a list, a store or a scanner that is not configured), and that
+   a domain tries the policy out. */
 static void assert_only_idle_rules(const struct diag_list *diag) {
     unsigned n = 0;
     struct str said = buf_str(&diag->text);
     static const char *const idle[] = { "warning: this rule cannot fire: ",
                                         "warning: no block list is configured for ",
-                                        "warning: enforce no: " };
+                                        "warning: this rule makes nobody wait: ", "warning: enforce no: " };
     for (size_t i = 0; i < sizeof(idle) / sizeof(idle[0]); i++) {
         const char *end = said.at + said.len, *at = said.at;
         while (at != NULL && (at = memmem(at, (size_t)(end - at), idle[i], strlen(idle[i]))) != NULL) {
