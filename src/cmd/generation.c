@@ -261,6 +261,7 @@ static void fill_setup(struct worker_setup *setup, struct generation *generation
         .group_tls = generation->group_tls,
         .mesh_fd = generation->mesh[index][0],
         .counters = &generation->counters[index],
+        .history = generation->history,
     };
 }
 

@@ -58,6 +58,7 @@ struct generation {
     int (*mesh)[2];     /* one a worker: [0] it reads, [1] the others write */
     struct generation_directory *directories; /* by conf->domains[].index */
     struct worker_counters *counters;         /* shared memory, one a worker */
+    struct history *history;                  /* the same for all generations; the master's */
     struct timer limit; /* for starting, then for ending */
     unsigned n_signals; /* how often the end was pressed for */
     bool is_leaving;     /* replaced by a reload, which is over when none of its workers accepts */

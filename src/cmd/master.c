@@ -221,6 +221,7 @@ static int begin(struct master *master, struct conf *take_conf, struct buf *erro
     generation->on_ready = on_ready;
     generation->on_closed = on_closed;
     generation->arg = master;
+    generation->history = master->history;
     generation->next = master->generations;
     master->generations = generation;
     const struct conf_listener *listener;
@@ -587,6 +588,8 @@ static void flush_log(void *arg) {
 
 static int open_all(struct master *master, struct conf *take_conf, struct buf *error) {
     int r = loop_new(&master->loop);
+    if (r == 0)
+        r = history_new(&master->history);
     if (r == 0) {
         loop_on_turn_end(master->loop, flush_log, NULL);
         master_init_store(master);
@@ -656,6 +659,7 @@ void master_free(struct master *take_master) {
         loop_free(take_master->loop);
     }
     sockets_close(&take_master->sockets);
+    history_free(take_master->history);
     free(take_master->last_reload);
     free(take_master);
 }

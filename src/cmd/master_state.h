@@ -18,6 +18,7 @@ struct master {
     struct generation *serving;     /* NULL until the first one is ready */
     struct generation *candidate;   /* starting; NULL: none */
     struct sockets sockets;
+    struct history *history; /* shared memory: outlives workers and generations */
     struct control *control;
     struct journals journals;
     struct store_child store;

@@ -12,6 +12,7 @@
 #include "journal/id.h"
 #include "journal/writer.h"
 #include "session/clients.h"
+#include "session/history.h"
 #include "session/relay.h"
 #include "session/worker.h"
 
@@ -24,6 +25,7 @@ struct session_origin {
     bool expects_proxy;     /* a PROXY header must come first; `client` is not known yet */
     bool allows_xclient;    /* XCLIENT is offered */
     bool is_settled;        /* we are its client's worker: the kernel or another worker brought it here */
+    bool is_local;          /* PROXY LOCAL: the balancer itself, looking whether we live */
 };
 
 /* What the sessions of a worker share. */
@@ -39,6 +41,7 @@ struct server {
     struct id_source ids;
     struct clients clients;
     struct rates *rates;      /* NULL: no rule asks what a client did lately */
+    struct history *history;  /* NULL: nobody is remembered */
     struct session *sessions; /* all of them, newest first */
     uint64_t n_sessions;
     uint64_t max_sessions;    /* this worker's share of limits.connections */

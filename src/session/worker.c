@@ -392,6 +392,7 @@ static int start_server(struct worker *w) {
         .directories = setup->directories,
         .journal = &w->journal,
         .counters = setup->counters,
+        .history = setup->history,
         .ids = { .host = (uint8_t)setup->conf->set.host_number, .process = (uint8_t)setup->process },
         .max_sessions = sessions_max(setup),
         .hand_over = hand_over,

@@ -16,6 +16,7 @@
 
 #include "conf/conf.h"
 #include "facts/dnsbl.h"
+#include "session/history.h"
 #include "table/directory.h"
 
 #include <stdatomic.h>
@@ -57,6 +58,8 @@ struct worker_counters {
     _Atomic uint64_t too_many;           /* refused: limit per client */
     _Atomic uint64_t handed_over;        /* connections given to another worker */
     _Atomic uint64_t early_talkers;
+    _Atomic uint64_t left_early;         /* clients gone before they were greeted */
+    _Atomic uint64_t turned_away;        /* by layer connection, instead of the greeting */
     _Atomic uint64_t journal_lost;
     struct worker_list_counters lists[CONF_BLOCK_LISTS_MAX][N_DNSBL_KINDS];
     struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */
@@ -81,6 +84,7 @@ struct worker_setup {
     /* By conf->domains[].index; NULL: none configured or missing. Owned by the worker from now on. */
     struct directory **directories;
     struct worker_counters *counters;
+    struct history *history;  /* the master's, shared by all workers */
 };
 
 /*
