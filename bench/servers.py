@@ -155,6 +155,7 @@ class Postern(Server):
 hostname mx.{domain}
 user {user}
 workers {workers}
+greeting_delay 0
 spool_path {folder}/spool
 directory_path {folder}/recipients
 control_socket {folder}/control

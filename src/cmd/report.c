@@ -17,7 +17,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 13 };
+enum { N_TOTALS = 15 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -33,6 +33,8 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"too_many", t->too_many},
         {"handed_over", t->handed_over},
         {"early_talkers", t->early_talkers},
+        {"left_early", t->left_early},
+        {"turned_away", t->turned_away},
         {"journal_lost", t->journal_lost},
     };
     memcpy(out, list, sizeof(list));

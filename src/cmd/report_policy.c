@@ -4,10 +4,11 @@
  *
  * Counted from the journal, which outlives restarts and reloads; one line a rule, the count right-aligned and
  * ascending, so that the rules that matter stand where the eye ends. What is counted is a recipient that a rule of the
- * policy file rejected or deferred, in any layer but greylisting. Relay control, unknown recipients and the mailbox
- * server's own answers are not the policy's doing, and a reject that was held back (451 4.4.3, since an open rule stood
- * before it) refused nobody for its reason. Shadow rules follow with what they would have done, marked `(shadow)`. For
- * lists each recipient counts whose client or names they held, refused or not.
+ * policy file rejected or deferred, in any layer but greylisting, or a client that was refused before it named one.
+ * Relay control, unknown recipients and the mailbox server's own answers are not the policy's doing, and a reject that
+ * was held back (451 4.4.3, since an open rule stood before it) refused nobody for its reason. Shadow rules follow with
+ * what they would have done, marked `(shadow)`. For lists each recipient counts whose client or names they held,
+ * refused or not.
  *
  * Exit: 0, 1 when the journal cannot be read (what could be is printed), 64 wrong use.
  */
@@ -173,7 +174,7 @@ static int on_line(void *arg, char *line, size_t len) {
     const struct member *record = &members->at[0];
     struct str time = members_text(members, record, "time");
     if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0 ||
-        members_find(members, record, "rcpt") == NULL)
+        members_find(members, record, "rcpts") != NULL)
         return 0;
     return report->is_of_lists ? add_listings(report) : add_rules(report);
 }

@@ -23,6 +23,8 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->too_many += from->too_many;
     to->handed_over += from->handed_over;
     to->early_talkers += from->early_talkers;
+    to->left_early += from->left_early;
+    to->turned_away += from->turned_away;
     to->journal_lost += from->journal_lost;
 }
 

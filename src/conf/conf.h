@@ -126,6 +126,7 @@ struct conf_stubs {
 enum conf_failure { CONF_FAILURE_PASS, CONF_FAILURE_DEFER };
 
 enum conf_store_sync { CONF_STORE_SECOND, CONF_STORE_ALWAYS };
+enum conf_refuse { CONF_REFUSE_AT_RCPT, CONF_REFUSE_AT_CONNECT };
 
 enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
 
@@ -141,6 +142,9 @@ struct conf_settings {
     enum conf_bare_newline bare_newline;
     const char *policy_path;   /* NULL: none */
     bool enforce;              /* see conf_is_enforced() */
+    enum conf_refuse refuse;   /* when what layer connection decides is answered */
+    uint64_t greeting_delay;   /* 4 s, for clients that are not remembered; 0: none */
+    uint64_t client_memory;    /* 36 d: how long a client that passed is remembered */
 
     struct conf_cidrs relay_clients;
     const struct conf_group *smart_host; /* NULL: none */

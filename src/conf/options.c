@@ -27,6 +27,7 @@ enum { PATH_LENGTH_MAX = 1024 };
 static const char *const tls_mode_words[] = { "none", "may", "require", "verify", NULL };
 static const char *const forward_words[] = { "off", "xforward", "xclient", NULL };
 static const char *const bare_newline_words[] = { "normalise", "refuse", NULL };
+static const char *const refuse_words[] = { "at rcpt", "at connect", NULL };
 static const char *const tls_version_words[] = { "1.2", "1.3", NULL };
 static const char *const log_target_words[] = { "stderr", "syslog", NULL };
 static const char *const log_format_words[] = { "text", "json", NULL };
@@ -82,6 +83,12 @@ const struct option option_table[] = {
       .help = "file of the rules; none: only what is built in decides" },
     { .name = "enforce", MAIN(enforce), .type = OPTION_FLAG, .number = true,
       .help = "no: rules are counted and journalled, and change nothing" },
+    { .name = "refuse", MAIN(refuse), .type = OPTION_CHOICE, .words = refuse_words, .number = CONF_REFUSE_AT_RCPT,
+      .help = "when a client hears what layer connection decided: at its first recipient, or instead of the greeting" },
+    { .name = "greeting_delay", MAIN(greeting_delay), .type = OPTION_TIME, .max = MINUTES, .number = 4 * SECONDS,
+      .help = "how long a client that is not remembered waits for the greeting, and shows whether it can" },
+    { .name = "client_memory", MAIN(client_memory), .type = OPTION_TIME, .max = 365 * DAYS, .number = 36 * DAYS,
+      .help = "how long a client that had a recipient accepted is remembered" },
     { .name = "relay_clients", MAIN(relay_clients), .type = OPTION_CIDRS,
       .help = "clients that may send to any domain" },
     { .name = "smart_host", MAIN(smart_host), .type = OPTION_GROUP, .none = "none",
@@ -272,7 +279,8 @@ const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
 
 _Static_assert(sizeof(option_table) / sizeof(option_table[0]) <= OPTION_MAX, "OPTION_MAX counts every row");
 _Static_assert(sizeof(enum conf_tls_mode) == sizeof(unsigned) && sizeof(enum log_target) == sizeof(unsigned) &&
-               sizeof(enum conf_dns_use) == sizeof(unsigned) && sizeof(enum conf_failure) == sizeof(unsigned),
+               sizeof(enum conf_refuse) == sizeof(unsigned) && sizeof(enum conf_dns_use) == sizeof(unsigned) &&
+               sizeof(enum conf_failure) == sizeof(unsigned),
                "a choice is stored as an unsigned");
 
 const struct option *option_find(enum option_block block, struct str name) {

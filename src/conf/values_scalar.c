@@ -156,19 +156,31 @@ static const char *choices(const struct option *option, char out[128]) {
     return out;
 }
 
+/* A choice may be of more than one word: "at connect". */
+static bool chooses(const struct statement *statement, const char *choice) {
+    struct str rest = str_of(choice);
+    for (size_t i = 1; i < statement->n_words; i++) {
+        struct str word = str_word(&rest);
+        if (word.len == 0 || !str_eq(statement->words[i].text, word))
+            return false;
+    }
+    return str_word(&rest).len == 0;
+}
+
 static int parse_choice(const struct value_reader *reader, const struct option *option,
                         const struct statement *statement, void *base) {
     char all[128];
-    if (!value_has_one(reader, statement, choices(option, all)))
-        return 0;
-    const struct word *word = &statement->words[1];
     for (unsigned i = 0; option->words[i] != NULL; i++) {
-        if (value_is_word(word, option->words[i])) {
+        if (chooses(statement, option->words[i])) {
             *(unsigned *)value_field(option, base) = i;
             return 0;
         }
     }
-    FAIL(reader, word, "expected %s, got '%.*s'", all, STR_ARG(word->text));
+    choices(option, all);
+    bool is_of_words = statement->n_words > 1 && strchr(option->words[0], ' ') != NULL;
+    const struct word *last = &statement->words[statement->n_words - 1];
+    if (is_of_words || value_has_one(reader, statement, all))
+        FAIL(reader, last, "expected %s, got '%.*s'", all, STR_ARG(last->text));
     return 0;
 }
 

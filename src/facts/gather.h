@@ -84,6 +84,9 @@ struct gather_memory *gather_memory_copy(const struct gather_memory *memory, con
 /* The scope and all that live shorter begin anew (a new greeting forgets the transaction too). */
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope);
 
+/* This fact, which has no parameters, may have changed and is asked anew. */
+void gather_forget_fact(struct gather_memory *memory, const struct policy *policy, enum fact_id id);
+
 /* What was unavailable may be asked again: for what outlives a transaction, at its end. */
 void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy);
 

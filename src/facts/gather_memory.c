@@ -104,6 +104,12 @@ void gather_unask(struct gather_memory *memory, const struct policy *policy, con
     *gather_fact(memory, slot) = policy->initial[slot->scope][slot->index];
 }
 
+void gather_forget_fact(struct gather_memory *memory, const struct policy *policy, enum fact_id id) {
+    const struct slot *slot = policy_slot(policy, id);
+    if (slot != NULL)
+        gather_unask(memory, policy, slot);
+}
+
 void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy) {
     memory->has_ptr = memory->has_ptr && memory->ptr.status != PTR_UNAVAILABLE && memory->ptr.status != PTR_NAMED;
     memory->has_helo = memory->has_helo && !memory->helo.is_unavailable && !memory->helo.may_hold;

@@ -225,7 +225,28 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
     decision_record_end(&r, s->server);
 }
 
+static void journal_client(struct session *s, const struct verdict *v, const char *id) {
+    if (s->server->journal->fd < 0)
+        return;
+    struct record r;
+    begin(&r, s, id);
+    record_verdict(&r, v);
+    if (s->memory != NULL)
+        record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
+    decision_record_end(&r, s->server);
+}
+
 /* ---- verdicts */
+
+void answer_client(struct session *s, const struct verdict *v) {
+    const struct envelope envelope = envelope_of(s);
+    char id[NUMBERED_MAX];
+    decision_number(s->id, &s->n_decisions, id);
+    s->server->counters->turned_away++;
+    say_with_id(s, &v->reply, id);
+    decision_log_client(&envelope, v, id);
+    journal_client(s, v, id);
+}
 
 void answer_recipient(struct session *s, struct str recipient, const struct verdict *v) {
     char id[NUMBERED_MAX];

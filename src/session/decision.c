@@ -120,6 +120,15 @@ void decision_log(const struct envelope *e, const char *stage, struct str recipi
              STR_ARG(v->server), e->door ? " door=" : "", e->door ? e->door : "", numbered);
 }
 
+void decision_log_client(const struct envelope *e, const struct verdict *v, const char *numbered) {
+    char label[CLIENT_LABEL_MAX];
+    envelope_label(e, label, sizeof(label));
+    log_info("NOQUEUE: reject: CONNECT from %s: %u %s <%s>: Client host rejected: %.*s; proto=SMTP "
+             "layer=%.*s rule=\"%.*s\" sid=%s",
+             label, v->reply.code, v->reply.enhanced, label, STR_ARG(v->reply.text), STR_ARG(v->layer),
+             STR_ARG(v->rule), numbered);
+}
+
 /* ---- counters */
 
 void decision_count(struct worker_counters *counters, const struct verdict *v) {

@@ -68,6 +68,9 @@ struct str envelope_label(const struct envelope *envelope, char *out, size_t siz
 void decision_log(const struct envelope *envelope, const char *stage, struct str recipient, const struct verdict *v,
                   const char *numbered);
 
+/* The same for a client that was refused before it named a recipient. */
+void decision_log_client(const struct envelope *envelope, const struct verdict *v, const char *numbered);
+
 /* Counts a verdict about a recipient. */
 void decision_count(struct worker_counters *counters, const struct verdict *v);
 

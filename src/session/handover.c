@@ -13,7 +13,7 @@
 struct packet {
     struct endpoint peer, client;
     uint32_t unread_len;
-    uint8_t allows_xclient;
+    uint8_t allows_xclient, is_local;
     char unread[];
 };
 
@@ -23,7 +23,7 @@ int handover_send(int channel_fd, int fd, const struct session_origin *origin, s
         return -E2BIG;
     struct packet *packet = (struct packet *)space;
     *packet = (struct packet){ .peer = origin->peer, .client = origin->client, .unread_len = (uint32_t)unread.len,
-                               .allows_xclient = origin->allows_xclient };
+                               .allows_xclient = origin->allows_xclient, .is_local = origin->is_local };
     if (unread.len > 0)
         memcpy(packet->unread, unread.at, unread.len);
     return channel_send(channel_fd, packet, sizeof(*packet) + unread.len, &fd, 1);
@@ -43,7 +43,8 @@ int handover_parse(const void *message, size_t len, struct session_origin *ret_o
     if (!is_address(&packet.peer) || !is_address(&packet.client))
         return -EINVAL;
     *ret_origin = (struct session_origin){ .peer = packet.peer, .client = packet.client, .is_settled = true,
-                                           .allows_xclient = packet.allows_xclient != 0 };
+                                           .allows_xclient = packet.allows_xclient != 0,
+                                           .is_local = packet.is_local != 0 };
     *ret_unread = (struct str){ (const char *)message + offsetof(struct packet, unread), packet.unread_len };
     return 0;
 }

@@ -65,6 +65,9 @@ static size_t on_input(struct stream *stream, const char *at, size_t len) {
         case PHASE_PROXY:
             n = on_proxy_header(s, at + used, len - used);
             break;
+        case PHASE_GREETING:
+            n = on_early_talk(s);
+            break;
         case PHASE_COMMAND:
             n = on_command_bytes(s, at + used, len - used);
             break;
@@ -98,9 +101,11 @@ static void on_end(struct stream *stream, enum stream_end how, int err) {
         log_connection(s, what);
     } else if (how == STREAM_FULL) {
         log_connection(s, "too much input or output waiting");
-    } else if (s->phase != PHASE_LINGER && s->phase != PHASE_PROXY) {
+    } else if (s->phase != PHASE_LINGER && s->phase != PHASE_PROXY && !s->is_refused) {
         log_connection(s, "lost connection");
     }
+    if (s->phase == PHASE_GREETING)
+        s->server->counters->left_early++;
     end(s);
 }
 

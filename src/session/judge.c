@@ -1,9 +1,10 @@
 /*
- * judge: brings a recipient before the policy.
+ * judge: brings a recipient before the policy, or a client that has not named one.
  *
  * The session knows the wire, the directory and the tables; gather.c finds out the rest, if a rule asks for it. Facts
  * live as long as what they are about: the client's as long as the connection, the HELO's until the next one, the
- * sender's for a transaction. The session's array of them is made at its first recipient, so that an idle one has none.
+ * sender's for a transaction. The session's array of them is made at its first recipient, so that an idle one has none,
+ * unless clients are refused at connect.
  *
  * What only shadow rules want to know is found out after the reply: rehearsal.h.
  */
@@ -20,6 +21,16 @@ static const struct policy *policy_of(const struct session *s) {
 static bool is_from_outside(const struct session *s) {
     const struct conf_settings *set = &s->server->conf->set;
     return !cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip);
+}
+
+/* Layer connection asks about nothing else. */
+static struct gather_known known_of_client(const struct session *s) {
+    return (struct gather_known){
+        .client = s->origin.client.ip,
+        .connections = s->silence.client->connections,
+        .is_early = s->is_early,
+        .enforced = fact_bool(true),
+    };
 }
 
 struct gather_known judge_known(const struct session *s) {
@@ -57,7 +68,69 @@ static struct verdict verdict_of(const struct session *s, const struct policy_ve
                              text);
 }
 
-/* ---- judging */
+/* RFC 5321 4.2.3 and 3.1: instead of a greeting there is 554, and 421 for whom it is not final. */
+static struct verdict verdict_of_client(const struct session *s, const struct policy_verdict *from, struct buf *text) {
+    static const struct smtp_address nobody;
+    const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip };
+    struct verdict verdict = verdict_of_policy(s->server->conf, s->memory, &envelope, &nobody, false, from, text);
+    if (verdict.action != ACTION_PASS)
+        verdict.reply.code = verdict.action == ACTION_REJECT ? 554 : 421;
+    return verdict;
+}
+
+/* ---- judging clients */
+
+static bool has_accept(const struct policy *policy) {
+    for (unsigned i = policy->first_rule[LAYER_CONNECTION]; i < policy->first_rule[LAYER_CONNECTION + 1]; i++)
+        if (policy->rules[i].action == ACT_ACCEPT)
+            return true;
+    return false;
+}
+
+bool judge_accepts(struct session *s) {
+    const struct conf_policy *policy = &s->server->conf->policy;
+    const struct gather_known known = known_of_client(s);
+    struct policy_verdict verdict;
+    struct gather_memory *memory = has_accept(policy->policy) ? gather_memory_new(policy->policy) : NULL;
+    bool is_decided = memory != NULL
+        && gather_now(&s->server->gather, policy, LAYER_CONNECTION, &known, memory, &verdict);
+    free(memory); /* an idle session has none */
+    return is_decided && verdict.action == ACT_ACCEPT;
+}
+
+static void on_client_gathered(void *arg, const struct policy_verdict *from) {
+    struct session *s = arg;
+    struct buf text;
+    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    s->gather = NULL;
+    struct verdict verdict = verdict_of_client(s, from, &text);
+    on_client_judged(s, &verdict);
+    buf_deinit(&text);
+}
+
+/* May come a second time, when the client has talked meanwhile: all that DNS said is still true. */
+bool judge_client(struct session *s, struct buf *text, struct verdict *ret_verdict) {
+    const struct gather_world *world = &s->server->gather;
+    const struct conf_policy *policy = &s->server->conf->policy;
+    const struct gather_known known = known_of_client(s);
+    struct policy_verdict verdict;
+    judge_cancel(s);
+    if (s->memory == NULL)
+        s->memory = gather_memory_new(policy->policy);
+    else
+        gather_forget_fact(s->memory, policy->policy, F_CLIENT_EARLY_TALKER);
+    *ret_verdict = no_memory_verdict;
+    if (s->memory == NULL)
+        return true;
+    if (gather_now(world, policy, LAYER_CONNECTION, &known, s->memory, &verdict)) {
+        *ret_verdict = verdict_of_client(s, &verdict, text);
+        return true;
+    }
+    s->gather = gather_start(world, policy, LAYER_CONNECTION, &known, s->memory, on_client_gathered, s);
+    return s->gather == NULL;
+}
+
+/* ---- judging recipients */
 
 static void on_gathered(void *arg, const struct policy_verdict *from) {
     struct session *s = arg;

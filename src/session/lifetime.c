@@ -38,7 +38,7 @@ void arm(struct session *s) {
         ms = set->timeouts.proxy_header;
     else if (s->phase == PHASE_TLS)
         ms = set->timeouts.tls_handshake;
-    else if (s->phase == PHASE_LINGER)
+    else if (s->phase == PHASE_LINGER || s->is_refused)
         ms = LINGER_MS;
     timer_set(s->server->loop, &s->deadline, loop_now(s->server->loop) + ms, on_deadline);
 }
@@ -148,8 +148,8 @@ static void on_deadline(struct timer *timer) {
     struct session *s = (struct session *)((char *)timer - offsetof(struct session, deadline));
     if (s->waiting_for != NULL) { /* ours to bound, see relay.h */
         arm(s);
-    } else if (s->phase == PHASE_LINGER || s->phase == PHASE_TLS || s->phase == PHASE_PROXY) {
-        if (s->phase != PHASE_LINGER)
+    } else if (s->phase == PHASE_LINGER || s->phase == PHASE_TLS || s->phase == PHASE_PROXY || s->is_refused) {
+        if (s->phase == PHASE_TLS || s->phase == PHASE_PROXY)
             log_connection(s, s->phase == PHASE_TLS ? "TLS handshake timeout" : "PROXY header timeout");
         end(s);
     } else {
@@ -160,7 +160,7 @@ static void on_deadline(struct timer *timer) {
 /* ---- what the worker tells */
 
 static void end_with_421(struct session *s, const char *enhanced, const char *text, const char *logged) {
-    if (s->phase == PHASE_COMMAND || s->phase == PHASE_DATA || s->phase == PHASE_CHUNK || s->phase == PHASE_LONG_LINE)
+    if (s->phase != PHASE_PROXY && s->phase != PHASE_TLS && s->phase != PHASE_LINGER)
         say_no(s, 421, enhanced, text);
     log_connection(s, logged);
     end(s);

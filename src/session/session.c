@@ -2,15 +2,16 @@
  * session: what happens to one client, in the order in which it happens on the wire.
  *
  *   on_connect ─▶ on_helo ─▶ on_starttls ─▶ on_mail ─▶ on_rcpt ─▶ on_data | on_bdat ─▶ on_message ─▶ on_quit
- *                                                       │ ask                           │ ask
- *                                                       ├▶ on_judged (facts)            └▶ on_delivered
- *                                                       └▶ on_rcpt_answered
+ *    │ greeting_start                                   │ ask                           │ ask
+ *    ├▶ on_early_talk                                   ├▶ on_judged (facts)            └▶ on_delivered
+ *    └▶ greet | turn_away                               └▶ on_rcpt_answered
  *
  * Bytes come in through input.c, which cuts them into lines, message text or chunks and gives each to its handler here.
  * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
  * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
  * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the
- * transaction, which ends the transfer, which cancels it.
+ * transaction, which ends the transfer, which cancels it. Before the greeting the client waits without ask(): there it
+ * is read from, to see whether it can wait (greeting.c).
  *
  * Replies to a pipelined group gather in the stream and leave in one packet. Time-outs are one timer a session, moved
  * at each whole command.
@@ -34,27 +35,7 @@ enum {
 
 /* ---- connect */
 
-/* Limits are met before anything is said. Returns false when the client was turned away. */
-static bool is_admitted(struct session *s) {
-    struct server *server = s->server;
-    if (clients_enter(&server->clients, ip_client_key(&s->origin.client.ip), &s->silence) < 0) {
-        say_no(s, 421, "4.3.0", "Out of memory, try again later");
-        return false;
-    }
-    /* A balancer that has not yet said for whom it speaks is no client, and comes as often as it has clients. */
-    bool is_balancer = s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip);
-    if (is_balancer)
-        return true;
-    count_event(s, RATE_CONNECTIONS);
-    if (s->silence.client->connections <= server->conf->set.limits.connections_client)
-        return true;
-    server->counters->too_many++;
-    say_no(s, 421, "4.7.0", "Too many connections from your address");
-    log_connection(s, "too many connections");
-    return false;
-}
-
-static void greet(struct session *s) {
+void greet(struct session *s) {
     s->phase = PHASE_COMMAND;
     struct buf *out = stream_out(&s->stream);
     if (out != NULL) {
@@ -66,7 +47,18 @@ static void greet(struct session *s) {
     arm(s);
 }
 
-/* The client is known: it is admitted, or given to the worker it belongs to, and greeted. */
+/* `refuse at connect`: RFC 5321 3.1. A client that layer connection only defers hears 421, and may come again. */
+void turn_away(struct session *s, const struct verdict *verdict) {
+    s->phase = PHASE_COMMAND;
+    answer_client(s, verdict);
+    s->is_refused = verdict->action == ACTION_REJECT;
+    if (s->is_refused)
+        arm(s);
+    else
+        linger(s);
+}
+
+/* The client is known: it is admitted, or given to the worker it belongs to, and greeted when it has waited. */
 static void on_connect(struct session *s, struct str unread) {
     struct server *server = s->server;
     if (!s->origin.is_settled && server->hand_over != NULL
@@ -77,7 +69,7 @@ static void on_connect(struct session *s, struct str unread) {
         end(s);
         return;
     }
-    if (!is_admitted(s)) {
+    if (!admit(s)) {
         end(s); /* lingering, it would count against the limit that it met */
         return;
     }
@@ -89,8 +81,16 @@ static void on_connect(struct session *s, struct str unread) {
         hang_up(s, "4.3.2", "Shutting down, try again later", "turned away while shutting down");
         return;
     }
-    greet(s);
+    greeting_start(s, true);
     stream_flush(&s->stream); /* the client has nothing to do before it */
+}
+
+/* It did not wait for the greeting. By itself that is only noted (`client.early_talker`). */
+size_t on_early_talk(struct session *s) {
+    s->is_early = true;
+    s->server->counters->early_talkers++;
+    greeting_hurry(s);
+    return 0; /* what it said is for whoever listens then */
 }
 
 /* PROXY protocol, from named balancers only. */
@@ -108,7 +108,8 @@ size_t on_proxy_header(struct session *s, const char *at, size_t len) {
     case PROXY_KNOWN:
         s->origin.client = client;
         break;
-    case PROXY_LOCAL: /* the balancer itself, looking whether we live */
+    case PROXY_LOCAL:
+        s->origin.is_local = true;
         break;
     }
     s->origin.expects_proxy = false;
@@ -230,9 +231,10 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
         return;
     }
     judge_forget(s, SCOPE_CONNECTION); /* what is known of one client says nothing of the next */
+    s->is_early = false;
     clients_leave(&s->server->clients, &s->silence);
-    if (is_admitted(s))
-        greet(s);
+    if (admit(s))
+        greeting_start(s, false); /* the client has heard the balancer's */
     else
         end(s);
 }
@@ -374,6 +376,7 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
         *t->last = t->asked;
         t->last = &t->asked->next;
         t->n_accepted++;
+        greeting_remember(s);
     }
     answer_recipient(s, t->asked->address, &verdict);
     t->asked = NULL;
@@ -656,6 +659,10 @@ void on_command(struct session *s, struct str line) {
                                               : s->server->conf->set.smtputf8;
     enum smtp_command_result result = smtp_command_parse(line, allows_utf8, &command);
     s->last_verb = (uint8_t)command.verb;
+    if (s->is_refused && command.verb != SMTP_QUIT) {
+        mistake(s, 503, "5.5.1", "You were refused, QUIT is all that is left");
+        return;
+    }
     clients_touch(&s->server->clients, &s->silence);
     if (s->has_more && !s->is_esmtp && s->phase == PHASE_COMMAND && command.verb != SMTP_QUIT && is_ahead_of_time(s))
         return; /* the client was never told that it may pipeline */

@@ -1,8 +1,8 @@
 /*
  * state: what a session is, for the files that make one up: session.c (the story), input.c (bytes cut into what it
- * handles), hello.c (what is offered), transaction.c (the envelope), builtin.c (verdicts before any rule), answer.c
- * (the one place where a verdict becomes reply, log line and journal record) and lifetime.c (whose turn it is, and
- * how it ends).
+ * handles), greeting.c (when a client is greeted), hello.c (what is offered), transaction.c (the envelope), builtin.c
+ * (verdicts before any rule), judge.c (the policy's), answer.c (the one place where a verdict becomes reply, log line
+ * and journal record) and lifetime.c (whose turn it is, and how it ends).
  *
  * An idle session before MAIL is this struct, one struct client, and the copy of its HELO name; no buffer.
  */
@@ -55,6 +55,7 @@ int transaction_write_head(struct session *s, struct transaction *t);
 
 enum phase {
     PHASE_PROXY,     /* a PROXY header must come */
+    PHASE_GREETING,  /* the client must wait for it: see greeting.c */
     PHASE_COMMAND,
     PHASE_LONG_LINE, /* the rest of a command line over the limit is skipped */
     PHASE_DATA,
@@ -72,7 +73,7 @@ struct session {
     struct session *next, **prev; /* among server->sessions */
     struct transaction *transaction;
     const char *waiting_for; /* "the answer to RCPT": reading is paused; NULL: the client's turn */
-    struct gather_memory *memory; /* facts; NULL until a recipient was judged */
+    struct gather_memory *memory; /* facts; NULL until something was judged */
     struct gather *gather;        /* facts are being found out */
     struct str helo;         /* owned; empty before HELO */
     struct str client_name;  /* owned; by XCLIENT; empty: unknown */
@@ -82,6 +83,7 @@ struct session {
     uint8_t last_verb;  /* enum smtp_verb, for the log */
     bool is_esmtp;
     bool is_early;      /* talked before the greeting */
+    bool is_refused;    /* was told 554 instead of a greeting: QUIT is all that is heard from it */
     bool has_more;      /* bytes wait behind the command that is running */
     uint32_t n_decisions;
     uint16_t n_errors, n_junk, n_transactions;
@@ -89,6 +91,11 @@ struct session {
 
 static inline struct session *session_of(struct stream *stream) {
     return (struct session *)stream; /* its first member */
+}
+
+/* A balancer that has not said for whom it speaks is no client, and comes as often as it has clients. */
+static inline bool is_balancer(const struct session *s) {
+    return s->origin.is_local || (s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip));
 }
 
 /* Something happened that rules about `client.rate` count. */
@@ -110,10 +117,29 @@ extern const struct stream_ops session_input;
 /* ---- session.c, for input.c: each but on_command() says how many bytes it took */
 
 size_t on_proxy_header(struct session *s, const char *at, size_t len);
+size_t on_early_talk(struct session *s);
 void on_command(struct session *s, struct str line);
 size_t on_data_bytes(struct session *s, const char *at, size_t len);
 size_t on_chunk_bytes(struct session *s, const char *at, size_t len);
 void on_tls(struct stream *stream);
+
+/* ---- greeting.c */
+
+/* Counts the client in. False: it has too many connections already, and was told so; the caller ends the session. */
+bool admit(struct session *s);
+
+/* Greets the client or turns it away: now, or when it has waited (if it `may_wait` for us at all) and was judged. */
+void greeting_start(struct session *s, bool may_wait);
+
+/* It talked meanwhile. */
+void greeting_hurry(struct session *s);
+
+/* A recipient was accepted: this client is spared the delay for a while. */
+void greeting_remember(struct session *s);
+
+/* session.c's, how the greeting ends. */
+void greet(struct session *s);
+void turn_away(struct session *s, const struct verdict *verdict);
 
 /* ---- hello.c */
 
@@ -136,7 +162,18 @@ const struct verdict *recipient_server_limit(const struct session *s, const stru
 /* MAIL: what speaks against the message before it is sent. */
 struct verdict sender_validate(const struct session *s);
 
-/* ---- judge.c: a recipient before the policy */
+/* ---- judge.c: a client or a recipient before the policy */
+
+/* Whether layer connection accepts the client (`accept`), by what costs nothing to find out. */
+bool judge_accepts(struct session *s);
+
+/*
+ * Decides layer connection. True: at once, and *ret_verdict is set (its text in `text`); false: on_client_judged()
+ * follows. A verdict that passes has a rule exactly when it was an `accept`.
+ */
+bool judge_client(struct session *s, struct buf *text, struct verdict *ret_verdict);
+/* greeting.c's, the end of a judgement that had to wait. */
+void on_client_judged(struct session *s, const struct verdict *verdict);
 
 /* Decides about t->asked. True: at once, and *ret_verdict is set (its text in `text`); false: on_judged() follows. */
 bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_verdict);
@@ -204,6 +241,9 @@ void say(struct session *s, unsigned code, const char *enhanced, const char *tex
 
 /* The same with the session's id behind it: for refusals that concern no mail (syntax, sequence, closing). */
 void say_no(struct session *s, unsigned code, const char *enhanced, const char *text);
+
+/* A verdict about a client, instead of the greeting. */
+void answer_client(struct session *s, const struct verdict *verdict);
 
 /* A verdict about a recipient, at RCPT. */
 void answer_recipient(struct session *s, struct str recipient, const struct verdict *verdict);

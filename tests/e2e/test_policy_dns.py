@@ -9,7 +9,7 @@ import pytest
 
 from lib import nameserver
 from lib.client import Client, message, proxy_v1
-from lib.ports import LOOPBACK
+from lib.ports import LOOPBACK, free_port
 from lib.postern import ROOT
 from lib.wait import eventually
 
@@ -161,6 +161,49 @@ def test_two_lists_refuse_and_the_reply_names_both(shared):
     reply = envelope(shared, LISTED_TWICE, "mail.twice.example")
     assert reply == "550 5.7.1" and FIRST in reply.text and SECOND in reply.text
     assert_explained(shared, reply, "RBL MULTIPLE MAIN")
+
+
+# ---- at connect
+
+AT_CONNECT = """\
+layer connection {
+    reject "LISTED" when dnsbl.hits >= 2
+}
+"""
+
+
+@pytest.fixture
+def at_connect(folder):
+    """Keywords for a gateway that asks lists about a client before it is greeted."""
+    path = os.path.join(folder, "policy")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(AT_CONNECT)
+    return {"policy": path, "refuse": "at connect"}
+
+
+def test_who_is_listed_hears_554_instead_of_the_greeting(make_postern, make_server, nsd, rbldnsd, at_connect):
+    gateway = make_postern([make_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: rbldnsd}, **at_connect))
+    with Client(gateway.address, first=proxy_v1(LISTED_TWICE)) as refused:
+        assert refused.greeting == "554 5.7.1" and FIRST in refused.greeting.text and SECOND in refused.greeting.text
+        assert refused.ehlo() == 503
+        assert refused.command("QUIT") == 221
+        assert refused.is_closed()
+    assert gateway.wait_log(rf"smtpd\[\d+\]: NOQUEUE: reject: CONNECT from unknown\[{LISTED_TWICE}\]: 554 5\.7\.1 ")
+    record = gateway.wait_journal(id=refused.greeting.id)
+    assert (record["layer"], record["rule"], record["action"]) == ("connection", "LISTED", "reject")
+    assert "rcpt" not in record and "helo" not in record
+    assert re.search(r'^verdict +reject "LISTED"', gateway.command("explain", refused.greeting.id).stdout, re.M)
+    assert gateway.command("report", "policy").stdout.split() == ["1", "LISTED"]
+    assert gateway.total("turned_away") == 1
+    assert envelope(gateway, LISTED_ONCE, "mail.once.example") == 250
+
+
+def test_a_list_that_is_away_at_connect_refuses_nobody(make_postern, make_server, nsd, rbldnsd, at_connect):
+    away = f"{LOOPBACK}:{free_port()}"
+    gateway = make_postern([make_server()], **configuration(nsd, {FIRST: rbldnsd, SECOND: away}, **at_connect))
+    began = time.monotonic()
+    assert envelope(gateway, LISTED_TWICE, "mail.twice.example") == 250
+    assert time.monotonic() - began < 2 * DNS_TIMEOUT_S + 1
 
 
 # ---- a name server that is away

@@ -102,7 +102,7 @@ static struct conf *load(const struct stage *stage, unsigned settings) {
     static const char form[] =
         "hostname mx.example.com\nlisten 127.0.0.1:2525 {\n proxy_from 10.0.0.7\n xclient_from 10.0.0.8\n}\n"
         "servers mailbox {\n server %s\n tls none\n}\n"
-        "spool_path %s\ndirectory_path %s\ncontrol_socket %s/control\nbare_newline %s\n"
+        "spool_path %s\ndirectory_path %s\ncontrol_socket %s/control\nbare_newline %s\ngreeting_delay 0\n"
         "limits {\n message_size 16K\n memory_spool 4K\n recipients 5\n transactions 8\n errors 8\n junk_commands 12\n"
         " command_line 512\n}\n"
         "domain example.com {\n servers mailbox\n delimiter +\n}\n"

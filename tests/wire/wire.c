@@ -106,6 +106,8 @@ static void write_conf(struct play *p, const char *path) {
     if (file == NULL)
         abort();
     endpoint_format(&server, at);
+    if (!names(p, "greeting_delay"))
+        fprintf(file, "greeting_delay 0\n");
     fprintf(file, "%sservers mailbox {\n server %s\n tls none\n%.*s}\n", base_conf, at,
             STR_ARG(buf_str(&p->group_text)));
     if (names(p, "second")) /* a group that is never met would narrow the offer */
@@ -237,7 +239,7 @@ static void set_up(struct play *p) {
     if (p->has_store)
         open_store(p);
     static SSL_CTX *no_tls[8];
-    if (clients_init(&p->server.clients) < 0
+    if (clients_init(&p->server.clients) < 0 || history_new(&p->server.history) < 0
         || rates_new(conf->policy.policy, RATE_BYTES_MAX, &p->server.rates) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
         abort();
@@ -252,6 +254,7 @@ static void tear_down(struct play *p) {
         relay_free(p->server.relay);
         clients_deinit(&p->server.clients);
         rates_free(p->server.rates);
+        history_free(p->server.history);
         if (p->has_store)
             fake_store_close(&p->store);
         store_client_free(p->store_client);

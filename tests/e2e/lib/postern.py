@@ -76,6 +76,7 @@ class Postern(Program):
             "listen": (f"{LOOPBACK}:{self.port}", listener),
             "user": worker_user(),
             "workers": 2,
+            "greeting_delay": 0,
             "directory_path": os.path.join(folder, "recipients"),
             "spool_path": os.path.join(folder, "spool"),
             "control_socket": os.path.join(folder, "control"),

@@ -79,6 +79,11 @@ static void a_reject_that_was_held_back_names_the_open_rule(void **state) {
     assert_printed("held_back.expected");
 }
 
+static void a_client_refused_at_connect_named_nobody(void **state) {
+    assert_int_equal(EXPLAIN_ID("d202qlns800001.1"), 0);
+    assert_printed("at_connect.expected");
+}
+
 static void what_no_rule_decided_is_said_so_without_control_characters(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.3"), 0);
     assert_printed("limit.expected");
@@ -147,6 +152,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_refusal_is_explained_by_its_rules_and_facts),
         cmocka_unit_test(programs_get_the_same_as_json),
         cmocka_unit_test(a_reject_that_was_held_back_names_the_open_rule),
+        cmocka_unit_test(a_client_refused_at_connect_named_nobody),
         cmocka_unit_test(what_no_rule_decided_is_said_so_without_control_characters),
         cmocka_unit_test(an_imagined_delivery_asks_the_tables),
         cmocka_unit_test(the_greylist_is_explained_by_whom_it_knew),

@@ -149,6 +149,10 @@ static void test_values(void **state) {
     assert_refused(MINIMAL "timeouts { command \"\" }\n", "expected a time such as");
     assert_refused(MINIMAL "smtputf8 maybe\n", "expected yes or no, got 'maybe'");
     assert_refused(MINIMAL "bare_newline keep\n", "expected normalise or refuse, got 'keep'");
+    assert_refused(MINIMAL "refuse at once\n", ":6:11: error: expected at rcpt or at connect, got 'once'");
+    assert_refused(MINIMAL "refuse connect\n", "expected at rcpt or at connect, got 'connect'");
+    assert_refused(MINIMAL "refuse at connect always\n", "expected at rcpt or at connect, got 'always'");
+    assert_refused(MINIMAL "refuse\n", "'refuse' needs a value; expected at rcpt or at connect");
     assert_refused(MINIMAL "servers b { server 10.0.0.1\n tls maybe }\n", "expected none, may, require or verify");
     assert_refused(MINIMAL "user \"\"\n", "'user' takes 1 to 32 bytes");
     assert_refused(MINIMAL "spool_path \"\"\n", "expected a path, got nothing");

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static struct session_origin an_origin(void) {
-    struct session_origin origin = { .allows_xclient = true };
+    struct session_origin origin = { .allows_xclient = true, .is_local = true };
     assert_int_equal(endpoint_parse(STR("10.0.0.1:4000"), &origin.peer), 0);
     assert_int_equal(endpoint_parse(STR("[2001:db8::1]:25"), &origin.client), 0);
     return origin;
@@ -33,6 +33,7 @@ static void what_is_sent_is_what_arrives(void **state) {
     assert_int_equal(got.peer.port, 4000);
     assert_true(got.is_settled);
     assert_true(got.allows_xclient);
+    assert_true(got.is_local);
     assert_false(got.expects_proxy);
     assert_true(str_eq(unread, STR("EHLO x\r\n")));
     /* cut off, or with bytes that do not belong to it, it is nothing */
