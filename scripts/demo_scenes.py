@@ -11,7 +11,7 @@ import textwrap
 import time
 from dataclasses import dataclass, field
 
-JOURNAL_LIMIT_S, PROBES_LIMIT_S = 15, 15
+JOURNAL_LIMIT_S, PROBES_LIMIT_S, DELAY_LIMIT_S = 15, 15, 15
 COLUMN = 38
 MESSAGE = "From: {sender}\r\nTo: {to}\r\nSubject: {title}\r\n\r\nHello.\r\n"
 
@@ -26,6 +26,7 @@ class Scene:
     explain: list = field(default_factory=list)  # patterns, each of a line that explain prints
     asks_lists: bool = False
     sender: str = "news@example.net"
+    comes_back: bool = False                     # again and again, until it is no longer told to wait
 
 
 SCENES = [
@@ -33,9 +34,16 @@ SCENES = [
           [r"verdict +pass", r"dnsbl.hits +0 "], asks_lists=True),
     Scene("Nobody of that name: refused from our own directory", "127.1.0.10", "mail.good.example",
           "nobody@example.com", r"550 5\.1\.1 No such recipient here", [r'verdict +reject "NO SUCH USER"']),
-    Scene("No PTR and a literal HELO: refused, and no block list is asked", "127.1.0.66", "[127.1.0.66]",
+    Scene("No PTR, but a good HELO: suspicious, and has to wait", "127.1.0.50", "mail.good.example", "anna@example.com",
+          r"451 4\.7\.1 Greylisted", [r'verdict +greylist "SUSPICIOUS"']),
+    Scene("It comes back, as a mail server does, and is let through", "127.1.0.50", "mail.good.example",
+          "anna@example.com", r"250 ", [r"verdict +pass"], asks_lists=True, comes_back=True),
+    Scene("No PTR and a literal HELO: has to wait, too", "127.1.0.66", "[127.1.0.66]", "anna@example.com",
+          r"451 4\.7\.1 Greylisted", [r'verdict +greylist "SUSPICIOUS"'], sender="offer@example.net"),
+    Scene("When it comes back it is refused, and no block list is asked", "127.1.0.66", "[127.1.0.66]",
           "anna@example.com", r"550 5\.7\.1 Refused by policy: PTRNUL HELO_IP \[",
-          [r'verdict +reject "PTRNUL HELO_IP"', r"policy +reject +PTRNUL HELO_IP +true +ptr\.none, helo\.address"]),
+          [r'verdict +reject "PTRNUL HELO_IP"', r"policy +reject +PTRNUL HELO_IP +true +ptr\.none, helo\.address"],
+          sender="offer@example.net", comes_back=True),
     Scene("One listing alone refuses nobody: with a good PTR and HELO it is let through", "127.1.0.20",
           "mail.listed.example", "anna@example.com", r"250 ",
           [r"verdict +pass", r"dnsbl +spam\.dnsbl\.example +127\.0\.0\.2",
@@ -93,6 +101,17 @@ class Player:
                 return
             time.sleep(0.1)
 
+    def wait_for_delay(self, scene):
+        """Tries the envelope until it is not told to wait."""
+        end = time.monotonic() + DELAY_LIMIT_S
+        while time.monotonic() < end:
+            with smtplib.SMTP(*self.address, local_hostname=scene.helo, source_address=(scene.client, 0)) as smtp:
+                smtp.ehlo()
+                smtp.mail(scene.sender)
+                if smtp.rcpt(scene.to)[0] != 451:
+                    return
+            time.sleep(0.2)
+
     def talk(self, scene):
         """The last reply: the first that refuses, or that to the message. And the id of the recipient's decision."""
         def say(line, code, text=b""):
@@ -121,6 +140,8 @@ class Player:
             time.sleep(0.1)
 
     def play(self, scene):
+        if scene.comes_back:
+            self.wait_for_delay(scene)
         before = self.asked_lists()
         reply, decision = self.talk(scene)
         asked = self.asked_lists() - before
@@ -149,5 +170,9 @@ class Player:
         report = self.command("report", "policy").stdout
         print(textwrap.indent(report, "   "))
         self.check("PTRNUL HELO_IP (shadow)" in report, "the report counts what would have been refused")
+        print("Who had to wait, and who came back: postern report greylist")
+        report = self.command("report", "greylist").stdout
+        print(textwrap.indent(report, "   "))
+        self.check(re.search(r"^ *\d+ Pass retry$", report, re.M), "the report counts who came back")
         print(f"{len(SCENES)} scenes, {len(self.failures)} checks failed")
         return len(self.failures)
