@@ -25,11 +25,14 @@
 #include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     IN_MAX = 65536,
     OUT_MAX = 65536,
+    GRACE_MS = 1500, /* for workers whose ends are not read yet; others are served until then */
+    LAST_WORDS_MS = 1000,
     OUT_HIGH = OUT_MAX - BATCH_MAX * STORE_ANSWER_SIZE, /* from here on a peer is not read */
 };
 
@@ -41,6 +44,8 @@ struct peer {
     struct peer *next, **prev; /* those served longest ago first */
     unsigned n_taken; /* of its share of this batch */
     bool is_blocked;  /* it does not take its answers */
+    bool has_ended;   /* but what it sent before is not all read; nobody takes its answers */
+    struct timer limit; /* of that */
 };
 
 struct process {
@@ -50,8 +55,11 @@ struct process {
     struct stores *stores;
     struct peer *peers, **peers_end;
     unsigned n_peers;
-    struct task task; /* the batch is due */
-    bool is_ending;   /* SIGTERM came */
+    struct task task;   /* the batch is due */
+    struct task ending;
+    struct timer grace; /* for what workers have sent before they ended */
+    bool is_ending;     /* SIGTERM came */
+    bool is_grace_over;
     bool is_orphan;   /* the master is gone */
 };
 
@@ -77,14 +85,16 @@ static void peer_unlink(struct process *p, struct peer *peer) {
 }
 
 static void stop_when_done(struct process *p) {
-    bool is_over = p->is_ending ? !stores_is_running(p->stores) : p->is_orphan && p->n_peers == 0;
-    if (is_over)
+    bool is_idle = !stores_is_running(p->stores) && stores_batch(p->stores)->n_items == 0;
+    bool is_over = p->is_grace_over || ((p->is_ending || p->is_orphan) && p->n_peers == 0);
+    if (is_idle && is_over)
         loop_stop(p->loop);
 }
 
 static void peer_end(struct peer *peer) {
     struct process *p = peer->process;
     batch_forget(stores_batch(p->stores), peer);
+    timer_cancel(p->loop, &peer->limit);
     stream_close(&peer->stream);
     peer_unlink(p, peer);
     p->n_peers--;
@@ -96,16 +106,25 @@ static void peer_end(struct peer *peer) {
 
 static void on_answer(void *arg, const struct batch_item *item, bool is_unavailable) {
     struct peer *peer = item->asker;
-    if (peer != NULL)
+    if (peer != NULL && !peer->has_ended)
         store_answer_put(stream_out(&peer->stream), item->number, is_unavailable ? NULL : &item->answer);
+}
+
+/* A worker that has ended, and has nothing in its socket any more. */
+static bool is_spent(const struct peer *peer) {
+    char byte;
+    return peer->has_ended && recv(peer->stream.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 /* The batch is through: all are read again, each for its share of the next. */
 static void read_on(struct process *p) {
-    for (struct peer *peer = p->peers; peer != NULL; peer = peer->next) {
+    for (struct peer *peer = p->peers, *next; peer != NULL; peer = next) {
+        next = peer->next;
         peer->n_taken = 0;
         peer->is_blocked = stream_pending(&peer->stream) > OUT_HIGH;
-        if (!peer->is_blocked)
+        if (is_spent(peer) && peer->stream.in.len == 0)
+            peer_end(peer);
+        else if (!peer->is_blocked)
             stream_resume(&peer->stream);
     }
 }
@@ -162,12 +181,26 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
         peer_end(peer);
     } else if (!may_take(peer)) {
         stream_pause(stream);
+    } else if (is_spent(peer)) { /* that was all, but for half a message */
+        peer_end(peer);
     }
     return used;
 }
 
+static void on_limit(struct timer *timer) {
+    peer_end((struct peer *)((char *)timer - offsetof(struct peer, limit)));
+}
+
+/*
+ * What it sent before it ended, such as the credits of its last messages, is read on where it had to wait, for
+ * LAST_WORDS_MS at most: a connection may also be cut while that is going on, and nobody tells.
+ */
 static void on_end(struct stream *stream, enum stream_end end, int err) {
-    peer_end(peer_of(stream));
+    struct peer *peer = peer_of(stream);
+    struct process *p = peer->process;
+    peer->has_ended = end == STREAM_EOF && (stream_is_paused(stream) || stream->in.len > 0);
+    if (!peer->has_ended || timer_set(p->loop, &peer->limit, loop_now(p->loop) + LAST_WORDS_MS, on_limit) < 0)
+        peer_end(peer);
 }
 
 static void on_drained(struct stream *stream) {
@@ -216,10 +249,22 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
         close(take_fds[i]);
 }
 
+static void on_grace_over(struct timer *timer) {
+    struct process *p = (struct process *)((char *)timer - offsetof(struct process, grace));
+    p->is_grace_over = true;
+    stop_when_done(p);
+}
+
+static void on_ending(struct task *task) {
+    stop_when_done((struct process *)((char *)task - offsetof(struct process, ending)));
+}
+
 static void on_sigterm(int signo, void *arg) {
     struct process *p = arg;
     p->is_ending = true;
-    stop_when_done(p);
+    if (timer_set(p->loop, &p->grace, loop_now(p->loop) + GRACE_MS, on_grace_over) < 0)
+        p->is_grace_over = true;
+    task_start(p->loop, &p->ending, on_ending); /* behind what the master has sent before */
 }
 
 /* ---- from fork to loop */

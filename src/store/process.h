@@ -7,8 +7,8 @@
  *   master ─▶ store   PEER (one end of a stream socket, whose other end a worker has: message.h)
  *   store ─▶ master   READY (once; questions are answered from then on, perhaps as unavailable)
  *
- * It outlives workers and configurations. SIGTERM ends it when the batch under way is through; when the master is gone
- * it ends with the last worker.
+ * It outlives workers and configurations. SIGTERM ends it when its workers have ended and what they sent last is kept,
+ * or after a moment; when the master is gone it ends with the last worker.
  */
 #pragma once
 

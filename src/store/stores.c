@@ -49,7 +49,7 @@ struct stores {
     struct timer retry, upkeep;
     uint64_t pause_ms;
     uint64_t count_ms, sweep_ms; /* when next */
-    bool is_full;
+    bool is_full, is_retry_due;
     bool has_pending; /* perhaps */
     struct names names;
     char told[STORE_WHY_MAX]; /* what the log was last told of the local store's trouble; "": nothing is wrong */
@@ -136,7 +136,10 @@ static bool is_done(struct stores *s, int r) {
     return r == 0;
 }
 
-/* The first rows of the shared store's key, or of another key than before: what stands under the old one is nothing. */
+/*
+ * The first meeting with a shared store, or with one of another key: what stands under the old key is nothing. A file
+ * that cannot take the new one is closed, or its rows and the shared ones would be of different keys.
+ */
 static void adopt_key(struct stores *s) {
     if (s->local == NULL || !s->has_shared_key)
         return;
@@ -145,7 +148,11 @@ static void adopt_key(struct stores *s) {
         return;
     uint64_t n_dropped;
     names_deinit(&s->names);
-    if (!is_done(s, local_adopt_key(s->local, s->shared_key, &n_dropped)) || is_same)
+    if (local_adopt_key(s->local, s->shared_key, &n_dropped) < 0) {
+        lose_local(s);
+        return;
+    }
+    if (is_same)
         return;
     char text[160];
     snprintf(text, sizeof(text), "the hash key of the shared store was taken over: %" PRIu64 " rows that this host had "
@@ -173,11 +180,19 @@ static void open_local(struct stores *s) {
 
 static void on_retry(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, retry));
-    if (s->phase != PHASE_IDLE) /* rows of the batch under way were read without it */
-        try_again_later(s);
-    else
+    s->is_retry_due = s->phase != PHASE_IDLE; /* what is under way was read without it */
+    if (!s->is_retry_due)
         open_local(s);
-    show_state(s);
+}
+
+/* Nothing is under way: what had to wait for that. */
+static void catch_up(struct stores *s) {
+    if (s->is_retry_due)
+        open_local(s);
+    s->is_retry_due = false;
+    if (s->is_key_new)
+        adopt_key(s);
+    s->is_key_new = false;
 }
 
 static void try_again_later(struct stores *s) {
@@ -232,10 +247,7 @@ static void finish(struct stores *s) {
         is_done(s, names_write(&s->names, s->local));
     batch_clear(&s->batch);
     s->phase = PHASE_IDLE;
-    if (s->is_key_new) {
-        s->is_key_new = false;
-        adopt_key(s);
-    }
+    catch_up(s);
     show_state(s);
     push_or_rest(s);
 }
@@ -311,6 +323,7 @@ static void end_push(struct stores *s, enum shared_result result) {
     s->phase = PHASE_IDLE;
     if (result == SHARED_DONE && s->local != NULL)
         is_done(s, local_settle(s->local, s->out, s->n_out));
+    catch_up(s);
     show_state(s);
     if (!s->is_due) {
         push_or_rest(s);

@@ -258,6 +258,27 @@ static void sigterm_ends_it_and_nothing_is_lost(void **state) {
     assert_int_equal(ask(b, "anna@example.net"), GREYLIST_EARLY);
 }
 
+static void what_a_worker_sent_before_it_ended_is_kept(void **state) {
+    struct bench *b = *state;
+    assert_int_equal(ask(b, "anna@example.net"), GREYLIST_NEW);
+    int fd = connect_worker(b);
+    unsigned n = flood(fd, 300);
+    assert_true(n > 100);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    store_client_connect(b->client, -1);
+    kill(b->pid, SIGTERM);
+    assert_int_equal(exit_code(b), 0);
+    close(fd);
+    close(b->master);
+    start(b);
+    store_client_connect(b->client, connect_worker(b));
+    for (unsigned i = 0; i < n; i += 10) {
+        char sender[32];
+        snprintf(sender, sizeof(sender), "flood%u@example.net", i);
+        assert_int_equal(ask(b, sender), GREYLIST_EARLY);
+    }
+}
+
 static void without_its_master_it_ends_with_the_last_worker(void **state) {
     struct bench *b = *state;
     int fd = connect_worker(b);
@@ -293,6 +314,7 @@ int main(void) {
         TEST(one_that_floods_does_not_hold_up_the_others),
         TEST(one_that_takes_its_answers_late_gets_them_all),
         TEST(sigterm_ends_it_and_nothing_is_lost),
+        TEST(what_a_worker_sent_before_it_ended_is_kept),
         TEST(without_its_master_it_ends_with_the_last_worker),
         TEST(a_master_that_says_nonsense_is_not_heard),
     };

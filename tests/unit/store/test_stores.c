@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { NUMBERS_MAX = 1000, NOTES_MAX = 64 };
+enum { NUMBERS_MAX = 1000, NOTES_MAX = 64, SLICES = 4 /* more than a small table has */ };
 
 struct bench {
     struct loop *loop;
@@ -274,10 +274,12 @@ static void new_rows_get_names_behind_the_answers(void **state) {
 static void expired_rows_are_swept_while_nobody_asks(void **state) {
     struct bench *b = *state;
     open_stores(b);
-    later(b, 1000); /* the first round is over */
+    for (unsigned i = 0; i < SLICES; i++)
+        later(b, 1000); /* the first round is over */
     in_file(b, "INSERT INTO grey VALUES(1, 5, 5, 6, 0, 0), (2, 5, 5, 99999999999, 0, 1)");
     later(b, 700000);
-    later(b, 1000);
+    for (unsigned i = 0; i < SLICES; i++)
+        later(b, 1000);
     assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1);
 }
 
@@ -589,6 +591,28 @@ static void the_shared_store_alone_serves_while_the_file_is_broken(void **state)
     assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1);
 }
 
+static void a_file_that_cannot_take_the_shared_key_is_not_used(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    ask(b, 1, "anna@example.net");
+    in_file(b, "CREATE TRIGGER full BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'full'); END;"
+               "CREATE TRIGGER full2 BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'full'); END");
+    fake_shared_up();
+    assert_int_equal(b->counters.local, STORE_STATE_DOWN);
+    assert_false(ask(b, 2, "anna@example.net"));
+    complete_all();
+    assert_status(b, 2, GREYLIST_NEW);
+    assert_non_null(fake_shared_find(shared_triplet(b, "anna@example.net")));
+    in_file(b, "DROP TRIGGER full; DROP TRIGGER full2");
+    assert_false(ask(b, 3, "anna@example.net"));
+    later(b, 60000); /* due in the middle of a batch */
+    assert_int_equal(b->counters.local, STORE_STATE_DOWN);
+    complete_all();
+    assert_status(b, 3, GREYLIST_EARLY);
+    assert_int_equal(b->counters.local, STORE_STATE_UP);
+    assert_int_equal(noted(b, "dropped"), 1);
+}
+
 static void whoever_left_is_not_answered(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -627,6 +651,7 @@ int main(void) {
         TEST(the_key_of_the_shared_store_is_taken_over_and_kept),
         TEST(another_key_in_the_middle_of_a_batch_waits_for_its_end),
         TEST(the_shared_store_alone_serves_while_the_file_is_broken),
+        TEST(a_file_that_cannot_take_the_shared_key_is_not_used),
         TEST(whoever_left_is_not_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
