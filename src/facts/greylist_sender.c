@@ -398,9 +398,8 @@ static struct str hosts_of(struct str domain) {
     return organisation.len > 0 ? str_head(domain, domain.len - organisation.len) : (struct str){ domain.at, 0 };
 }
 
-/* Writes the domain, hosts without their numbers. Returns its length, at most domain.len. */
-static size_t write_domain(struct str domain, char *out) {
-    struct str hosts = hosts_of(domain);
+/* Writes the domain, `hosts` in front of it without their numbers. Returns its length, at most domain.len. */
+static size_t write_domain(struct str domain, struct str hosts, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < hosts.len; i++) {
         if (!is_digit(hosts.at[i]))
@@ -426,9 +425,9 @@ struct str greylist_address(const struct smtp_address *address, char out[GREYLIS
     return (struct str){ out, n };
 }
 
-static void mark(struct draft *d, const struct parts *parts, struct str recipient) {
-    d->len = parts->local.len;
-    memcpy(d->at, parts->local.at, d->len);
+static void mark(struct draft *d, struct str local, struct str hosts, struct str recipient) {
+    d->len = local.len;
+    memcpy(d->at, local.at, d->len);
     mark_recipient(d, recipient);
     mark_verp(d);
     cut_detail(d);
@@ -436,7 +435,6 @@ static void mark(struct draft *d, const struct parts *parts, struct str recipien
     cut_behind_bounce_word(d);
     mark_numbers(d);
     join_marks(d);
-    struct str hosts = hosts_of(parts->domain);
     if (find_bounce_word(hosts) < hosts.len)
         replace(d, 0, d->len);
 }
@@ -451,8 +449,9 @@ struct str greylist_sender(const struct smtp_address *sender, const struct smtp_
     struct parts parts = { .local = str_head(whole, at), .domain = str_from(whole, at + 1) };
     struct draft draft = { 0 };
     unwrap(&parts);
-    mark(&draft, &parts, greylist_address(recipient, lower_recipient));
+    struct str hosts = hosts_of(parts.domain);
+    mark(&draft, parts.local, hosts, greylist_address(recipient, lower_recipient));
     memcpy(out, draft.at, draft.len);
     out[draft.len] = '@';
-    return (struct str){ out, draft.len + 1 + write_domain(parts.domain, out + draft.len + 1) };
+    return (struct str){ out, draft.len + 1 + write_domain(parts.domain, hosts, out + draft.len + 1) };
 }
