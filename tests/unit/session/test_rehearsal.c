@@ -26,7 +26,8 @@
 
 static const char conf_text[] =
     "hostname mx.example.com\nlisten 127.0.0.1:2525\nservers mailbox {\n server 127.0.0.1:2526\n tls none\n}\n"
-    "domain example.com {\n servers mailbox\n directory none\n}\npolicy policy\n";
+    "domain example.com {\n servers mailbox\n directory none\n}\npolicy policy\n"
+    "greeting_delay 0\n"; /* the clock of the loop stands still */
 static const char policy_text[] =
     "layer policy {\n"
     "  shadow reject \"NAMELESS\" when ptr.none\n"
