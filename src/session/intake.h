@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "session/spool.h"
+#include "base/spool.h"
 #include "smtp/data.h"
 #include "smtp/header.h"
 

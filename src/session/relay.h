@@ -21,9 +21,9 @@
 #pragma once
 
 #include "base/addr.h"
+#include "base/spool.h"
 #include "conf/conf.h"
 #include "net/loop.h"
-#include "session/spool.h"
 #include "smtp/command.h"
 #include "smtp/reply.h"
 

@@ -12,7 +12,7 @@
  * Rejected: mapping the file (a full disk becomes SIGBUS instead of ENOSPC); one shared file for all messages (needs a
  * free list, and a crash of that code mixes mail).
  */
-#include "session/spool.h"
+#include "base/spool.h"
 
 #include <assert.h>
 #include <errno.h>

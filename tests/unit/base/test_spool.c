@@ -2,7 +2,7 @@
  * What the spool promises: every byte back in order, memory only up to its maximum, and an error instead of a shorter
  * message.
  */
-#include "session/spool.h"
+#include "base/spool.h"
 
 #include <errno.h>
 #include <setjmp.h>
