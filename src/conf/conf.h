@@ -130,6 +130,24 @@ enum conf_refuse { CONF_REFUSE_AT_RCPT, CONF_REFUSE_AT_CONNECT };
 
 enum conf_bare_newline { CONF_BARE_NEWLINE_NORMALISE, CONF_BARE_NEWLINE_REFUSE };
 
+/* Servers of one scanner; session/worker.h keeps as many counters. */
+enum { CONF_SCANNER_SERVERS_MAX = 8 };
+
+struct conf_scanner_server { /* server unix:PATH | ADDRESS[:PORT] */
+    struct endpoint at; /* nowhere when there is a path */
+    const char *path;   /* of a Unix socket; NULL: none */
+    const char *text;   /* "unix:/run/clamav/clamd.ctl", "192.0.2.1:783" */
+};
+
+struct conf_scanner { /* clamav { … }, spamassassin { … } */
+    struct conf_scanner_server *servers; /* in fail-over order; none: not configured */
+    size_t n_servers;
+    uint64_t timeout;     /* for one server's answer about one message */
+    uint64_t size_max;    /* larger messages are skipped */
+    uint64_t connections; /* to one server, of all workers together */
+    bool user_by_domain;  /* spamassassin: the recipients' domain is spamd's user */
+};
+
 struct conf_settings {
     const char *hostname;      /* default: the host's own name when it has a dot, else an error */
     const char *user;          /* workers run as; default "postern"; ignored when not started as root */
@@ -223,6 +241,8 @@ struct conf_settings {
         const char *module;     /* what speaks to it */
         uint64_t timeout;       /* 1 s for an answer; half of it for the shared store's */
     } store;
+
+    struct conf_scanner clamav, spamassassin;
 
     struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
         enum conf_failure dns, greylist;
