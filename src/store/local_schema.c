@@ -114,23 +114,30 @@ static int read_meta(const struct opening *o, struct local_meta *meta) {
 
 /* ---- opening */
 
-static int make(const struct opening *o, struct local_meta *meta) {
+static int fill(const struct opening *o, struct local_meta *meta) {
     char version[16];
     snprintf(version, sizeof(version), "%d", SCHEMA_VERSION);
     *meta = (struct local_meta){ 0 };
     hash_make_key(meta->key);
-    int r = run(o, "BEGIN IMMEDIATE");
-    if (r == 0)
-        r = run(o, tables);
+    int r = run(o, tables);
     if (r == 0 && (write_meta(o->db, "version", version) < 0 || write_key(o->db, meta) < 0))
         r = fail(o, sqlite3_errmsg(o->db));
+    return r;
+}
+
+/* The store process and a command may both find it empty; the one that comes second finds the other's tables. */
+static int make(const struct opening *o, struct local_meta *meta) {
+    int r = run(o, "BEGIN IMMEDIATE");
+    if (r < 0)
+        return r;
+    r = number(o->db, "SELECT count(*) FROM sqlite_master") == 0 ? fill(o, meta) : read_meta(o, meta);
     if (r == 0)
         return run(o, "COMMIT");
     sqlite3_exec(o->db, "ROLLBACK", NULL, NULL, NULL);
     return r;
 }
 
-int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_meta, char *why, size_t why_size) {
+static int try_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_meta, char *why, size_t why_size) {
     struct opening o = { db, why, why_size };
     int64_t n_tables = number(db, "SELECT count(*) FROM sqlite_master"); /* reads the head: is it a database at all? */
     if (n_tables < 0)
@@ -147,6 +154,17 @@ int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_met
     if (r < 0)
         return r;
     return n_tables == 0 ? make(&o, ret_meta) : read_meta(&o, ret_meta);
+}
+
+/* SQLite waits for others by itself, but not where one of them is just changing a new file's journal to WAL. */
+int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_meta, char *why, size_t why_size) {
+    enum { TRIES = 100, PAUSE_MS = 10 };
+    int r = try_open(db, syncs_always, ret_meta, why, why_size);
+    for (int i = 1; i < TRIES && r < 0 && sqlite3_errcode(db) == SQLITE_BUSY; i++) {
+        sqlite3_sleep(PAUSE_MS);
+        r = try_open(db, syncs_always, ret_meta, why, why_size);
+    }
+    return r;
 }
 
 int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret_dropped) {

@@ -178,6 +178,40 @@ static void test_a_command_reads_and_writes_beside_the_store(void **state) {
     merge(w, some_row(3, NOW + 1), false);
 }
 
+/* The store process and commands that are called while it starts. */
+static void test_all_who_open_a_new_store_at_once_find_the_same(void **state) {
+    struct world *w = *state;
+    enum { N = 6, ROUNDS = 15 };
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        int go[2];
+        pid_t children[N];
+        assert_int_equal(pipe(go), 0);
+        for (unsigned i = 0; i < N; i++) {
+            children[i] = fork();
+            if (children[i] == 0) {
+                char why[512], byte;
+                close(go[1]);
+                if (read(go[0], &byte, 1) != 0) /* until the parent closes its end */
+                    _exit(2);
+                int r = try_open(w, false, why);
+                if (r != 0)
+                    fprintf(stderr, "%s\n", why);
+                _exit(r == 0 ? 0 : 1);
+            }
+        }
+        close(go[0]);
+        close(go[1]);
+        for (unsigned i = 0; i < N; i++) {
+            int status;
+            assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+            assert_int_equal(status, 0);
+        }
+        char command[160];
+        snprintf(command, sizeof(command), "rm %s*", w->path);
+        assert_int_equal(system(command), 0);
+    }
+}
+
 static void test_a_command_does_not_make_a_store(void **state) {
     struct world *w = *state;
     char why[512];
@@ -443,6 +477,7 @@ int main(void) {
         TEST(test_a_batch_is_merged_as_a_whole),
         TEST(test_what_a_killed_process_had_committed_is_there),
         TEST(test_a_command_reads_and_writes_beside_the_store),
+        TEST(test_all_who_open_a_new_store_at_once_find_the_same),
         TEST(test_a_command_does_not_make_a_store),
         TEST(test_pending_rows_are_those_that_were_marked_and_not_settled),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
