@@ -245,7 +245,8 @@ struct conf_settings {
     struct conf_scanner clamav, spamassassin;
 
     struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
-        enum conf_failure dns, greylist;
+        enum conf_failure dns, greylist, virus, spam;
+        enum conf_failure virus_skip, spam_skip; /* this message alone could not be scanned */
     } on_failure;
 };
 

@@ -261,6 +261,7 @@ static const struct {
     { "tls", OPTION_IN_TLS }, { "limits", OPTION_IN_LIMITS },   { "timeouts", OPTION_IN_TIMEOUTS },
     { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL }, { "domain_defaults", OPTION_IN_DOMAIN },
     { "dns", OPTION_IN_DNS }, { "greylist", OPTION_IN_GREYLIST }, { "store", OPTION_IN_STORE },
+    { "clamav", OPTION_IN_CLAMAV }, { "spamassassin", OPTION_IN_SPAMASSASSIN },
     { "on_failure", OPTION_IN_ON_FAILURE },
 };
 

@@ -110,6 +110,17 @@ static void check_dns(struct loader *l) {
         diag_warning(l->diag, &l->source, NULL, "dns forward_to has an effect with 'use forward' only");
 }
 
+static void check_scanner(struct loader *l, const char *name, const struct conf_scanner *scanner) {
+    const struct conf_settings *set = &l->conf->set;
+    if (scanner->n_servers == 0)
+        return;
+    if (scanner->timeout >= set->timeouts.final_reply_limit)
+        ERROR(l, NULL, "%s timeout is not less than timeouts final_reply_limit: a client would have its answer before "
+              "a scanner that hangs is given up", name);
+    if (set->workers > scanner->connections)
+        ERROR(l, NULL, "%s connections is less than workers: each worker needs one of its own", name);
+}
+
 /* What everybody should know who reads why nothing is refused (design.md section 4). */
 static void tell_what_is_not_enforced(struct loader *l) {
     const struct conf *conf = l->conf;
@@ -142,6 +153,8 @@ int loader_check(struct loader *l) {
     check_limits(l);
     check_dns(l);
     conf_store_check(conf, &l->source, l->diag);
+    check_scanner(l, "clamav", &conf->set.clamav);
+    check_scanner(l, "spamassassin", &conf->set.spamassassin);
     check_files(l);
     tell_what_is_not_enforced(l);
     return r;

@@ -48,6 +48,9 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
 #define GREYLIST(field) \
     .name = #field, .block = OPTION_IN_GREYLIST, .offset = offsetof(struct conf_settings, greylist.field)
 #define STORE(field) .name = #field, .block = OPTION_IN_STORE, .offset = offsetof(struct conf_settings, store.field)
+#define CLAMAV(field) .name = #field, .block = OPTION_IN_CLAMAV, .offset = offsetof(struct conf_settings, clamav.field)
+#define SPAMASSASSIN(field) \
+    .name = #field, .block = OPTION_IN_SPAMASSASSIN, .offset = offsetof(struct conf_settings, spamassassin.field)
 #define ON_FAILURE(field) \
     .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
     .offset = offsetof(struct conf_settings, on_failure.field)
@@ -113,6 +116,10 @@ const struct option option_table[] = {
       .help = "how long suspicious clients wait, and for how long it is remembered" },
     { .name = "store", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "where the greylist is kept; without its path nobody is greylisted" },
+    { .name = "clamav", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "who looks for viruses; without a server nobody" },
+    { .name = "spamassassin", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "who scores spam; without a server nobody" },
     { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what happens when a rule cannot be decided" },
     { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
@@ -255,9 +262,35 @@ const struct option option_table[] = {
     { STORE(timeout), .type = OPTION_TIME, .min = 10, .max = 30 * SECONDS, .number = SECONDS,
       .help = "for an answer of the store" },
 
+    { .name = "server", .block = OPTION_IN_CLAMAV, .offset = offsetof(struct conf_settings, clamav),
+      .type = OPTION_SCANNER, .number = 3310, .help = "a clamd: unix:PATH, or ADDRESS[:PORT]; in fail-over order" },
+    { CLAMAV(timeout), .type = OPTION_TIME, .min = SECONDS, .max = 9 * MINUTES, .number = MINUTES,
+      .help = "for one server's answer about one message" },
+    { CLAMAV(size_max), .type = OPTION_SIZE, .min = 1, .max = 2 * GIB, .number = 25 * MIB,
+      .help = "larger messages are skipped; not more than clamd's StreamMaxLength" },
+    { CLAMAV(connections), .type = OPTION_NUMBER, .min = 1, .max = 10000, .number = 10, .unit = "connections",
+      .help = "to each server, of all workers together; not more than clamd's MaxThreads" },
+
+    { .name = "server", .block = OPTION_IN_SPAMASSASSIN, .offset = offsetof(struct conf_settings, spamassassin),
+      .type = OPTION_SCANNER, .number = 783, .help = "a spamd: unix:PATH, or ADDRESS[:PORT]; in fail-over order" },
+    { SPAMASSASSIN(timeout), .type = OPTION_TIME, .min = SECONDS, .max = 9 * MINUTES, .number = MINUTES,
+      .help = "for one server's answer about one message" },
+    { SPAMASSASSIN(size_max), .type = OPTION_SIZE, .min = 1, .max = 256 * MIB, .number = 512 * KIB,
+      .help = "larger messages are skipped" },
+    { SPAMASSASSIN(connections), .type = OPTION_NUMBER, .min = 1, .max = 10000, .number = 5, .unit = "connections",
+      .help = "to each server, of all workers together; not more than spamd's --max-children" },
+    { SPAMASSASSIN(user_by_domain), .type = OPTION_FLAG,
+      .help = "tell spamd the recipients' domain as its user, when it is one for all of them" },
+
     { ON_FAILURE(dns), .number = CONF_FAILURE_PASS, .help = "a rule that DNS left open: not fired, or 451" },
     { ON_FAILURE(greylist), .number = CONF_FAILURE_PASS,
       .help = "when the store does not answer: not greylisted, or 451" },
+    { ON_FAILURE(virus), .number = CONF_FAILURE_DEFER, .help = "no clamd works: 451, or not scanned" },
+    { ON_FAILURE(spam), .number = CONF_FAILURE_PASS, .help = "no spamd works: not scored, or 451" },
+    { ON_FAILURE(virus_skip), .number = CONF_FAILURE_PASS,
+      .help = "clamd cannot look at this message alone: not scanned, or 451" },
+    { ON_FAILURE(spam_skip), .number = CONF_FAILURE_PASS,
+      .help = "spamd cannot look at this message alone: not scored, or 451" },
 
     { TABLE(file), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none", .help = "one entry a line" },
     { TABLE(entries), .type = OPTION_WORDS, .help = "the entries themselves" },
@@ -311,6 +344,10 @@ const char *option_block_title(enum option_block block) {
         return "in the greylist block";
     case OPTION_IN_STORE:
         return "in the store block";
+    case OPTION_IN_CLAMAV:
+        return "in the clamav block";
+    case OPTION_IN_SPAMASSASSIN:
+        return "in the spamassassin block";
     case OPTION_IN_ON_FAILURE:
         return "in the on_failure block";
     case OPTION_IN_TABLE:
@@ -334,6 +371,6 @@ const char *option_block_title(enum option_block block) {
 bool option_is_repeatable(const struct option *option) {
     return option->type == OPTION_CIDRS || option->type == OPTION_SERVER || option->type == OPTION_CERTIFICATE ||
            option->type == OPTION_WORDS || option->type == OPTION_ENDPOINTS || option->type == OPTION_STUB ||
-           option->type == OPTION_CODES || option->type == OPTION_PROBES ||
+           option->type == OPTION_CODES || option->type == OPTION_SCANNER || option->type == OPTION_PROBES ||
            (option->type == OPTION_BLOCK && option->max != 1);
 }

@@ -13,7 +13,7 @@
 
 /* Where an option stands, and by that the struct its offset counts in. */
 enum option_block {
-    OPTION_IN_MAIN,     /* struct conf_settings, like the nine below */
+    OPTION_IN_MAIN,     /* struct conf_settings, like the eleven below */
     OPTION_IN_TLS,
     OPTION_IN_LIMITS,
     OPTION_IN_TIMEOUTS,
@@ -22,6 +22,8 @@ enum option_block {
     OPTION_IN_DNS,
     OPTION_IN_GREYLIST,
     OPTION_IN_STORE,
+    OPTION_IN_CLAMAV,
+    OPTION_IN_SPAMASSASSIN,
     OPTION_IN_ON_FAILURE,
     OPTION_IN_LISTEN,   /* struct conf_listener */
     OPTION_IN_POLICY_LISTEN, /* struct conf_listener with a path */
@@ -58,6 +60,7 @@ enum option_type {
     OPTION_FAMILIES,    /* unsigned: bits of enum list_family */
     OPTION_CODES,       /* struct conf_codes; may be repeated */
     OPTION_PROBES,      /* struct conf_probes; may be repeated */
+    OPTION_SCANNER,     /* struct conf_scanner.servers, `number` is the port when left out; may be repeated */
     OPTION_SECRET,      /* const char *, never written again */
     OPTION_TYPES,
 };
@@ -76,7 +79,7 @@ struct option {
     const char *help;         /* one line */
 };
 
-enum { OPTION_MAX = 128 }; /* rows; load.c keeps a note about each */
+enum { OPTION_MAX = 160 }; /* rows; load.c keeps a note about each */
 
 extern const struct option option_table[];
 extern const size_t option_count;

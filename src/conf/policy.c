@@ -24,8 +24,7 @@ _Static_assert((int)TABLE_CIDR == (int)TABLE_TYPE_CIDR && (int)TABLE_NAMES == (i
 #define BIT(source) (UINT32_C(1) << (source))
 
 /* No part of this program answers for these yet. */
-static const uint32_t sources_missing = BIT(SOURCE_SPF) | BIT(SOURCE_VERIFICATION) | BIT(SOURCE_VIRUS) |
-                                        BIT(SOURCE_SPAM) | BIT(SOURCE_MESSAGE);
+static const uint32_t sources_missing = BIT(SOURCE_SPF) | BIT(SOURCE_VERIFICATION) | BIT(SOURCE_MESSAGE);
 
 /* ---- what the policy's own tests ask */
 
@@ -81,6 +80,26 @@ static int describe_lists(struct policy_environment *environment, const struct c
     return 0;
 }
 
+/* Who is not configured, and what it leads to when one who is does not answer (design.md section 13). */
+static void describe_failures(struct policy_environment *environment, const struct conf_settings *set) {
+    const struct {
+        enum fact_source source;
+        bool is_off;
+        enum conf_failure failure, skip;
+    } sources[] = {
+        { SOURCE_DNS, set->dns.use == CONF_DNS_OFF, set->on_failure.dns, CONF_FAILURE_PASS },
+        { SOURCE_DNSBL, false, set->on_failure.dns, CONF_FAILURE_PASS },
+        { SOURCE_GREYLIST, set->store.path == NULL, set->on_failure.greylist, CONF_FAILURE_PASS },
+        { SOURCE_VIRUS, set->clamav.n_servers == 0, set->on_failure.virus, set->on_failure.virus_skip },
+        { SOURCE_SPAM, set->spamassassin.n_servers == 0, set->on_failure.spam, set->on_failure.spam_skip },
+    };
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        environment->off |= sources[i].is_off ? BIT(sources[i].source) : 0;
+        environment->defer |= sources[i].failure == CONF_FAILURE_DEFER ? BIT(sources[i].source) : 0;
+        environment->defer_skipped |= sources[i].skip == CONF_FAILURE_DEFER ? BIT(sources[i].source) : 0;
+    }
+}
+
 /* Tables and lists go into `arena`. Returns 0 or -ENOMEM. */
 static int environment_init(struct policy_environment *environment, const struct conf *conf, struct arena *arena) {
     struct policy_table *tables = arena_alloc(arena, (conf->n_tables + 1) * sizeof(*tables));
@@ -96,14 +115,9 @@ static int environment_init(struct policy_environment *environment, const struct
         .matches = matches,
         .pattern_problem = pattern_problem,
     };
-    if (conf->set.dns.use == CONF_DNS_OFF)
-        environment->off |= BIT(SOURCE_DNS) | (conf->n_block_lists > 0 ? BIT(SOURCE_DNSBL) : 0);
-    if (conf->set.store.path == NULL)
-        environment->off |= BIT(SOURCE_GREYLIST);
-    if (conf->set.on_failure.greylist == CONF_FAILURE_DEFER)
-        environment->defer |= BIT(SOURCE_GREYLIST);
-    if (conf->set.on_failure.dns == CONF_FAILURE_DEFER)
-        environment->defer |= BIT(SOURCE_DNS) | BIT(SOURCE_DNSBL);
+    describe_failures(environment, &conf->set);
+    if (conf->set.dns.use == CONF_DNS_OFF && conf->n_block_lists > 0)
+        environment->off |= BIT(SOURCE_DNSBL);
     return describe_lists(environment, conf, arena);
 }
 

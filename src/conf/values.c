@@ -7,6 +7,7 @@
 #include "conf/value_types.h"
 
 #include "conf/block_list_values.h"
+#include "conf/scanner_values.h"
 
 #include <errno.h>
 
@@ -62,6 +63,7 @@ static const struct value_type *const types[OPTION_TYPES] = {
     [OPTION_FAMILIES] = &families_type,
     [OPTION_CODES] = &codes_type,
     [OPTION_PROBES] = &probes_type,
+    [OPTION_SCANNER] = &scanner_type,
     [OPTION_SECRET] = &secret_type,
 };
 
@@ -108,6 +110,7 @@ void value_set_default(const struct option *option, void *base) {
     case OPTION_STUB:
     case OPTION_CODES:
     case OPTION_PROBES:
+    case OPTION_SCANNER:
     case OPTION_SECRET:
     case OPTION_TYPES:
         break;

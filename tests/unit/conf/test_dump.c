@@ -114,6 +114,10 @@ static void put_value(const struct option *option, struct buf *out) {
     case OPTION_PROBES: /* one statement of it: the dump writes no more */
         buf_puts(out, str_of(PICK("standard", "none")));
         break;
+    case OPTION_SCANNER:
+        buf_putf(out, "%s%u\"", PICK("\"unix:/run/s", "\"127.0.0.1:", "\"192.0.2.1:", "\"unix:with blank"),
+                 (unsigned)draw(65535) + 1);
+        break;
     case OPTION_SECRET:
     case OPTION_BLOCK:
     case OPTION_TYPES:
@@ -125,7 +129,8 @@ static void put_value(const struct option *option, struct buf *out) {
 static void put_options(enum option_block block, struct buf *out) {
     static const char *const related[] = { "workers", "connections", "connections_client", "server_connections",
                                            "command", "command_stressed", "data", "data_stressed", "ca_file",
-                                           "hostname", "policy", "use", "key", "group", "delay", "postgresql" };
+                                           "hostname", "policy", "use", "final_reply_limit", "key", "group", "delay",
+                                           "postgresql" };
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         bool is_related = false;
@@ -155,9 +160,16 @@ static void put_related(struct buf *out) {
              (unsigned long long)(workers + draw(100)));
     put_options(OPTION_IN_LIMITS, out);
     uint64_t command = 1000 + draw(3599000), data = 1000 + draw(3599000);
-    buf_putf(out, "}\ntimeouts {\ncommand %llums\ncommand_stressed 1s\ndata %llums\ndata_stressed %llums\n",
-             (unsigned long long)command, (unsigned long long)data, (unsigned long long)data);
+    buf_putf(out, "}\ntimeouts {\nfinal_reply_limit 10m\ncommand %llums\ncommand_stressed 1s\ndata %llums\n"
+             "data_stressed %llums\n", (unsigned long long)command, (unsigned long long)data, (unsigned long long)data);
     put_options(OPTION_IN_TIMEOUTS, out);
+    buf_puts(out, STR("}\n"));
+}
+
+/* With a connection for each of the workers that put_related() draws. */
+static void put_scanner(const char *name, enum option_block block, struct buf *out) {
+    buf_putf(out, "%s {\nconnections %u\n", name, (unsigned)draw(100) + 20);
+    put_options(block, out);
     buf_puts(out, STR("}\n"));
 }
 
@@ -186,6 +198,8 @@ static void put_random(struct buf *out) {
     put_block("on_failure", OPTION_IN_ON_FAILURE, out);
     put_block("greylist", OPTION_IN_GREYLIST, out);
     put_block("store", OPTION_IN_STORE, out);
+    put_scanner("clamav", OPTION_IN_CLAMAV, out);
+    put_scanner("spamassassin", OPTION_IN_SPAMASSASSIN, out);
     put_dns(out);
     put_block("block_list random.example", OPTION_IN_BLOCK_LIST, out);
     buf_puts(out, STR("table empty cidr\ntable two names {\nentries a.example .b.example\nentries c.example\n}\n"

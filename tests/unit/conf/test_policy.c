@@ -299,6 +299,82 @@ static void test_greylist(void **state) {
     unload(&l);
 }
 
+/* The state a fact begins with, and what its being unavailable or skipped leads to. */
+static void assert_scanner(const struct loaded *l, enum fact_id id, enum fact_state state, bool defers, bool skips) {
+    const struct slot *slot = policy_slot(l->conf->policy.policy, id);
+    assert_non_null(slot);
+    assert_int_equal(l->conf->policy.policy->initial[slot->scope][slot->index].state, state);
+    assert_int_equal(slot->is_deferring, defers);
+    assert_int_equal(slot->is_deferring_skipped, skips);
+}
+
+static void test_scanners(void **state) {
+    const struct folder *folder = *state;
+    const char *rules = "layer content {\n  reject \"V\" when virus\n  reject \"S\" when spam.score >= 12\n}\n";
+    struct loaded l = load_good_rules(folder, OURS "policy rules\n", rules);
+    assert_scanner(&l, F_VIRUS, FACT_OFF, true, false);
+    assert_scanner(&l, F_SPAM_SCORE, FACT_OFF, false, false);
+    assert_non_null(strstr(l.said, "/rules:2:"));
+    unload(&l);
+    l = load_good_rules(folder, OURS "policy rules\nclamav { server 192.0.2.1 }\n"
+                        "spamassassin { server unix:/run/spamd }\n", rules);
+    assert_string_equal(l.said, "");
+    assert_scanner(&l, F_VIRUS, FACT_UNASKED, true, false);
+    assert_scanner(&l, F_SPAM_SCORE, FACT_UNASKED, false, false);
+    unload(&l);
+    l = load_good_rules(folder, OURS "policy rules\nclamav { server 192.0.2.1 }\nspamassassin { server ::1 }\n"
+                        "on_failure {\nvirus pass\nspam defer\nvirus_skip defer\nspam_skip defer\n}\n", rules);
+    assert_scanner(&l, F_VIRUS, FACT_UNASKED, false, true);
+    assert_scanner(&l, F_SPAM_SCORE, FACT_UNASKED, true, true);
+    unload(&l);
+}
+
+static void test_scanner_blocks(void **state) {
+    struct loaded l = load_good(OURS "clamav {\n server unix:/run/c.ctl\nserver 192.0.2.1\n server [::1]:5\n}\n"
+                                "spamassassin {\n server 192.0.2.2\n user_by_domain yes\n timeout 9s\n}\n");
+    const struct conf_scanner *clamav = &l.conf->set.clamav, *spam = &l.conf->set.spamassassin;
+    assert_string_equal(l.said, "");
+    assert_int_equal(clamav->n_servers, 3);
+    assert_string_equal(clamav->servers[0].path, "/run/c.ctl");
+    assert_string_equal(clamav->servers[0].text, "unix:/run/c.ctl");
+    assert_null(clamav->servers[1].path);
+    assert_string_equal(clamav->servers[1].text, "192.0.2.1:3310");
+    assert_int_equal(clamav->servers[2].at.port, 5);
+    assert_int_equal(clamav->size_max, 25 << 20);
+    assert_int_equal(clamav->timeout, 60000);
+    assert_int_equal(clamav->connections, 10);
+    assert_int_equal(spam->servers[0].at.port, 783);
+    assert_int_equal(spam->size_max, 512 << 10);
+    assert_int_equal(spam->timeout, 9000);
+    assert_int_equal(spam->connections, 5);
+    assert_true(spam->user_by_domain);
+    unload(&l);
+    assert_refused(MINIMAL "clamav { server }\n", "needs a value");
+    assert_refused(MINIMAL "clamav { server unix: }\n", ":6:17: error");
+    assert_refused(MINIMAL "clamav { server clamd.example.com }\n", "'clamd.example.com' is not unix:PATH, an address");
+    assert_refused(MINIMAL "clamav { server 192.0.2.1:0 }\n", "is not unix:PATH, an address");
+    assert_refused(MINIMAL "clamav { server 192.0.2.1\nserver 192.0.2.1:3310\n}\n", "stands in the block already");
+    assert_refused(MINIMAL "clamav { user_by_domain yes }\n", "belongs in the spamassassin block");
+    assert_refused(MINIMAL "clamav { server ::1\ntimeout 5m\n}\n", "is not less than timeouts final_reply_limit");
+    assert_refused(MINIMAL "workers 6\nspamassassin { server ::1 }\n", "spamassassin connections is less than workers");
+    assert_refused(MINIMAL "clamav { size_max 0 }\n", "'size_max' goes from");
+}
+
+static void test_many_scanners(void **state) {
+    for (unsigned n = 8; n <= 9; n++) {
+        struct buf text = { .max = 1 << 12 };
+        buf_puts(&text, STR(MINIMAL "spamassassin {\n"));
+        for (unsigned i = 0; i < n; i++)
+            buf_putf(&text, "server 10.0.0.%u\n", i);
+        buf_puts(&text, STR("}\n"));
+        struct loaded l = load_bytes(buf_str(&text));
+        assert_int_equal(l.result, n == 8 ? 0 : -EINVAL);
+        assert_int_equal(strstr(l.said, "more than 8 servers") != NULL, n == 9);
+        unload(&l);
+        buf_deinit(&text);
+    }
+}
+
 static void test_dns_block(void **state) {
     struct loaded l = load_good(OURS "dns {\n use forward\n forward_to 192.0.2.53 [2001:db8::53]:5353\n"
                                 "forward_to 192.0.2.54:54\n stub example.com 192.0.2.55\n stub b.example [::1]:5300\n"
@@ -389,6 +465,9 @@ int main(void) {
         FILE_TEST("the settings load alone while the policy is broken", test_settings_alone),
         FILE_TEST("without a store greylisting is off, and what its silence leads to is known", test_greylist),
         FILE_TEST("what DNS leaves open and whether it is asked at all reaches the policy", test_dns),
+        FILE_TEST("without servers scanners are off, and what their silence leads to is known", test_scanners),
+        TEST("the blocks of scanners say whom to ask", test_scanner_blocks),
+        TEST("8 servers of a scanner are accepted and 9 are not", test_many_scanners),
         TEST("the dns block says whom to ask", test_dns_block),
         TEST("64 name servers and stubs are accepted and 65 are not", test_many_name_servers),
         TEST("what is not enforced is told, for all or for a domain", test_enforce),
