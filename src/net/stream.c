@@ -27,6 +27,7 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -419,6 +420,18 @@ int stream_open(struct stream *stream, struct loop *loop, int take_fd, const str
     return open_as(stream, loop, take_fd, ops, in_max, out_max, 0);
 }
 
+/* Connects a new socket. Returns 0 or -errno (no socket to be had); what connect() says comes as on_end. */
+static int connect_as(struct stream *s, struct loop *loop, int take_fd, const struct sockaddr *to, socklen_t to_len,
+                      const struct stream_ops *ops, uint32_t in_max, uint32_t out_max) {
+    int err = connect(take_fd, to, to_len) < 0 ? errno : 0;
+    int r = open_as(s, loop, take_fd, ops, in_max, out_max, STREAM_CONNECTING);
+    if (r < 0)
+        close(take_fd);
+    else if (err && err != EINPROGRESS)
+        end_later(s, STREAM_RESET, err);
+    return r;
+}
+
 int stream_connect(struct stream *stream, struct loop *loop, const struct endpoint *to, const struct stream_ops *ops,
                    uint32_t in_max, uint32_t out_max) {
     struct sockaddr_storage address;
@@ -428,13 +441,20 @@ int stream_connect(struct stream *stream, struct loop *loop, const struct endpoi
         return -errno;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    int err = connect(fd, (struct sockaddr *)&address, len) < 0 ? errno : 0;
-    int r = open_as(stream, loop, fd, ops, in_max, out_max, STREAM_CONNECTING);
-    if (r < 0)
-        close(fd);
-    else if (err && err != EINPROGRESS)
-        end_later(stream, STREAM_RESET, err);
-    return r;
+    return connect_as(stream, loop, fd, (struct sockaddr *)&address, len, ops, in_max, out_max);
+}
+
+int stream_connect_path(struct stream *stream, struct loop *loop, const char *path, const struct stream_ops *ops,
+                        uint32_t in_max, uint32_t out_max) {
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t len = strlen(path);
+    if (len >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, len + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    return connect_as(stream, loop, fd, (struct sockaddr *)&address, sizeof address, ops, in_max, out_max);
 }
 
 int stream_unread(struct stream *stream, const char *at, size_t len) {

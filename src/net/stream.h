@@ -85,6 +85,10 @@ int stream_open(struct stream *stream, struct loop *loop, int take_fd, const str
 int stream_connect(struct stream *stream, struct loop *loop, const struct endpoint *to, const struct stream_ops *ops,
                    uint32_t in_max, uint32_t out_max);
 
+/* The same to the Unix socket at `path`. Also -ENAMETOOLONG. A listener whose queue is full refuses: EAGAIN. */
+int stream_connect_path(struct stream *stream, struct loop *loop, const char *path, const struct stream_ops *ops,
+                        uint32_t in_max, uint32_t out_max);
+
 /*
  * Puts bytes in front of everything received and not consumed, as if they had just arrived (those that came with a
  * descriptor handed over by another worker). They are delivered later, not from inside. Not inside on_data. Returns 0

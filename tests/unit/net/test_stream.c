@@ -5,6 +5,7 @@
 #include "net_test.h"
 
 #include <netinet/in.h>
+#include <sys/un.h>
 
 static void bytes_go_in_and_answers_go_out(void **state) {
     struct loop *loop = loop_for_test();
@@ -306,6 +307,74 @@ static void the_last_reply_survives_unread_input(void **state) {
     loop_free(loop);
 }
 
+/* A listening Unix socket that takes `backlog` + 1 connections before it refuses; its path in `at`. */
+static int listen_at(struct sockaddr_un *at, int backlog) {
+    static unsigned n;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *at = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    snprintf(at->sun_path, sizeof at->sun_path, "/tmp/postern-stream-%d-%u", (int)getpid(), n++);
+    assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
+    assert_int_equal(listen(fd, backlog), 0);
+    return fd;
+}
+
+static void a_unix_socket_is_connected_to_by_its_path(void **state) {
+    struct loop *loop = loop_for_test();
+    struct witness *w = witness_new(loop);
+    struct sockaddr_un at;
+    int door = listen_at(&at, 1), r = 0;
+    CALL(w, r = stream_connect_path(&w->stream, loop, at.sun_path, &witness_ops, 100, 100));
+    assert_int_equal(r, 0);
+    CALL(w, stream_write(&w->stream, "ping", 4));
+    int peer = accept(door, NULL, NULL);
+    turns(loop, 3);
+    assert_int_equal(w->n_connected, 1);
+    assert_string_equal(got(peer), "ping");
+    put(peer, "pong");
+    turns(loop, 3);
+    assert_string_equal(w->seen, "pong");
+    stream_close(&w->stream);
+    close(peer);
+    close(door);
+    unlink(at.sun_path);
+    free(w);
+    loop_free(loop);
+}
+
+static void a_unix_socket_that_cannot_be_connected_to_is_told_later(void **state) {
+    enum { TOO_MANY = 3 };
+    struct loop *loop = loop_for_test();
+    struct witness *w = calloc(TOO_MANY, sizeof *w);
+    struct sockaddr_un at;
+    int door = listen_at(&at, 0), r = 0;
+    char path[200] = "/";
+    assert_non_null(w);
+    for (int i = 0; i < TOO_MANY; i++) {
+        w[i].loop = loop;
+        CALL(&w[i], r = stream_connect_path(&w[i].stream, loop, at.sun_path, &witness_ops, 100, 100));
+        assert_int_equal(r, 0);
+    }
+    turns(loop, 3);
+    assert_int_equal(w[0].n_connected, 1);
+    assert_int_equal(w[2].n_end, 1); /* nobody accepts */
+    assert_int_equal(w[2].err, EAGAIN);
+    for (int i = 0; i < TOO_MANY; i++)
+        stream_close(&w[i].stream);
+    close(door);
+    unlink(at.sun_path);
+    CALL(w, r = stream_connect_path(&w->stream, loop, at.sun_path, &witness_ops, 100, 100));
+    assert_int_equal(r, 0);
+    turns(loop, 3);
+    assert_int_equal(w->n_end, 1);
+    assert_int_equal(w->err, ENOENT);
+    assert_int_equal(w->n_inside, 0);
+    stream_close(&w->stream);
+    memset(path + 1, 'a', sizeof path - 2);
+    assert_int_equal(stream_connect_path(&w->stream, loop, path, &witness_ops, 100, 100), -ENAMETOOLONG);
+    free(w);
+    loop_free(loop);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_go_in_and_answers_go_out),
@@ -322,6 +391,8 @@ int main(void) {
         cmocka_unit_test(bytes_put_back_come_first),
         cmocka_unit_test(a_descriptor_can_be_taken_out_alive),
         cmocka_unit_test(the_last_reply_survives_unread_input),
+        cmocka_unit_test(a_unix_socket_is_connected_to_by_its_path),
+        cmocka_unit_test(a_unix_socket_that_cannot_be_connected_to_is_told_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
