@@ -9,6 +9,8 @@
  */
 #include "facts/clamav.h"
 
+#include <stdio.h>
+
 static const char trial_text[] = "Subject: does the scanner work?\r\n\r\nThis text is clean.\r\n";
 
 static int put_length(struct buf *out, uint32_t len) {
@@ -37,40 +39,33 @@ static int put_begin(struct buf *out, const struct scanner_question *question_or
     return r < 0 || question_or_null ? r : put_trial(out);
 }
 
-/* Cuts "17: " off the front. */
-static bool take_number(struct str *line, uint32_t number) {
-    size_t colon = str_find(*line, ':');
-    unsigned long long value;
-
-    if (str_to_u64(str_head(*line, colon), UINT32_MAX, &value) < 0 || value != number)
+static bool take_front(struct str *line, struct str front) {
+    if (!str_eq(str_head(*line, front.len), front))
         return false;
-    *line = str_from(*line, colon + 1);
-    if (line->len == 0 || line->at[0] != ' ')
-        return false;
-    *line = str_from(*line, 1);
+    *line = str_from(*line, front.len);
     return true;
 }
 
 static bool take_end(struct str *line, struct str end) {
-    if (!str_ends_nocase(*line, end))
+    if (line->len < end.len || !str_eq(str_from(*line, line->len - end.len), end))
         return false;
     line->len -= end.len;
     return true;
 }
 
 static enum scanner_answer read_line(struct str line, uint32_t number, struct scanner_reply *reply) {
-    const struct str stream = STR("stream: ");
+    char front[16];
+    int len = snprintf(front, sizeof(front), "%u: ", number);
 
-    if (!take_number(&line, number))
-        return SCANNER_NONSENSE;
     *reply = (struct scanner_reply){ 0 };
+    if (!take_front(&line, (struct str){ front, (size_t)len }))
+        return SCANNER_NONSENSE;
     if (take_end(&line, STR(" ERROR"))) { /* looked at first: what a text has in it cannot make it look like OK */
         reply->text = line;
-        return str_starts_nocase(line, STR("INSTREAM size limit exceeded")) ? SCANNER_TOO_LARGE : SCANNER_FAILED;
+        return take_front(&line, STR("INSTREAM size limit exceeded")) ? SCANNER_TOO_LARGE : SCANNER_FAILED;
     }
-    if (!str_starts_nocase(line, stream))
+    if (!take_front(&line, STR("stream: ")))
         return SCANNER_NONSENSE;
-    line = str_from(line, stream.len);
     if (str_eq(line, STR("OK")))
         return SCANNER_VERDICT;
     if (!take_end(&line, STR(" FOUND")) || line.len == 0)
@@ -86,6 +81,8 @@ enum scanner_answer clamd_read(struct str in, uint32_t number, size_t *ret_used,
     if (end == in.len)
         return in.len < CLAMD_ANSWER_MAX ? SCANNER_MORE : SCANNER_NONSENSE;
     *ret_used = end + 1;
+    if (end >= CLAMD_ANSWER_MAX)
+        return SCANNER_NONSENSE;
     return read_line(str_head(in, end), number, ret_reply);
 }
 
