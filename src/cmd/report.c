@@ -156,7 +156,8 @@ static int text_totals(const struct report *report, struct buf *out) {
 
 int report_text(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        text_head, text_workers, text_servers, text_lists, text_directories, text_store, text_totals,
+        text_head, text_workers, text_servers, report_scanners_text, text_lists, text_directories, text_store,
+        text_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -284,7 +285,8 @@ static int json_totals(const struct report *report, struct buf *out) {
 
 int report_json(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
-        json_head, json_workers, json_servers, json_lists, json_directories, json_store, json_totals,
+        json_head, json_workers, json_servers, report_scanners_json, json_lists, json_directories, json_store,
+        json_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -332,6 +334,13 @@ static void find_dead_groups(const struct report *report, struct finding *findin
     }
 }
 
+/* Deferring is felt by senders; mail that passes unscanned should be looked at. */
+static void find_dead_scanners(const struct report *report, struct finding *finding, bool is_deferring) {
+    for (size_t i = 0; i < report->n_scanners; i++)
+        if (report->scanners[i].is_deferring == is_deferring && !report_scanner_works(report, &report->scanners[i]))
+            found(finding, "no server of %s works", report->scanners[i].name);
+}
+
 /* Many of one kind are one remark with the first one's name: the line is read on a telephone. */
 static void find_directories(
     const struct report *report, struct finding *finding, enum report_directory_state state, const char *what) {
@@ -352,6 +361,10 @@ static void find_warnings(const struct report *report, struct finding *finding) 
     for (size_t i = 0; i < report->n_servers; i++)
         if (report->servers[i].is_down)
             found(finding, "server %s is down", report->servers[i].address);
+    find_dead_scanners(report, finding, false);
+    for (size_t i = 0; i < report->n_scanner_servers; i++)
+        if (report->scanner_servers[i].is_down)
+            found(finding, "%s %s is down", report->scanner_servers[i].name, report->scanner_servers[i].address);
     find_directories(report, finding, REPORT_DIRECTORY_MISSING, "missing");
     find_directories(report, finding, REPORT_DIRECTORY_OLD, "too old");
     const char *store = report_store_warning(&report->store);
@@ -369,6 +382,7 @@ int report_check(const struct report *report, struct buf *out, enum report_healt
     if (ready == 0)
         found(&finding, report->is_stopping ? "stopping" : "no worker is ready");
     find_dead_groups(report, &finding);
+    find_dead_scanners(report, &finding, true);
     finding.level = REPORT_WARNING;
     find_warnings(report, &finding);
     if (finding.worst == REPORT_OK)

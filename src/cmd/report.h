@@ -49,6 +49,18 @@ struct report_list { /* a block list; numbers of all workers together */
     uint64_t asked, listed, errors, probes, latency_us; /* probes: rounds of them */
 };
 
+struct report_scanner { /* "clamav", "spamassassin"; numbers of all workers together */
+    const char *name;
+    bool is_deferring; /* on_failure: mail is deferred while none of its servers works */
+    uint64_t scanned, found, skipped, unavailable; /* messages */
+};
+
+struct report_scanner_server {
+    const char *name, *address; /* of the scanner; "unix:/run/clamav/clamd.ctl" */
+    uint64_t connections, scanned, failed;
+    bool is_down;
+};
+
 struct report_store {
     const char *state; /* of its process: store_child_state(); NULL: none is configured */
     const char *local, *shared; /* "up", "down", "full" (can be read, not written), "off" */
@@ -79,6 +91,10 @@ struct report {
     size_t n_servers;
     const struct report_list *lists;
     size_t n_lists;
+    const struct report_scanner *scanners;               /* those that are configured */
+    size_t n_scanners;
+    const struct report_scanner_server *scanner_servers; /* those of a scanner stand together */
+    size_t n_scanner_servers;
     const struct report_directory *directories;
     size_t n_directories;
     struct report_store store;
@@ -96,6 +112,12 @@ int report_check(const struct report *report, struct buf *out, enum report_healt
 /* ---- shared by the files that write it */
 
 int report_put_member(struct buf *out, const char *name, const char *text); /* "name":"text", */
+
+/* ---- report_scanners.c: nothing, or an empty array, where none is configured */
+
+int report_scanners_text(const struct report *report, struct buf *out);
+int report_scanners_json(const struct report *report, struct buf *out);
+bool report_scanner_works(const struct report *report, const struct report_scanner *scanner);
 
 /* ---- report_store.c: nothing, or a member that is null, where no store is configured */
 

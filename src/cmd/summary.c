@@ -137,6 +137,65 @@ static int list_block_lists(const struct generation *generation, struct arena *a
     return 0;
 }
 
+/* A scanner's server is down as a mailbox server is. */
+static struct report_scanner_server describe_scanner_server(const struct generation *generation, enum scanner scanner,
+                                                            size_t index, struct report_scanner_server server) {
+    bool any_gave_up = false;
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        const struct worker *worker = &generation->workers[i];
+        const struct worker_scanner_counters *counters = &worker->counters->scanners[scanner];
+        if (worker->pid == 0)
+            continue;
+        server.connections += counters->servers[index].connections;
+        server.scanned += counters->servers[index].scanned;
+        server.failed += counters->servers[index].failed;
+        any_gave_up |= counters->servers[index].is_down != 0;
+    }
+    server.is_down = any_gave_up && server.connections == 0;
+    return server;
+}
+
+static struct report_scanner describe_scanner(const struct generation *generation, enum scanner scanner) {
+    const struct conf_settings *set = &generation->conf->set;
+    enum conf_failure failure = scanner == SCANNER_CLAMAV ? set->on_failure.virus : set->on_failure.spam;
+    struct report_scanner report = { .name = scanner_names[scanner], .is_deferring = failure == CONF_FAILURE_DEFER };
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        const struct worker *worker = &generation->workers[i];
+        const struct worker_scanner_counters *counters = &worker->counters->scanners[scanner];
+        if (worker->pid == 0)
+            continue;
+        report.scanned += counters->scanned;
+        report.found += counters->found;
+        report.skipped += counters->skipped;
+        report.unavailable += counters->unavailable;
+    }
+    return report;
+}
+
+static int list_scanners(const struct generation *generation, struct arena *arena, struct report *report) {
+    const struct conf_scanner *confs[N_SCANNERS] = { [SCANNER_CLAMAV] = &generation->conf->set.clamav,
+                                                     [SCANNER_SPAMASSASSIN] = &generation->conf->set.spamassassin };
+    struct report_scanner *list = arena_zalloc(arena, N_SCANNERS * sizeof(*list));
+    struct report_scanner_server *servers = arena_zalloc(arena, N_SCANNERS * CONF_SCANNER_SERVERS_MAX *
+                                                                    sizeof(*servers));
+    if (list == NULL || servers == NULL)
+        return -ENOMEM;
+    report->scanners = list;
+    report->scanner_servers = servers;
+    for (enum scanner i = 0; i < N_SCANNERS; i++) {
+        if (confs[i]->n_servers > 0)
+            list[report->n_scanners++] = describe_scanner(generation, i);
+        for (size_t k = 0; k < confs[i]->n_servers; k++) {
+            char *address = arena_strdup(arena, str_of(confs[i]->servers[k].text));
+            if (address == NULL)
+                return -ENOMEM;
+            servers[report->n_scanner_servers++] = describe_scanner_server(
+                generation, i, k, (struct report_scanner_server){ .name = scanner_names[i], .address = address });
+        }
+    }
+    return 0;
+}
+
 static struct report_directory describe_directory(const struct generation *generation, size_t i, uint64_t now_ms) {
     const struct conf_domain *domain = &generation->conf->domains[i];
     const struct generation_directory *entry = &generation->directories[i];
@@ -228,6 +287,8 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         r = list_servers(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_block_lists(shown, arena, ret_report);
+    if (r == 0 && shown != NULL)
+        r = list_scanners(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_directories(shown, arena, ret_report);
     return r == 0 ? describe_store(&master->store, arena, ret_report) : r;

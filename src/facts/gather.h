@@ -36,6 +36,7 @@ struct gather_world {
     const struct conf *conf;
     uint64_t timeout_ms;       /* for all that one decision asks, but for the store */
     struct store_client *store; /* NULL: the greylist is unavailable */
+    struct scanners *scanners;  /* NULL: messages are not scanned */
 };
 
 /* What the store said about a recipient. */

@@ -24,6 +24,7 @@
 #include "session/policy_door.h"
 #include "session/rehearsal.h"
 #include "session/session.h"
+#include "session/worker_scanners.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -47,6 +48,7 @@ struct worker {
     struct resolver *resolver;
     struct dnsbl *dnsbl;
     struct store_client *store; /* NULL: none is configured */
+    struct scanners *scanners;  /* NULL: none is configured */
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
@@ -261,6 +263,8 @@ static void on_tick(struct timer *timer) {
         log_warning("journal: %s, lines wait or are lost", strerror(-r));
     w->setup->counters->journal_lost = w->journal.told + w->journal.lost;
     publish_servers(w);
+    if (w->scanners != NULL)
+        worker_scanners_publish(w->scanners, w->setup->conf, w->setup->counters);
     stop_when_done(w); /* an orphan may have been the last */
     timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS, on_tick);
 }
@@ -316,6 +320,7 @@ static uint64_t sessions_max(const struct worker_setup *setup) {
     struct rlimit files;
     for (size_t i = 0; i < conf->n_groups; i++)
         others += conf->groups[i].n_servers * (conf->set.limits.server_connections / setup->n_workers + 1);
+    others += worker_scanners_files(conf, setup->n_workers);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         uint64_t room = files.rlim_cur > 2 * others ? files.rlim_cur - others : files.rlim_cur / 2;
         share = share < room ? share : room;
@@ -476,6 +481,10 @@ static int run(struct worker *w) {
         r = give_up_rights(w->setup);
     if (r < 0)
         return r;
+    r = worker_scanners_start(w->loop, w->setup, &w->scanners); /* as who we are now: rights on sockets count */
+    if (r < 0)
+        return r;
+    w->server.gather.scanners = w->scanners;
     loop_on_turn_end(w->loop, on_turn_end, w);
     relay_probe(w->server.relay);
     w->setup->counters->started_ms = clock_wall_ms();
@@ -499,6 +508,7 @@ int worker_run(const struct worker_setup *setup) {
     rehearsals_finish(&w.server);
     relay_free(w.server.relay);
     store_client_free(w.store);
+    scanners_free(w.scanners);
     dnsbl_free(w.dnsbl);
     resolver_free(w.resolver);
     journal_deinit(&w.journal);

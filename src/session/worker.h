@@ -16,6 +16,7 @@
 
 #include "conf/conf.h"
 #include "facts/dnsbl.h"
+#include "facts/scan.h"
 #include "session/history.h"
 #include "table/directory.h"
 
@@ -47,6 +48,14 @@ struct worker_list_counters { /* one block list, for one enum dnsbl_kind, as thi
     _Atomic uint64_t asked, listed, errors, probes, latency_us;
 };
 
+struct worker_scanner_counters { /* one scanner, as this worker sees it */
+    _Atomic uint64_t scanned, found, skipped, unavailable; /* messages */
+    struct {
+        _Atomic uint32_t connections, is_down;
+        _Atomic uint64_t scanned, failed;
+    } servers[CONF_SCANNER_SERVERS_MAX];
+};
+
 /* One writer (the worker), any reader. Totals since the process started, except `now` ones. */
 struct worker_counters {
     _Atomic uint64_t started_ms; /* wall clock */
@@ -62,6 +71,7 @@ struct worker_counters {
     _Atomic uint64_t turned_away;        /* by layer connection, instead of the greeting */
     _Atomic uint64_t journal_lost;
     struct worker_list_counters lists[CONF_BLOCK_LISTS_MAX][N_DNSBL_KINDS];
+    struct worker_scanner_counters scanners[N_SCANNERS];
     struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */
 };
 

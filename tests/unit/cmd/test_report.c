@@ -136,6 +136,57 @@ static void block_lists_are_shown_with_why_they_are_not_trusted(void **state) {
     buf_deinit(&out);
 }
 
+static struct report with_scanners(void) {
+    static const struct report_scanner scanners[] = {
+        { "clamav", true, 10, 3, 1, 2 }, { "spamassassin", false, 20, 4, 5, 6 },
+    };
+    static struct report_scanner_server scanner_servers[] = {
+        { "clamav", "unix:/run/clamd", 2, 7, 1, false }, { "clamav", "192.0.2.1:3310", 0, 3, 0, false },
+        { "spamassassin", "[::1]:783", 0, 20, 0, false },
+    };
+    for (unsigned i = 0; i < 3; i++)
+        scanner_servers[i].is_down = false;
+    struct report report = healthy();
+    report.scanners = scanners;
+    report.n_scanners = 2;
+    report.scanner_servers = scanner_servers;
+    report.n_scanner_servers = 3;
+    return report;
+}
+
+static void scanners_are_shown_with_their_servers(void **state) {
+    struct report report = with_scanners();
+    struct buf out;
+    buf_init(&out, 65536);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    assert_int_equal(buf_putc(&out, '\0'), 0);
+    assert_non_null(strstr(out.at, "\nclamav           10         3          1          2\n"));
+    assert_non_null(strstr(out.at, "\nclamav           unix:/run/clamd                      up     2            "
+                                   "7          1\n"));
+    assert_non_null(strstr(out.at, "\"scanners\":[{\"name\":\"clamav\",\"scanned\":10,\"found\":3,\"skipped\":1,"
+                                   "\"unavailable\":2,\"servers\":[{\"address\":\"unix:/run/clamd\",\"down\":false,"
+                                   "\"connections\":2,\"scanned\":7,\"failed\":1},{\"address\":\"192.0.2.1:3310\","));
+    buf_deinit(&out);
+}
+
+static void a_scanner_that_is_away_is_as_bad_as_what_it_leads_to(void **state) {
+    struct report report = with_scanners();
+    struct report_scanner_server down[3];
+    memcpy(down, report.scanner_servers, sizeof(down));
+    report.scanner_servers = down;
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+    down[0].is_down = true;
+    assert_check(&report, REPORT_WARNING, "clamav unix:/run/clamd is down");
+    down[2].is_down = true;
+    assert_check(&report, REPORT_WARNING, "no server of spamassassin works; clamav unix:/run/clamd is down; "
+                 "spamassassin [::1]:783 is down");
+    down[2].is_down = false;
+    down[1].is_down = true;
+    assert_check(&report, REPORT_CRITICAL, "no server of clamav works; clamav unix:/run/clamd is down; "
+                 "clamav 192.0.2.1:3310 is down");
+}
+
 static struct report with_store(void) {
     struct report report = healthy();
     report.store = (struct report_store){ .state = "ready", .local = "up", .shared = "off", .why = "", .pid = 77,
@@ -217,6 +268,8 @@ int main(void) {
         cmocka_unit_test(directories_and_journal_warn),
         cmocka_unit_test(the_text_names_what_an_administrator_looks_for),
         cmocka_unit_test(block_lists_are_shown_with_why_they_are_not_trusted),
+        cmocka_unit_test(scanners_are_shown_with_their_servers),
+        cmocka_unit_test(a_scanner_that_is_away_is_as_bad_as_what_it_leads_to),
         cmocka_unit_test(the_store_is_shown_where_there_is_one),
         cmocka_unit_test(a_store_that_fails_warns),
         cmocka_unit_test(json_quotes_what_needs_it),
