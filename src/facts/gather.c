@@ -21,6 +21,8 @@ static void cancel_group(struct gather *g, enum group group) {
         gather_lists_cancel(&g->lists[group - GROUP_LISTS]);
     else if (group == GROUP_GREYLIST)
         gather_greylist_cancel(g);
+    else if (group == GROUP_VIRUS || group == GROUP_SPAM)
+        gather_scan_cancel(g, group);
     else
         gather_lookup_cancel(g, group);
 }
@@ -28,6 +30,8 @@ static void cancel_group(struct gather *g, enum group group) {
 static bool is_running(const struct gather *g, enum group group) {
     if (group >= GROUP_LISTS)
         return gather_lists_are_running(&g->lists[group - GROUP_LISTS]);
+    if (group == GROUP_VIRUS || group == GROUP_SPAM)
+        return gather_scan_is_running(g, group);
     return group == GROUP_GREYLIST ? gather_greylist_is_running(g) : gather_lookup_is_running(g, group);
 }
 
@@ -67,6 +71,8 @@ static void free_gather(struct gather *g) {
 static void start_group(struct gather *g, enum group group) {
     if (group == GROUP_GREYLIST)
         gather_greylist_start(g);
+    else if (group == GROUP_VIRUS || group == GROUP_SPAM)
+        gather_scan_start(g, group);
     else
         gather_lookup_start(g, group);
 }
@@ -173,8 +179,8 @@ static void on_deadline(struct timer *timer) {
     g->is_over = true;
     gather_lookups_expire(g);
     for (enum group group = GROUP_PTR; group < N_GROUPS; group++) {
-        if (group == GROUP_GREYLIST)
-            continue;
+        if (group == GROUP_GREYLIST || group == GROUP_VIRUS || group == GROUP_SPAM)
+            continue; /* have time limits of their own */
         if (is_running(g, group) && group >= GROUP_LISTS)
             gather_lists_settle(g, (enum list_family)(group - GROUP_LISTS), DNSBL_UNAVAILABLE);
         else if (is_running(g, group))

@@ -63,6 +63,7 @@ struct gather_memory {
     struct addresses_result helo;
     bool has_ptr, has_helo; /* they were asked for; perhaps in vain */
     struct gather_greylist greylist;
+    struct str virus_name; /* for the reply; borrowed from the scan */
     bool are_reasons_late; /* lists kept us waiting for them in vain */
     uint8_t reasons_len;   /* 0: nothing was said, or nobody asked */
     char reasons[LIST_REASONS_MAX]; /* of the last decision, for the reply: lists, and why they list */
@@ -91,6 +92,15 @@ void gather_forget_fact(struct gather_memory *memory, const struct policy *polic
 /* What was unavailable may be asked again: for what outlives a transaction, at its end. */
 void gather_forget_unavailable(struct gather_memory *memory, const struct policy *policy);
 
+/* A message that has come in whole: what was seen of it, and who may be asked about it. */
+struct gather_message {
+    uint64_t size;
+    bool has_bare_newlines;
+    struct fact header_bad, attachment_banned;
+    struct scan *scan; /* its changes are told by gather_on_scan() */
+    bool also_virus, also_spam; /* another recipient needs these scanners, whatever this one does */
+};
+
 /* What the door knows for certain. Views must live until `done`. */
 struct gather_known {
     struct ip client;
@@ -106,6 +116,7 @@ struct gather_known {
     struct smtp_address recipient;
     bool rcpt_is_postmaster;
     struct fact rcpt_local, rcpt_known, relay_allowed, enforced;
+    const struct gather_message *message; /* NULL: there is none yet, and layer content is not asked about */
 };
 
 /* Makes its views show copies in `arena`. False: no memory. */
@@ -149,6 +160,16 @@ struct gather *gather_rehearse(const struct gather_world *world, const struct co
  */
 void gather_credit(const struct gather_world *world, const struct gather_memory *memory, const struct ip *client,
                    const struct smtp_address *sender, const struct smtp_address *recipient);
+
+/* The scan of known->message has news. */
+void gather_on_scan(struct gather *gather);
+
+/*
+ * The facts of one recipient, to come back to when the message is there: its scope's array (n_facts[SCOPE_RECIPIENT] of
+ * them, the caller's memory), and the other way round. Texts in it stay borrowed.
+ */
+void gather_save_recipient(const struct gather_memory *memory, const struct policy *policy, struct fact *ret_facts);
+void gather_load_recipient(struct gather_memory *memory, const struct policy *policy, const struct fact *facts);
 
 /* Nothing comes after this; what is under way is cancelled and unasked again. Accepts NULL; not after `done`. */
 void gather_cancel(struct gather *take_gather);

@@ -54,6 +54,18 @@ static struct fact client_value(const struct gather *g, const struct slot *slot)
     return fact_number((int64_t)n * FACT_UNIT);
 }
 
+static struct fact message_value(const struct gather_message *message, enum fact_id id) {
+    switch ((unsigned)id) {
+    case F_HEADER_BAD:
+        return message->header_bad;
+    case F_ATTACHMENT_BANNED:
+        return message->attachment_banned;
+    case F_SIZE:
+        return fact_number((int64_t)message->size * FACT_UNIT);
+    }
+    return fact_bool(message->has_bare_newlines);
+}
+
 struct fact gather_known_value(const struct gather *g, const struct slot *slot) {
     const struct gather_known *known = &g->known;
     const enum fact_id id = (enum fact_id)(slot->row - fact_rows);
@@ -87,6 +99,8 @@ struct fact gather_known_value(const struct gather *g, const struct slot *slot) 
     case F_RCPT_ENFORCED:
         return known->enforced;
     }
+    if (known->message != NULL && id >= F_HEADER_BAD)
+        return message_value(known->message, id);
     return id >= F_HELO_NAME && id <= F_HELO_OURS ? helo_value(g, id) : (struct fact){ .state = FACT_OFF };
 }
 

@@ -77,6 +77,10 @@ enum group gather_group_of(const struct slot *slot) {
         return GROUP_SENDER;
     if (id == F_GREYLIST)
         return GROUP_GREYLIST;
+    if (id == F_VIRUS || id == F_VIRUS_NAME)
+        return GROUP_VIRUS;
+    if (id == F_SPAM_SCORE)
+        return GROUP_SPAM;
     enum list_family family = list_family_of(slot->row);
     return family < N_LIST_FAMILIES ? (enum group)(GROUP_LISTS + family) : GROUP_NONE;
 }

@@ -96,8 +96,17 @@ void gather_forget(struct gather_memory *memory, const struct policy *policy, en
         }
     if (scope <= SCOPE_RECIPIENT)
         memory->greylist = (struct gather_greylist){ 0 };
+    memory->virus_name = (struct str){ 0 };
     for (int s = scope; s < N_SCOPES; s++)
         facts_init(policy, (enum fact_scope)s, memory->facts.scope[s]);
+}
+
+void gather_save_recipient(const struct gather_memory *memory, const struct policy *policy, struct fact *ret_facts) {
+    memcpy(ret_facts, memory->facts.scope[SCOPE_RECIPIENT], policy->n_facts[SCOPE_RECIPIENT] * sizeof(*ret_facts));
+}
+
+void gather_load_recipient(struct gather_memory *memory, const struct policy *policy, const struct fact *facts) {
+    memcpy(memory->facts.scope[SCOPE_RECIPIENT], facts, policy->n_facts[SCOPE_RECIPIENT] * sizeof(*facts));
 }
 
 void gather_unask(struct gather_memory *memory, const struct policy *policy, const struct slot *slot) {

@@ -1,8 +1,8 @@
 /*
  * gather_state: what a gather is, for the files that make one up: gather.c (deciding, and when it ends),
  * gather_memory.c (what is remembered), gather_known.c (facts that are there for the looking), gather_lookups.c (the
- * client's name, the HELO's addresses, the sender's domain), gather_greylist.c (the store), gather_lists.c (block
- * lists) and gather_reasons.c (what they say about a listing).
+ * client's name, the HELO's addresses, the sender's domain), gather_greylist.c (the store), gather_scan.c (scanners),
+ * gather_lists.c (block lists) and gather_reasons.c (what they say about a listing).
  */
 #pragma once
 
@@ -17,6 +17,8 @@ enum group { /* facts that one lookup answers */
     GROUP_HELO,
     GROUP_SENDER,
     GROUP_GREYLIST,
+    GROUP_VIRUS,
+    GROUP_SPAM,
     GROUP_LISTS, /* and as many more as there are families */
     N_GROUPS = GROUP_LISTS + N_LIST_FAMILIES,
 };
@@ -57,6 +59,7 @@ struct gather {
     struct reason_search reasons;
     struct store_ask *greylist;
     bool helo_waits_for_ptr, greylist_waits_for_ptr;
+    bool scans_virus, scans_spam;
     bool is_rehearsal; /* the reply was given: nothing is asked that has an effect, and shadow rules' needs count */
     bool is_over; /* the deadline has passed: nothing more is asked, but for the store */
     uint8_t last; /* enum policy_layer */
@@ -116,6 +119,13 @@ void gather_greylist_on_ptr(struct gather *g);
 
 bool gather_greylist_is_running(const struct gather *g);
 void gather_greylist_cancel(struct gather *g);
+
+/* ---- gather_scan.c: groups VIRUS and SPAM */
+
+/* Asks the scanner, or answers where there is nothing to scan. */
+void gather_scan_start(struct gather *g, enum group group);
+bool gather_scan_is_running(const struct gather *g, enum group group);
+void gather_scan_cancel(struct gather *g, enum group group);
 
 /* ---- gather_lists.c */
 

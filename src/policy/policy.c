@@ -82,3 +82,11 @@ const struct slot *policy_slot(const struct policy *policy, enum fact_id id) {
     }
     return NULL;
 }
+
+bool policy_rule_asks(const struct policy *policy, unsigned rule, enum fact_source source) {
+    const unsigned first = policy->rules[rule].condition;
+    for (unsigned i = first; i < policy->nodes[first].end; i++)
+        if (policy->nodes[i].kind == NODE_LITERAL && policy->slots[policy->nodes[i].slot].row->source == source)
+            return true;
+    return false;
+}

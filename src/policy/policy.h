@@ -139,6 +139,9 @@ void facts_init(const struct policy *policy, enum fact_scope scope, struct fact 
 /* The slot of a fact without parameters, or NULL where this policy does not use it. */
 const struct slot *policy_slot(const struct policy *policy, enum fact_id id);
 
+/* Whether the condition of rule `rule` is about anything that `source` says. */
+bool policy_rule_asks(const struct policy *policy, unsigned rule, enum fact_source source);
+
 /* The value behind a slot in this view. */
 static inline const struct fact *fact_at(const struct policy *policy, const struct facts *facts, unsigned slot) {
     const struct slot *s = &policy->slots[slot];
