@@ -148,10 +148,16 @@ static void log_delivery(struct session *s, const struct verdict *v, const char 
     log_ident("postern/relay");
     log_info("%s: from=<%.*s>, size=%llu, nrcpt=%u", queue_id, STR_ARG(t->envelope.sender),
              (unsigned long long)spool_size(&t->intake.spool), t->n_accepted);
-    for (const struct recipient *r = t->accepted; r != NULL; r = r->next)
-        log_info("%s: to=<%.*s>, relay=%.*s, delay=%.2f, dsn=%s, status=sent (%u %.*s)", queue_id, STR_ARG(r->address),
-                 STR_ARG(v->server), seconds, v->reply.enhanced ? v->reply.enhanced : "2.0.0", v->reply.code,
-                 STR_ARG(v->reply.text));
+    const bool *is_chosen = content_chosen(t);
+    for (const struct recipient *r = t->accepted; r != NULL; r = r->next) {
+        if (is_chosen == NULL || *is_chosen++)
+            log_info("%s: to=<%.*s>, relay=%.*s, delay=%.2f, dsn=%s, status=sent (%u %.*s)", queue_id,
+                     STR_ARG(r->address), STR_ARG(v->server), seconds, v->reply.enhanced ? v->reply.enhanced : "2.0.0",
+                     v->reply.code, STR_ARG(v->reply.text));
+        else
+            log_info("%s: to=<%.*s>, relay=quarantine, delay=%.2f, dsn=2.0.0, status=sent (kept in quarantine as %s)",
+                     queue_id, STR_ARG(r->address), seconds, id);
+    }
     log_ident("postern/smtpd");
 }
 
@@ -185,7 +191,7 @@ static bool was_judged(const struct session *s, struct str recipient) {
 static bool rehearse(const struct session *s, struct record *r) {
     if (!s->memory->has_shadow_need)
         return false;
-    const struct gather_known known = judge_known(s);
+    const struct gather_known known = judge_known(s, &s->transaction->asked_address, &s->transaction->asked_view);
     const struct envelope envelope = envelope_of(s);
     return rehearsal_start(s->server, r, &envelope, &known, s->memory);
 }
@@ -217,10 +223,7 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
         record_str(&r, NULL, to->address);
     record_close(&r, ']');
     record_verdict(&r, v);
-    record_open(&r, "facts", '{');
-    record_u64(&r, "size", spool_size(&t->intake.spool));
-    record_bool(&r, "bare_newline", intake_has_bare(&t->intake));
-    record_close(&r, '}');
+    content_record(s, &r);
     record_time_taken(&r, s, v->server.len > 0);
     decision_record_end(&r, s->server);
 }
@@ -265,7 +268,7 @@ void answer_message(struct session *s, const struct verdict *v) {
     char id[NUMBERED_MAX];
     decision_number(s->id, &s->n_decisions, id);
     say_with_id(s, &v->reply, id);
-    if (v->action == ACTION_PASS) {
+    if (v->action == ACTION_PASS || v->action == ACTION_QUARANTINE) {
         s->server->counters->messages++;
         log_delivery(s, v, id);
     } else {

@@ -91,14 +91,12 @@ static void record_fact(struct record *r, const struct slot *slot, const struct 
 
 static void record_facts(struct record *r, const struct policy *policy, const struct facts *facts,
                          uint64_t decided_ms) {
-    record_open(r, "facts", '{');
     for (unsigned i = 0; i < policy->n_slots; i++) {
         const struct slot *slot = &policy->slots[i];
         const struct fact *fact = fact_at(policy, facts, i);
         if (is_answer(slot, fact, &policy->initial[slot->scope][slot->index]) && slot->type != TYPE_ADDRESS)
             record_fact(r, slot, fact, decided_ms);
     }
-    record_close(r, '}');
 }
 
 /* A question without effect is no attempt: its answer stands among the facts alone. */
@@ -171,7 +169,36 @@ void record_judgement(struct record *r, const struct conf *conf, const struct ga
     if (memory->open < policy->n_rules)
         record_str(r, "open", policy->rules[memory->open].name);
     record_listings(r, conf, &memory->codes);
+    record_open(r, "facts", '{');
     record_facts(r, policy, &memory->facts, decided_ms);
+    record_close(r, '}');
+}
+
+/* Told by its slot already, if a rule wanted to know. */
+static bool is_told(const struct policy *policy, const struct gather_memory *memory, enum fact_id id) {
+    const struct slot *slot = memory != NULL ? policy_slot(policy, id) : NULL;
+    return slot != NULL && fact_at(policy, &memory->facts, (unsigned)(slot - policy->slots))->state == FACT_KNOWN;
+}
+
+void record_content_judgement(struct record *r, const struct conf *conf, const struct content_facts *content,
+                              uint64_t decided_ms) {
+    const struct policy *policy = conf->policy.policy;
+    struct policy_set ours = { { 0 } };
+    if (content->memory != NULL) {
+        for (int i = set_next(content->shadow, policy->first_rule[LAYER_CONTENT]); i >= 0;
+             i = set_next(content->shadow, (unsigned)i + 1))
+            set_add(&ours, (unsigned)i);
+        record_hash(r, policy->hash);
+        record_shadow(r, policy, &ours);
+    }
+    record_open(r, "facts", '{');
+    if (!is_told(policy, content->memory, F_SIZE))
+        record_u64(r, "size", content->size);
+    if (!is_told(policy, content->memory, F_BARE_NEWLINE))
+        record_bool(r, "bare_newline", content->has_bare_newlines);
+    if (content->memory != NULL)
+        record_facts(r, policy, &content->memory->facts, decided_ms);
+    record_close(r, '}');
 }
 
 const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory) {

@@ -33,5 +33,20 @@
 void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
                       uint64_t decided_ms);
 
+/* What a message's record tells beside the verdict. */
+struct content_facts {
+    uint64_t size;
+    bool has_bare_newlines;
+    const struct gather_memory *memory; /* with the facts of the recipient whose verdict it is; NULL: no judgement */
+    const struct policy_set *shadow;    /* and what other rules would have done */
+};
+
+/*
+ * The same for a message: "policy", "shadow" (of layer content) and "facts" alone, since the record of its RCPT has
+ * told the rest. Size and bare newlines are told of every message.
+ */
+void record_content_judgement(struct record *r, const struct conf *conf, const struct content_facts *content,
+                              uint64_t decided_ms);
+
 /* "none", "unconfirmed", "confirmed", "unavailable", or NULL: nobody asked. */
 const char *facts_ptr_status(const struct policy *policy, const struct gather_memory *memory);

@@ -53,6 +53,7 @@ static void write_text(const struct conf *conf, const struct gather_memory *memo
     values[TEXT_RCPT_DOMAIN] = recipient->domain;
     values[TEXT_ID] = str_of(numbered);
     values[TEXT_LIST] = list_answers_zones(memory->lists, conf, &conf->policy, &verdict->because, zones);
+    values[TEXT_VIRUS] = memory->virus_name;
     values[TEXT_REASON] = (struct str){ memory->reasons, memory->reasons_len };
     if (memory->reasons_len == 0)
         values[TEXT_REASON] = values[TEXT_LIST];
@@ -142,6 +143,8 @@ void decision_count(struct worker_counters *counters, const struct verdict *v) {
     case ACTION_DEFER:
         counters->deferred++;
         break;
+    case ACTION_QUARANTINE: /* of messages alone */
+        break;
     }
     if (is_relay_denied(v)) /* not any 554: mailbox servers have their own */
         counters->relay_denied++;
@@ -152,7 +155,7 @@ void decision_count(struct worker_counters *counters, const struct verdict *v) {
 /* ---- journal */
 
 static const char *const outcome_names[] = { [ACTION_PASS] = "pass", [ACTION_REJECT] = "reject",
-                                            [ACTION_DEFER] = "defer" };
+                                            [ACTION_DEFER] = "defer", [ACTION_QUARANTINE] = "quarantine" };
 static const char *const known_names[] = { [KNOWN_OFF] = "off", [KNOWN_YES] = "yes", [KNOWN_NO] = "no",
                                            [KNOWN_UNAVAILABLE] = "unavailable" };
 

@@ -12,7 +12,7 @@
 #include "session/session.h"
 #include "smtp/reply.h"
 
-enum action { ACTION_PASS, ACTION_REJECT, ACTION_DEFER };
+enum action { ACTION_PASS, ACTION_REJECT, ACTION_DEFER, ACTION_QUARANTINE /* a message that nobody gets now */ };
 
 enum known { KNOWN_OFF /* nobody was asked */, KNOWN_YES, KNOWN_NO, KNOWN_UNAVAILABLE };
 

@@ -19,6 +19,7 @@ void intake_init(struct intake *intake, const char *dir, size_t memory_max, uint
 
 void intake_deinit(struct intake *intake) {
     spool_deinit(&intake->spool);
+    look_free(intake->look);
 }
 
 void intake_begin(struct intake *intake, bool is_chunked) {
@@ -34,6 +35,7 @@ static void keep(struct intake *intake, const char *at, size_t len) {
     if (is_dropping(intake))
         return;
     header_scan(&intake->header, at, len);
+    look_feed(intake->look, at, len);
     int r = spool_wrote(&intake->spool, len);
     if (r < 0)
         intake->spool_error = r;

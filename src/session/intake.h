@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/spool.h"
+#include "session/look.h"
 #include "smtp/data.h"
 #include "smtp/header.h"
 
@@ -15,6 +16,7 @@ struct intake {
     struct data_decoder decoder;
     struct header_scanner header;
     struct spool spool;
+    struct look *look; /* NULL: nobody wants to know */
     uint64_t size_max;
     int spool_error;   /* -errno of the spool, 0 */
     bool is_too_large;

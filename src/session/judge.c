@@ -33,7 +33,8 @@ static struct gather_known known_of_client(const struct session *s) {
     };
 }
 
-struct gather_known judge_known(const struct session *s) {
+struct gather_known judge_known(const struct session *s, const struct smtp_address *address,
+                                const struct recipient_view *view) {
     const struct transaction *t = s->transaction;
     struct gather_known known = {
         .client = s->origin.client.ip,
@@ -42,12 +43,12 @@ struct gather_known judge_known(const struct session *s) {
         .has_helo = true,
         .is_tls = stream_is_tls(&s->stream),
         .helo = s->helo,
-        .recipient = t->asked_address,
-        .rcpt_is_postmaster = recipient_is_postmaster(&t->asked_address),
-        .rcpt_local = fact_bool(t->asked_view.is_local),
-        .rcpt_known = known_fact(t->asked_view.known),
-        .relay_allowed = fact_bool(t->asked_view.may_relay),
-        .enforced = fact_bool(t->asked_view.is_enforced),
+        .recipient = *address,
+        .rcpt_is_postmaster = recipient_is_postmaster(address),
+        .rcpt_local = fact_bool(view->is_local),
+        .rcpt_known = known_fact(view->known),
+        .relay_allowed = fact_bool(view->may_relay),
+        .enforced = fact_bool(view->is_enforced),
     };
     if (t->envelope.sender.len > 0)
         smtp_address_parse(t->envelope.sender, true, &known.sender);
@@ -58,14 +59,18 @@ struct gather_known judge_known(const struct session *s) {
 
 /* ---- from the policy's verdict to ours */
 
+struct verdict judge_words(const struct session *s, const struct policy_verdict *from,
+                           const struct smtp_address *address, const struct recipient_view *view, struct buf *text) {
+    const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip,
+                                       .helo = s->helo, .sender = s->transaction->envelope.sender };
+    return verdict_of_policy(s->server->conf, s->memory, &envelope, address, view->is_stale, from, text);
+}
+
 static struct verdict verdict_of(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     const struct transaction *t = s->transaction;
     if (from->rule == RULE_NO_SUCH_USER && from->cause == CAUSE_RULE)
         count_event(s, RATE_UNKNOWN);
-    const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip,
-                                       .helo = s->helo, .sender = t->envelope.sender };
-    return verdict_of_policy(s->server->conf, s->memory, &envelope, &t->asked_address, t->asked_view.is_stale, from,
-                             text);
+    return judge_words(s, from, &t->asked_address, &t->asked_view, text);
 }
 
 /* RFC 5321 4.2.3 and 3.1: instead of a greeting there is 554, and 421 for whom it is not final. */
@@ -154,7 +159,7 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
     if (s->memory == NULL)
         return true;
     count_event(s, RATE_RECIPIENTS);
-    struct gather_known known = judge_known(s);
+    struct gather_known known = judge_known(s, &s->transaction->asked_address, &s->transaction->asked_view);
     if (gather_now(world, policy, LAYER_POLICY, &known, s->memory, &verdict)) {
         *ret_verdict = verdict_of(s, &verdict, text);
         return true;

@@ -78,6 +78,23 @@ int relay_rcpt(struct relay_transfer *transfer, const struct relay_recipient *re
     return 0;
 }
 
+void relay_choose(struct relay_transfer *transfer, const bool *is_chosen) {
+    struct kept_recipient **at = &transfer->accepted;
+
+    assert(transfer->operation == NOTHING);
+    for (unsigned n = 0; *at; n++) {
+        if (is_chosen[n]) {
+            at = &(*at)->next;
+            continue;
+        }
+        *at = (*at)->next;
+        transfer->n_accepted--;
+        transfer->n_given = 0; /* what was said on this connection is not what is meant: it is said anew */
+    }
+    transfer->accepted_end = at;
+    assert(transfer->n_accepted > 0);
+}
+
 static int copy_message(struct relay_transfer *t, const struct relay_message *message) {
     if (!t->relay->scratch && message->spool->fd >= 0)
         t->relay->scratch = malloc(RELAY_BODY_PIECE);

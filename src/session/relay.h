@@ -138,6 +138,12 @@ struct relay_transfer *relay_begin(struct relay *relay, const struct conf_group 
 int relay_rcpt(struct relay_transfer *transfer, const struct relay_recipient *recipient, relay_fn *done, void *arg);
 
 /*
+ * The message is for some of the accepted recipients alone: is_chosen[n] says it of the n-th, at least one. The others
+ * are not told to the server again, or if they were, are forgotten there.
+ */
+void relay_choose(struct relay_transfer *transfer, const bool *is_chosen);
+
+/*
  * Hands the message to all accepted recipients (at least one). The message's struct is copied; its spool and head are
  * borrowed until done is called, or, once the final dot is out, not needed any more. Returns 0 or -ENOMEM.
  */

@@ -3,8 +3,9 @@
  *
  *   on_connect ─▶ on_helo ─▶ on_starttls ─▶ on_mail ─▶ on_rcpt ─▶ on_data | on_bdat ─▶ on_message ─▶ on_quit
  *    │ greeting_start                                   │ ask                           │ ask
- *    ├▶ on_early_talk                                   ├▶ on_judged (facts)            └▶ on_delivered
- *    └▶ greet | turn_away                               └▶ on_rcpt_answered
+ *    ├▶ on_early_talk                                   ├▶ on_judged (facts)            ├▶ on_content_judged
+ *    └▶ greet | turn_away                               └▶ on_rcpt_answered             ├▶ on_kept
+ *                                                                                       └▶ on_delivered
  *
  * Bytes come in through input.c, which cuts them into lines, message text or chunks and gives each to its handler here.
  * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
@@ -302,7 +303,8 @@ static void pass_to_server(struct session *s) {
         t->transfer = relay_begin(s->server->relay, t->group, &t->envelope);
     t->asked_for.address = route->address;
     t->asked_us = clock_us();
-    if (t->transfer == NULL || relay_rcpt(t->transfer, &t->asked_for, on_rcpt_answered, s) < 0) {
+    if (t->transfer == NULL || content_keep_recipient(s, t->asked) < 0 ||
+        relay_rcpt(t->transfer, &t->asked_for, on_rcpt_answered, s) < 0) {
         say_no(s, 451, "4.3.0", "Out of memory, try again later");
         if (s->waiting_for != NULL)
             answered(s);
@@ -384,9 +386,7 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
     answered(s);
 }
 
-/* ---- the message */
-
-static void on_message(struct session *s);
+/* ---- the message: from its end on see delivery.c */
 
 static void on_data(struct session *s, const struct smtp_command *c) {
     (void)c;
@@ -507,66 +507,6 @@ size_t on_chunk_bytes(struct session *s, const char *at, size_t len) {
     if (t->chunk_left == 0)
         on_chunk_end(s);
     return used;
-}
-
-static bool client_is_there(void *arg) {
-    const struct session *s = arg;
-    return !stream_peer_is_gone(&s->stream);
-}
-
-static void on_delivered(void *arg, const struct relay_result *result);
-
-/* How much time must be left when our final dot goes out: a quarter where the limit is shorter than usual. */
-static uint64_t reserve_of(uint64_t limit_ms) {
-    return limit_ms / 4 < RELAY_RESERVE_MS ? limit_ms / 4 : RELAY_RESERVE_MS;
-}
-
-/* The client's message is complete: it goes to the mailbox server, whose answer is ours. */
-static void on_message(struct session *s) {
-    struct transaction *t = s->transaction;
-    struct verdict verdict = message_validate(s);
-    if (verdict.action != ACTION_PASS) {
-        if (t->intake.spool_error != 0)
-            log_warning("spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
-                        strerror(-t->intake.spool_error), s->id);
-        answer_message(s, &verdict);
-        end_transaction(s);
-        arm(s);
-        return;
-    }
-    t->asked_us = clock_us();
-    struct relay_message message = {
-        .spool = &t->intake.spool,
-        .has_8bit = t->intake.decoder.has_8bit,
-        .deadline_ms = loop_now(s->server->loop) + s->server->conf->set.timeouts.final_reply_limit,
-        .reserve_ms = reserve_of(s->server->conf->set.timeouts.final_reply_limit),
-        .client_is_there = client_is_there,
-    };
-    int r = transaction_write_head(s, t);
-    message.head = buf_str(&t->head);
-    if (r < 0 || relay_deliver(t->transfer, &message, on_delivered, s) < 0) {
-        say_no(s, 451, "4.3.0", "Out of memory, try again later");
-        end_transaction(s);
-        arm(s);
-        return;
-    }
-    ask(s, "the mailbox server's answer to the message");
-}
-
-static void on_delivered(void *arg, const struct relay_result *result) {
-    struct session *s = arg;
-    struct buf text;
-    buf_init(&text, 1024);
-    struct verdict verdict = verdict_of_relay(s, result, &text);
-    answer_message(s, &verdict);
-    if (verdict.action == ACTION_PASS) {
-        s->n_errors = s->n_junk = 0;
-        judge_credit(s);
-        count_event(s, RATE_MESSAGES);
-    }
-    buf_deinit(&text);
-    end_transaction(s);
-    answered(s);
 }
 
 /* ---- the rest */

@@ -1,8 +1,9 @@
 /*
  * state: what a session is, for the files that make one up: session.c (the story), input.c (bytes cut into what it
  * handles), greeting.c (when a client is greeted), hello.c (what is offered), transaction.c (the envelope), builtin.c
- * (verdicts before any rule), judge.c (the policy's), answer.c (the one place where a verdict becomes reply, log line
- * and journal record) and lifetime.c (whose turn it is, and how it ends).
+ * (verdicts before any rule), judge.c (the policy's), delivery.c (from the end of a message to its answer), content.c
+ * (the policy's about the message), keeping.c (the quarantine), answer.c (the one place where a verdict becomes reply,
+ * log line and journal record) and lifetime.c (whose turn it is, and how it ends).
  *
  * An idle session before MAIL is this struct, one struct client, and the copy of its HELO name; no buffer.
  */
@@ -10,6 +11,7 @@
 
 #include "facts/gather.h"
 #include "net/stream.h"
+#include "session/content.h"
 #include "session/decision.h"
 #include "session/intake.h"
 #include "session/recipient_view.h"
@@ -22,6 +24,9 @@ struct recipient {
     struct recipient *next;
     struct str address; /* as the client wrote it */
     bool may_earn;      /* the greylist counts it when the message was taken */
+    struct recipient_view view;  /* from here on: where layer content has rules */
+    struct fact *facts;          /* of its scope, as found out for it */
+    struct policy_set shadow;    /* rules that would have acted, when the message was judged for it */
 };
 
 struct transaction { /* from MAIL to the answer to the message, or RSET */
@@ -36,7 +41,11 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     struct recipient_view asked_view;
     unsigned n_asked, n_accepted;       /* RCPT commands, and those answered 2xx */
     struct intake intake;
-    struct buf head;                    /* our Received field */
+    struct buf head;                    /* our Received field, and what was found out about the message */
+    struct content *content;            /* it is judged, or was; NULL: nothing to judge */
+    struct content_outcome outcome;
+    struct verdict told;                /* of outcome.decisive */
+    uint64_t deadline_ms, reserve_ms;   /* see relay_message */
     uint64_t chunk_left;                /* BDAT: bytes of this chunk still to come */
     uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
     uint64_t asked_us, began_us;
@@ -123,6 +132,25 @@ size_t on_data_bytes(struct session *s, const char *at, size_t len);
 size_t on_chunk_bytes(struct session *s, const char *at, size_t len);
 void on_tls(struct stream *stream);
 
+/* ---- delivery.c */
+
+/* The client's message is complete. */
+void on_message(struct session *s);
+
+/* Whether the client is still on the line: relay_message.client_is_there. */
+bool client_is_there(void *session);
+
+/* ---- keeping.c: what becomes of a message for those recipients who do not get it */
+
+/* Puts it into the quarantine for them. True: on_kept() follows; false: it cannot be. */
+bool keeping_start(struct session *s);
+
+/* How the transaction ended for the others: it stays, or goes away again. */
+void keeping_end(struct session *s, bool is_final);
+
+/* delivery.c's, the end of keeping_start(). */
+void on_kept(struct session *s, bool is_kept);
+
 /* ---- greeting.c */
 
 /* Counts the client in. False: it has too many connections already, and was told so; the caller ends the session. */
@@ -180,8 +208,13 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
 /* session.c's, the end of a judgement that had to wait. */
 void on_judged(struct session *s, const struct verdict *verdict);
 
-/* What is known for certain about t->asked. */
-struct gather_known judge_known(const struct session *s);
+/* What is known for certain about a recipient. */
+struct gather_known judge_known(const struct session *s, const struct smtp_address *address,
+                                const struct recipient_view *view);
+
+/* What the policy's verdict about it means. `text` holds the reply's text. */
+struct verdict judge_words(const struct session *s, const struct policy_verdict *from,
+                           const struct smtp_address *address, const struct recipient_view *view, struct buf *text);
 
 /* The message was taken: the greylist counts what its recipients may earn. */
 void judge_credit(struct session *s);

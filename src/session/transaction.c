@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 enum {
-    RECIPIENT_BYTES = SMTP_PATH_MAX + 64, /* an address and its struct */
-    ENVELOPE_BYTES = 4096,
+    RECIPIENT_BYTES = SMTP_PATH_MAX + sizeof(struct recipient), /* with its address */
+    ENVELOPE_BYTES = 8192,
     HEAD_MAX = 4096,
 };
 
@@ -38,7 +38,8 @@ struct transaction *transaction_new(struct session *s, const struct smtp_command
     struct transaction *t = calloc(1, sizeof(*t));
     if (t == NULL)
         return NULL;
-    t->arena.max = ENVELOPE_BYTES + set->limits.command_line + set->limits.recipients * RECIPIENT_BYTES;
+    t->arena.max = ENVELOPE_BYTES + set->limits.command_line
+        + set->limits.recipients * (RECIPIENT_BYTES + content_recipient_bytes(s->server));
     t->last = &t->accepted;
     t->began_us = clock_us();
     buf_init(&t->head, HEAD_MAX);
@@ -55,6 +56,7 @@ void transaction_free(struct transaction *t) {
     if (t == NULL)
         return;
     relay_end(t->transfer); /* first: it may still borrow the spool */
+    content_free(t->content);
     intake_deinit(&t->intake);
     buf_deinit(&t->head);
     arena_reset(&t->arena);

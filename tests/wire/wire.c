@@ -12,6 +12,7 @@
  *   policy: layer policy { … }            a line of the policy file; DNS is off then, unless `conf:` says otherwise
  *   peer: 10.0.0.7                        who connects (default 203.0.113.7)
  *   store: remembers                      the greylist's store, first of all; later `is silent`, `is away`
+ *   virus: clean                          clamd, and what it says: see scanners.h; likewise `spam: 7.2 / 5.0 SYMBOL`
  *   server: RCPT TO:<full@ = 452 4.2.2 Mailbox full     see mailbox.h; at any time. Also `server: once …`,
  *                                         `server: offers …`, `server: away` (for good), `server: drops` (all it has)
  *   C: EHLO client.example                the client sends a line; lines that follow each other go out in one piece
@@ -31,6 +32,7 @@
  *   wait: 301000                          ms go by
  *   J: *"rule":"NO SUCH USER"*            a line of the journal, anywhere
  *   L: * delivered*                       what the relay tells the log, anywhere
+ *   scans: 1 0                            how many messages clamd and spamd have had so far
  *   Q: ask ip:203.0.113.7 *               what the store was asked (fake_store.h); Q* skips lines, Q- nothing more
  *
  * TAP: one test a file.
@@ -39,6 +41,7 @@
 #include "base/hash.h"
 #include "fake_store.h"
 #include "mailbox.h"
+#include "scanners.h"
 #include "session/session.h"
 
 #include <dirent.h>
@@ -79,6 +82,8 @@ struct play {
     struct buf log;
     struct store_client *store_client;
     struct fake_store store;
+    struct wire_scanners scanners;
+    struct scanner_events scanner_events;
     bool has_store;
     bool is_set_up;
     bool has_failed;
@@ -118,6 +123,7 @@ static void write_conf(struct play *p, const char *path) {
         fprintf(file, "policy policy\n%s", names(p, "dns {") ? "" : "dns {\n use off\n}\n");
     if (p->has_store)
         fprintf(file, "store {\n path %s/store\n}\n", p->folder);
+    wire_scanners_write_conf(&p->scanners, file);
     fprintf(file, "directory_path %s\ncontrol_socket %s/control\n", p->folder, p->folder);
     fprintf(file, "domain example.com {\n servers mailbox\n delimiter +\n%.*s}\n%.*s",
             STR_ARG(buf_str(&p->domain_text)), STR_ARG(buf_str(&p->conf_text)));
@@ -206,6 +212,16 @@ static void on_note(void *arg, struct str id, struct str what) {
     tell_log(arg, id, "", what);
 }
 
+static void on_scanner(void *arg, enum scanner scanner, const char *server, struct str what) {
+    (void)server;
+    tell_log(arg, str_of(scanner_names[scanner]), "", what);
+}
+
+static void on_missed(void *arg, enum scanner scanner, const char *id, bool is_skipped, struct str why) {
+    (void)id;
+    tell_log(arg, str_of(scanner_names[scanner]), is_skipped ? "skipped: " : "unavailable: ", why);
+}
+
 static void open_store(struct play *p) {
     int mood = (int)p->store.mood;
     if (store_client_new(p->loop, &p->store_client) < 0)
@@ -238,6 +254,9 @@ static void set_up(struct play *p) {
                                  .gather = { .loop = p->loop, .conf = conf, .timeout_ms = conf->set.dns.timeout } };
     if (p->has_store)
         open_store(p);
+    p->scanner_events = (struct scanner_events){ .on_server = on_scanner, .on_missed = on_missed, .arg = p };
+    wire_scanners_start(&p->scanners, conf, &p->scanner_events);
+    p->server.gather.scanners = p->scanners.scanners;
     static SSL_CTX *no_tls[8];
     if (clients_init(&p->server.clients) < 0 || history_new(&p->server.history) < 0
         || rates_new(conf->policy.policy, RATE_BYTES_MAX, &p->server.rates) < 0
@@ -252,6 +271,7 @@ static void tear_down(struct play *p) {
         server_end_all(&p->server);
         turn(p);
         relay_free(p->server.relay);
+        wire_scanners_stop(&p->scanners);
         clients_deinit(&p->server.clients);
         rates_free(p->server.rates);
         history_free(p->server.history);
@@ -490,6 +510,11 @@ static void obey_store(struct play *p, struct str what) {
                                                    : FAKE_STORE_IS_AWAY;
 }
 
+static void obey_scanner(struct play *p, enum scanner scanner, struct str what) {
+    if (!wire_scanners_obey(&p->scanners, p->loop, scanner, what))
+        fail(p, "what does the scanner do?", what);
+}
+
 /* Lines that set the stage. False: it is one of the play itself. */
 static bool is_setting(struct play *p, struct str line) {
     if (str_starts_nocase(line, STR("conf:"))) {
@@ -513,6 +538,10 @@ static bool is_setting(struct play *p, struct str line) {
         obey_server(p, str_trim(str_from(line, 7)));
     } else if (str_starts_nocase(line, STR("store:"))) {
         obey_store(p, str_trim(str_from(line, 6)));
+    } else if (str_starts_nocase(line, STR("virus:"))) {
+        obey_scanner(p, SCANNER_CLAMAV, str_trim(str_from(line, 6)));
+    } else if (str_starts_nocase(line, STR("spam:"))) {
+        obey_scanner(p, SCANNER_SPAMASSASSIN, str_trim(str_from(line, 5)));
     } else {
         return line.len == 0 || line.at[0] == '#';
     }
@@ -541,6 +570,16 @@ static void expect_heard_nothing(struct play *p, const struct buf *heard) {
         fail(p, "it heard more:", buf_str(heard));
 }
 
+static void expect_scans(struct play *p, struct str expected) {
+    char counts[32];
+    for (int i = 0; i < QUIET_TURNS; i++)
+        turn(p);
+    snprintf(counts, sizeof(counts), "%u %u", p->scanners.fake[SCANNER_CLAMAV].n_messages,
+             p->scanners.fake[SCANNER_SPAMASSASSIN].n_messages);
+    if (!str_eq(str_trim(expected), str_of(counts)))
+        fail(p, "clamd and spamd had so many messages:", str_of(counts));
+}
+
 /* Lines that expect something. False: it is none. */
 static bool is_expected(struct play *p, struct str line) {
     char pattern[4096];
@@ -561,6 +600,8 @@ static bool is_expected(struct play *p, struct str line) {
         expect(p, mailbox_heard(p->mailbox), pattern, line.at[1] == '*');
     else if (str_starts_nocase(line, STR("J:")))
         expect_written(p, &p->journal.out, pattern);
+    else if (str_starts_nocase(line, STR("scans:")))
+        expect_scans(p, str_from(line, 6));
     else if (str_starts_nocase(line, STR("L:")))
         expect_written(p, &p->log, pattern);
     else
