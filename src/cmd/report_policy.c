@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cmd/cmd.h"
+#include "cmd/report_content.h"
 #include "cmd/report_greylist.h"
 #include "conf/conf.h"
 #include "journal/reader.h"
@@ -149,9 +150,20 @@ static int add_listings(struct report *report) {
     return r;
 }
 
+static int add_shadow(struct report *report) {
+    const struct members *members = &report->members;
+    const struct member *shadow = members_find(members, &members->at[0], "shadow");
+    int r = 0;
+    for (const struct member *m = NULL; r == 0 && (m = members_next(members, shadow, m)) != NULL;) {
+        if (m->type == MEMBER_STRING)
+            r = add(report, m->text, true);
+    }
+    return r;
+}
+
 static int add_rules(struct report *report) {
     const struct members *members = &report->members;
-    const struct member *record = &members->at[0], *shadow = members_find(members, record, "shadow");
+    const struct member *record = &members->at[0];
     struct str layer = members_text(members, record, "layer"), rule = members_text(members, record, "rule");
     struct str action = members_text(members, record, "action");
     int r = 0;
@@ -159,11 +171,7 @@ static int add_rules(struct report *report) {
     if (has_refused && rule.len > 0 && is_of_policy(layer) && !is_builtin(layer, rule) &&
         members_find(members, record, "open") == NULL)
         r = add(report, rule, false);
-    for (const struct member *m = NULL; r == 0 && (m = members_next(members, shadow, m)) != NULL;) {
-        if (m->type == MEMBER_STRING)
-            r = add(report, m->text, true);
-    }
-    return r;
+    return r == 0 ? add_shadow(report) : r;
 }
 
 static int on_line(void *arg, char *line, size_t len) {
@@ -173,9 +181,10 @@ static int on_line(void *arg, char *line, size_t len) {
         return 0; /* the torn end of a file, or no record */
     const struct member *record = &members->at[0];
     struct str time = members_text(members, record, "time");
-    if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0 ||
-        members_find(members, record, "rcpts") != NULL)
+    if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
         return 0;
+    if (members_find(members, record, "rcpts") != NULL) /* of a message: report content counts what it was */
+        return report->is_of_lists ? 0 : add_shadow(report);
     return report->is_of_lists ? add_listings(report) : add_rules(report);
 }
 
@@ -277,7 +286,8 @@ static report_fn *find_report(const char *name) {
     static const struct {
         const char *name;
         report_fn *print;
-    } reports[] = { { "policy", report_policy }, { "greylist", report_greylist }, { "lists", report_lists } };
+    } reports[] = { { "policy", report_policy }, { "greylist", report_greylist }, { "lists", report_lists },
+                    { "content", report_content } };
     for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
         if (strcmp(reports[i].name, name) == 0)
             return reports[i].print;
@@ -341,7 +351,7 @@ static int run(int argc, char **argv) {
 
 const struct command command_report = {
     .name = "report",
-    .synopsis = "policy | greylist | lists [-c FILE | --journal DIR] [--since TIME] [--json]",
-    .help = "count in the journal what rules of the policy refused, or what the greylist or block lists said",
+    .synopsis = "policy | greylist | lists | content [-c FILE | --journal DIR] [--since TIME] [--json]",
+    .help = "count in the journal what the policy refused, what greylist and block lists said, what content was",
     .run = run,
 };
