@@ -12,8 +12,9 @@ import uuid
 
 import pytest
 
-from lib import nameserver
+from lib import clamd, nameserver
 from lib import postfix as real
+from lib import spamd
 from lib.certificates import Authority
 from lib.postern import DOMAIN, PROGRAM, Postern
 from lib.server import MailServer
@@ -143,6 +144,33 @@ def make_name_server(base_folder):
     yield make
     for server in servers:
         server.stop()
+
+
+def scanners_until_the_end(base_folder, module, kind):
+    if module.missing():
+        pytest.skip(f"not installed: {module.missing()}")
+    folder = tempfile.mkdtemp(dir=base_folder)
+    os.chmod(folder, 0o755)
+    scanners = []
+
+    def make(**options):
+        scanners.append(kind(os.path.join(folder, str(len(scanners))), **options))
+        return scanners[-1].start()
+    yield make
+    for scanner in scanners:
+        scanner.stop()
+
+
+@pytest.fixture(scope="module")
+def make_clamd(base_folder):
+    """A Clamd with these keywords, stopped at the end of the module."""
+    yield from scanners_until_the_end(base_folder, clamd, clamd.Clamd)
+
+
+@pytest.fixture(scope="module")
+def make_spamd(base_folder):
+    """A Spamd with these keywords, stopped at the end of the module."""
+    yield from scanners_until_the_end(base_folder, spamd, spamd.Spamd)
 
 
 @pytest.fixture(scope="session")
