@@ -1,5 +1,5 @@
 /*
- * scan_stage: a loop with a clock of its own, two clamds and two spamds that misbehave on demand, and scanners that
+ * scan_stage: a loop with a clock of its own, three clamds and three spamds that misbehave on demand, and scanners that
  * know as many of them as a test wants.
  *
  * Everything is local and on one loop, so turns that do not wait are enough for bytes to arrive.
@@ -22,8 +22,10 @@
 static struct loop *loop;
 static uint64_t now_ms;
 static struct conf conf;
-static struct conf_scanner_server clam_servers[2], spam_servers[2];
-static struct fake_scanner clam[2], spam[2];
+enum { N_FAKES = 3 };
+
+static struct conf_scanner_server clam_servers[N_FAKES], spam_servers[N_FAKES];
+static struct fake_scanner clam[N_FAKES], spam[N_FAKES];
 static struct scanners *scanners;
 static char said[4000]; /* what was told of servers and missed messages, a line each */
 static struct spool spool;
@@ -43,8 +45,12 @@ static inline void say_event(const char *format, ...) {
 static inline void on_stage_server(void *arg, enum scanner scanner, const char *server, struct str what) {
     const struct fake_scanner *fakes = scanner == SCANNER_CLAMAV ? clam : spam;
 
+    int n = 0;
+
     (void)arg;
-    say_event("%s%d %.*s\n", scanner_names[scanner], strcmp(server, fakes[1].name) == 0, STR_ARG(what));
+    while (n < N_FAKES - 1 && strcmp(server, fakes[n].name) != 0)
+        n++;
+    say_event("%s%d %.*s\n", scanner_names[scanner], n, STR_ARG(what));
 }
 
 static inline void on_stage_missed(void *arg, enum scanner scanner, const char *id, bool is_skipped, struct str why) {
@@ -100,7 +106,7 @@ static inline int stage_setup(void **state) {
     (void)state;
     assert_int_equal(loop_new(&loop), 0);
     loop_set_time(loop, now_ms = 1000000);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < N_FAKES; i++) {
         fake_scanner_open(&clam[i], loop, true);
         fake_scanner_open(&spam[i], loop, false);
         clam_servers[i] = clam[i].conf;
@@ -128,7 +134,7 @@ static inline int stage_teardown(void **state) {
     (void)state;
     scanners_free(scanners);
     scanners = NULL;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < N_FAKES; i++) {
         fake_scanner_close(&clam[i]);
         fake_scanner_close(&spam[i]);
     }

@@ -224,6 +224,22 @@ static void a_kept_connection_that_is_dead_is_replaced(void **state) {
     assert_string_equal(said, "");
 }
 
+/* It may have been dead before, but not again and again: of the connections that are kept only one is tried. */
+static void a_message_that_kills_is_not_tried_on_each_kept_connection(void **state) {
+    struct scan *first, *second;
+
+    start(&sides[0], 1);
+    first = ask(&sides[0]);
+    second = ask(&sides[0]);
+    stage_await(2);
+    assert_int_equal(clam[0].n_open, 2);
+    scan_free(first);
+    scan_free(second);
+    clam[0].message.act = FAKE_CLOSES;
+    expect(&sides[0], SCAN_SKIPPED);
+    assert_int_equal(clam[0].n_messages, 2 + 2);
+}
+
 static void an_idle_connection_that_talks_is_closed(void **state) {
     start(&sides[0], 1);
     expect(&sides[0], SCAN_DONE);
@@ -319,11 +335,12 @@ static void a_server_that_is_down_is_passed_over_until_it_is_up(void **state) {
 }
 
 static void a_message_that_kills_is_tried_twice_at_most(void **state) {
-    start(&sides[0], 2);
+    start(&sides[0], 3);
     clam[0].message.act = clam[1].message.act = FAKE_CLOSES;
     expect(&sides[0], SCAN_SKIPPED);
     assert_int_equal(clam[0].n_messages, 1);
     assert_int_equal(clam[1].n_messages, 1);
+    assert_int_equal(clam[2].n_messages, 0);
     clam[1].trial.act = FAKE_CLOSES; /* it did not survive it */
     expect(&sides[0], SCAN_UNAVAILABLE);
     assert_false(is_down(&sides[0], 0));
@@ -491,6 +508,8 @@ int main(void) {
         TEST("a limit of the scanner's own is a skip", a_limit_of_the_scanner_s_own_is_a_skip),
         TEST("more than an answer ends the connection", more_than_an_answer_ends_the_connection),
         TEST("a kept connection that is dead is replaced", a_kept_connection_that_is_dead_is_replaced),
+        TEST("a message that kills is not tried on each kept connection",
+             a_message_that_kills_is_not_tried_on_each_kept_connection),
         TEST("an idle connection that talks is closed", an_idle_connection_that_talks_is_closed),
         TEST("a scanner that is away is tried after growing pauses",
              a_scanner_that_is_away_is_tried_after_growing_pauses),
