@@ -158,6 +158,7 @@ struct conf_settings {
     const char *control_socket;/* default /run/postern/control */
     bool smtputf8;             /* offered if the servers do; default yes */
     enum conf_bare_newline bare_newline;
+    const char *subject_tag;   /* in front of the subject of what the policy tags as spam; "": none */
     const char *policy_path;   /* NULL: none */
     bool enforce;              /* see conf_is_enforced() */
     enum conf_refuse refuse;   /* when what layer connection decides is answered */

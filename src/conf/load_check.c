@@ -121,6 +121,16 @@ static void check_scanner(struct loader *l, const char *name, const struct conf_
         ERROR(l, NULL, "%s connections is less than workers: each worker needs one of its own", name);
 }
 
+/* It goes into a header as it is. */
+static void check_subject_tag(struct loader *l) {
+    for (const char *c = l->conf->set.subject_tag; *c != '\0'; c++) {
+        if (*c >= ' ' && *c < 127)
+            continue;
+        ERROR(l, NULL, "subject_tag holds something else than printable ASCII");
+        return;
+    }
+}
+
 /* What everybody should know who reads why nothing is refused (design.md section 4). */
 static void tell_what_is_not_enforced(struct loader *l) {
     const struct conf *conf = l->conf;
@@ -151,6 +161,7 @@ int loader_check(struct loader *l) {
     for (size_t i = 0; i < conf->n_domains; i++)
         check_domain(l, &conf->domains[i]);
     check_limits(l);
+    check_subject_tag(l);
     check_dns(l);
     conf_store_check(conf, &l->source, l->diag);
     check_scanner(l, "clamav", &conf->set.clamav);

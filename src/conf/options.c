@@ -82,6 +82,8 @@ const struct option option_table[] = {
       .help = "offer SMTPUTF8 when all mailbox servers do" },
     { .name = "bare_newline", MAIN(bare_newline), .type = OPTION_CHOICE, .words = bare_newline_words,
       .number = CONF_BARE_NEWLINE_NORMALISE, .help = "what happens to a message with a line end other than CRLF" },
+    { .name = "subject_tag", MAIN(subject_tag), .type = OPTION_TEXT, .max = 64, .text = "",
+      .help = "what stands in front of the subject of a message that a rule tags as spam; \"\": nothing" },
     { .name = "policy", MAIN(policy_path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
       .help = "file of the rules; none: only what is built in decides" },
     { .name = "enforce", MAIN(enforce), .type = OPTION_FLAG, .number = true,

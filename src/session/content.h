@@ -85,8 +85,14 @@ void on_content_judged(struct session *s);
 /* For each recipient in turn whether the message is handed on to it. NULL: to all of them. */
 const bool *content_chosen(const struct transaction *t);
 
-/* Adds to t->head the fields that tell what was found out. Returns 0, -ENOBUFS or -ENOMEM. */
+/*
+ * Puts the fields that tell what was found out in front of t->head, and makes content_edit() true. Returns 0, -ENOBUFS
+ * or -ENOMEM.
+ */
 int content_write_head(struct session *s);
+
+/* What becomes of the header that came. NULL: nothing. */
+const struct field_edit *content_edit(const struct transaction *t);
 
 /* What the message's journal record says of its content. Nothing, if it was not judged. */
 void content_record(struct session *s, struct record *r);

@@ -69,6 +69,7 @@ static void hand_on(struct session *s) {
     };
     int r = content_write_head(s);
     message.head = buf_str(&t->head);
+    message.edit = content_edit(t);
     if (r == 0 && t->outcome.n_kept > 0)
         relay_choose(t->transfer, content_chosen(t));
     if (r < 0 || relay_deliver(t->transfer, &message, on_delivered, s) < 0) {

@@ -12,10 +12,6 @@
 
 #include <stdlib.h>
 
-static const struct policy *policy_of(const struct session *s) {
-    return s->server->conf->policy.policy;
-}
-
 /* ---- what is known for certain */
 
 static bool is_from_outside(const struct session *s) {

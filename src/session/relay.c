@@ -102,7 +102,9 @@ static int copy_message(struct relay_transfer *t, const struct relay_message *me
     if (!t->body || (!t->relay->scratch && message->spool->fd >= 0))
         return -ENOMEM;
     t->body->message = *message;
-    t->body->total = message->head.len + spool_size(message->spool);
+    if (relay_text_init(&t->body->text, message->head, message->spool, message->edit) < 0)
+        return -ENOMEM; /* or the spool cannot be read, which is no better */
+    t->body->total = t->body->text.total;
     struct str id = str_head(t->envelope->id, sizeof(t->body->id));
     if (id.len)
         memcpy(t->body->id, id.at, id.len);

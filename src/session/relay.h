@@ -23,6 +23,7 @@
 #include "base/addr.h"
 #include "base/spool.h"
 #include "conf/conf.h"
+#include "mime/field_filter.h"
 #include "net/loop.h"
 #include "smtp/command.h"
 #include "smtp/reply.h"
@@ -83,6 +84,7 @@ enum { RELAY_RESERVE_MS = 60000 };
 struct relay_message {
     struct str head;       /* our Received and result fields, canonical */
     struct spool *spool;   /* canonical text that ends in CRLF */
+    const struct field_edit *edit; /* of its header; NULL: it goes on as it came. Borrowed like the spool */
     bool has_8bit;
     uint64_t deadline_ms;  /* on the loop's clock: from the client's final dot, final_reply_limit */
     uint64_t reserve_ms;   /* of that must be left when our final dot goes out: RELAY_RESERVE_MS, or less */

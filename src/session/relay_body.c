@@ -26,7 +26,8 @@ enum {
 };
 
 void relay_body_begin(struct relay_body *body, bool is_chunked) {
-    body->total = body->message.head.len + spool_size(body->message.spool);
+    relay_text_rewind(&body->text);
+    body->total = body->text.total;
     body->at = 0;
     body->chunk_end = 0;
     body->is_chunked = is_chunked;
@@ -66,16 +67,9 @@ static int begin_chunk(struct relay_body *body, struct upstream *up) { /* RFC 30
 
 /* Returns bytes of the message, or -errno. */
 static long next_piece(struct relay_body *body, char *scratch, const char **ret_at) {
-    const struct str *head = &body->message.head;
     uint64_t end = body->is_chunked ? body->chunk_end : body->total;
-    long n;
+    long n = relay_text_next(&body->text, scratch, RELAY_BODY_PIECE, ret_at);
 
-    if (body->at < head->len) {
-        *ret_at = head->at + body->at;
-        n = (long)(head->len - body->at);
-    } else {
-        n = spool_read(body->message.spool, body->at - head->len, scratch, RELAY_BODY_PIECE, ret_at);
-    }
     if (n <= 0)
         return n < 0 ? n : -EIO;
     if (n > RELAY_BODY_PIECE)
@@ -95,6 +89,7 @@ static int put_stuffed(struct relay_body *body, struct upstream *up, const char 
     if (r < 0)
         return r;
     out->len += (uint32_t)written;
+    relay_text_take(&body->text, used);
     body->at += used;
     return used > 0 ? 0 : -EIO;
 }
@@ -107,8 +102,10 @@ static int write_piece(struct relay_body *body, struct upstream *up, char *scrat
         return (int)len;
     if (!body->is_chunked)
         return put_stuffed(body, up, at, (size_t)len);
+    int r = stream_write(&up->stream, at, (size_t)len);
+    relay_text_take(&body->text, (size_t)len);
     body->at += (uint64_t)len;
-    return stream_write(&up->stream, at, (size_t)len);
+    return r;
 }
 
 static int write_dot(struct relay_body *body, struct upstream *up) {

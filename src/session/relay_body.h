@@ -5,12 +5,14 @@
 #pragma once
 
 #include "session/relay.h"
+#include "session/relay_text.h"
 #include "session/upstream.h"
 #include "smtp/data.h"
 
 struct relay_body {
     struct relay_message message;
-    uint64_t total;        /* bytes of head and spool */
+    struct relay_text text;
+    uint64_t total;        /* bytes of all of it */
     uint64_t at;           /* how many of these are written */
     uint64_t chunk_end;    /* BDAT: where the chunk being written ends */
     struct data_encoder encoder;

@@ -102,6 +102,10 @@ static inline struct session *session_of(struct stream *stream) {
     return (struct session *)stream; /* its first member */
 }
 
+static inline const struct policy *policy_of(const struct session *s) {
+    return s->server->conf->policy.policy;
+}
+
 /* A balancer that has not said for whom it speaks is no client, and comes as often as it has clients. */
 static inline bool is_balancer(const struct session *s) {
     return s->origin.is_local || (s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip));

@@ -13,7 +13,7 @@
 enum {
     RECIPIENT_BYTES = SMTP_PATH_MAX + sizeof(struct recipient), /* with its address */
     ENVELOPE_BYTES = 8192,
-    HEAD_MAX = 4096,
+    HEAD_MAX = 65536, /* with the tags of all rules */
 };
 
 static void copy_envelope(struct session *s, struct transaction *t, const struct smtp_command *mail) {

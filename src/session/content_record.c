@@ -1,0 +1,103 @@
+/*
+ * content_record: what was a message, and why was it treated so? Members of its journal record, of one that was judged:
+ *
+ *     "rcpt":"user@example.com"                  the decisive recipient, whose verdict the record's own is
+ *     "kind":"spam"                              see content.h
+ *     "tags":["SPAM","BAD HEADER"]               of the copy that was handed on; left out: none
+ *     "virus":"Eicar-Signature"
+ *     "spam":{"score":7.2,"required":5,"tests":"BAYES_99,HTML_MESSAGE"}
+ *     "unscanned":{"virus":"larger than 25 MiB"} why a scanner that was needed said nothing
+ *     "verdicts":[{"rcpt":"…","action":"quarantine","rule":"SPAM","kind":"spam"}]    of those that differ from the
+ *                                                record's own, which is the decisive recipient's ("rcpt")
+ *
+ * Sizes and bare newlines are told of every message, and with them the facts of the decisive recipient's judgement
+ * (answer_facts.h), so that it can be decided again.
+ */
+#include "session/answer_facts.h"
+#include "session/content_state.h"
+
+static void record_tags(struct record *r, const struct policy *policy, const struct policy_set *tags) {
+    int i = set_next(tags, 0);
+    if (i < 0)
+        return;
+    record_open(r, "tags", '[');
+    for (; i >= 0; i = set_next(tags, (unsigned)i + 1))
+        record_str(r, NULL, policy->rules[i].name);
+    record_close(r, ']');
+}
+
+static bool is_missed(enum scan_state state) {
+    return state == SCAN_SKIPPED || state == SCAN_UNAVAILABLE;
+}
+
+static void record_scan(struct record *r, const struct scan *scan) {
+    const struct scan_virus *virus = scan_virus(scan);
+    const struct scan_spam *spam = scan_spam(scan);
+    if (virus->state == SCAN_DONE && virus->name.len > 0)
+        record_str(r, "virus", virus->name);
+    if (spam->state == SCAN_DONE) {
+        record_open(r, "spam", '{');
+        record_thousandths(r, "score", spam->score);
+        record_thousandths(r, "required", spam->threshold);
+        record_str(r, "tests", spam->symbols);
+        record_close(r, '}');
+    }
+    if (!is_missed(virus->state) && !is_missed(spam->state))
+        return;
+    record_open(r, "unscanned", '{');
+    if (is_missed(virus->state))
+        record_str(r, "virus", virus->why);
+    if (is_missed(spam->state))
+        record_str(r, "spam", spam->why);
+    record_close(r, '}');
+}
+
+static bool is_same(const struct content_verdict *a, const struct content_verdict *b) {
+    return a->action == b->action && a->rule == b->rule;
+}
+
+static void record_others(struct record *r, const struct content *c, const struct transaction *t) {
+    const struct policy *policy = policy_of(c->session);
+    const struct content_verdict *decisive = &c->verdicts[t->outcome.decisive];
+    const struct recipient *to = t->accepted;
+    bool is_open = false;
+    for (unsigned i = 0; i < c->n_judged; i++, to = to->next) {
+        const struct content_verdict *v = &c->verdicts[i];
+        if (is_same(v, decisive))
+            continue;
+        if (!is_open)
+            record_open(r, "verdicts", '[');
+        is_open = true;
+        record_open(r, NULL, '{');
+        record_str(r, "rcpt", to->address);
+        record_str(r, "action", str_of(action_names[v->action]));
+        if (v->rule != RULE_NONE)
+            record_str(r, "rule", policy->rules[v->rule].name);
+        record_str(r, "kind", str_of(content_kind_name((enum content_kind)v->kind)));
+        record_close(r, '}');
+    }
+    if (is_open)
+        record_close(r, ']');
+}
+
+void content_record(struct session *s, struct record *r) {
+    const struct transaction *t = s->transaction;
+    const struct content *c = t->content;
+    struct content_facts facts = { .size = spool_size(&t->intake.spool),
+                                   .has_bare_newlines = intake_has_bare(&t->intake) };
+    if (c != NULL && c->n_judged > 0) {
+        const struct recipient *decisive = t->accepted;
+        for (unsigned i = 0; i < t->outcome.decisive; i++)
+            decisive = decisive->next;
+        gather_load_recipient(s->memory, policy_of(s), decisive->facts);
+        facts.memory = s->memory;
+        facts.shadow = &decisive->shadow;
+        record_str(r, "rcpt", decisive->address);
+        record_str(r, "kind", str_of(content_kind_name((enum content_kind)c->verdicts[t->outcome.decisive].kind)));
+        record_tags(r, policy_of(s), &t->outcome.tags);
+        if (c->message.scan != NULL)
+            record_scan(r, c->message.scan);
+        record_others(r, c, t);
+    }
+    record_content_judgement(r, s->server->conf, &facts, loop_now(s->server->loop));
+}

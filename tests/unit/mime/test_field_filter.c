@@ -1,0 +1,139 @@
+/*
+ * Which fields go on: a table of headers in and out, and that neither slices nor lengths change anything.
+ */
+#include "mime/field_filter.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define LONG_VALUE "12345678901234567890123456789012345678123456789012345678901234567890123456789012345678901234567890"
+
+static const struct field_edit edit = { .authserv_id = STR_INIT("mx.example.com") };
+static const struct field_edit tagging = { .authserv_id = STR_INIT("mx.example.com"),
+                                           .subject_tag = STR_INIT("[SPAM] "),
+                                           .subject = STR_INIT("Subject: [SPAM]\r\n") };
+
+static const struct header {
+    const char *name, *in, *out; /* in `out`, NULL: as it came */
+} headers[] = {
+    { "nothing of ours", "From: a@b\r\nSubject: x\r\n\r\ntext", NULL },
+    { "no header", "\r\nX-Spam-Flag: NO\r\n", NULL },
+    { "nothing at all", "", NULL },
+    { "a header without an end", "From: a@b\r\n", NULL },
+    { "half a line", "From: a", NULL },
+    { "a field of ours", "X-Spam-Flag: NO\r\nFrom: a@b\r\n\r\n", "From: a@b\r\n\r\n" },
+    { "the last one", "From: a@b\r\nX-Spam-Flag: NO\r\n\r\ntext", "From: a@b\r\n\r\ntext" },
+    { "the only one", "X-Spam-Flag: NO\r\n\r\ntext", "\r\ntext" },
+    { "without the end of the header", "X-Spam-Flag: NO\r\n", "" },
+    { "without the end of the line", "X-Spam-Flag: NO", "" },
+    { "all kinds", "X-Virus-Status: Clean\r\nX-Spam-Score: 1\r\nX-Postern-Tag: A\r\nX-Virus-Scanned: y\r\nA: b\r\n\r\n",
+      "A: b\r\n\r\n" },
+    { "any case", "x-SPAM-fLAG: NO\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "blanks before the colon", "X-Spam-Flag \t: NO\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "folded", "X-Spam-Flag: NO\r\n\tX-Spam: a\r\n  b\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "another's folds stay", "A: b\r\n X-Spam-Flag: NO\r\n\tc\r\nX-Spam-Flag: NO\r\n\r\n",
+      "A: b\r\n X-Spam-Flag: NO\r\n\tc\r\n\r\n" },
+    { "similar names", "X-Spammer: x\r\nX-Spam: y\r\nMy-X-Spam-Flag: NO\r\nX-Virusfree: z\r\n\r\n", NULL },
+    { "a line that is no field", "X-Spam-Flag NO\r\nA: b\r\n\r\n", NULL },
+    { "in the text", "A: b\r\n\r\nX-Spam-Flag: NO\r\n", NULL },
+    { "our results", "Authentication-Results: mx.example.com; spf=pass\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "ours alone", "Authentication-Results: mx.example.com\r\n\r\n", "\r\n" },
+    { "ours with a version", "authentication-results:mx.example.com 1; none\r\n\r\n", "\r\n" },
+    { "ours in capitals", "Authentication-Results: MX.Example.COM; none\r\n\r\n", "\r\n" },
+    { "ours quoted", "Authentication-Results: \"mx.example.com\"; none\r\n\r\n", "\r\n" },
+    { "ours escaped", "Authentication-Results: \"mx\\.example.com\"; none\r\n\r\n", "\r\n" },
+    { "ours behind folds and comments", "Authentication-Results:\r\n (a (b\\) c))\r\n mx.example.com; none\r\n\r\n",
+      "\r\n" },
+    { "somebody's results", "Authentication-Results: mx.example.net; spf=pass\r\n\r\n", NULL },
+    { "of a longer name", "Authentication-Results: mx.example.com.evil; spf=pass\r\n\r\n", NULL },
+    { "of a shorter name", "Authentication-Results: mx.example.co; spf=pass\r\n\r\n", NULL },
+    { "hidden behind a long comment",
+      "Authentication-Results: (" LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE ") mx.example.com\r\n\r\n",
+      "\r\n" },
+};
+
+/* With a piece at a time of `piece` bytes; 0: all that there is. */
+static void filter(const struct field_edit *how, const char *in, size_t piece, char *out, size_t size) {
+    struct field_filter filter;
+    size_t at = 0, len = strlen(in), n = 0;
+    field_filter_init(&filter, how);
+    for (;;) {
+        struct str insert;
+        size_t insert_at, left = len - at, from = at;
+        enum field_fate fate = field_filter_begin(&filter, in + at, left < FIELD_PEEK ? left : FIELD_PEEK, &insert_at,
+                                                  &insert);
+        if (fate == FIELD_TEXT) {
+            n += (size_t)snprintf(out + n, size - n, "%.*s%s", STR_ARG(insert), in + at);
+            return;
+        }
+        for (size_t used = 0, given = 0; used == given && at < len; at += used) {
+            given = piece == 0 || piece > len - at ? len - at : piece;
+            used = field_filter_span(&filter, in + at, given);
+            assert_true(used <= given);
+        }
+        if (fate == FIELD_KEPT)
+            n += (size_t)snprintf(out + n, size - n, "%.*s%.*s%.*s", (int)insert_at, in + from, STR_ARG(insert),
+                                  (int)(at - from - insert_at), in + from + insert_at);
+    }
+}
+
+static void fields_that_claim_to_be_ours_are_dropped(void **state) {
+    static char out[4096];
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
+        for (size_t piece = 0; piece < 5; piece++) {
+            out[0] = '\0';
+            filter(&edit, headers[i].in, piece, out, sizeof(out));
+            if (strcmp(out, headers[i].out != NULL ? headers[i].out : headers[i].in) != 0)
+                fail_msg("%s (pieces of %zu): %s", headers[i].name, piece, out);
+        }
+    }
+}
+
+static void the_first_subject_gets_the_tag(void **state) {
+    static const struct header subjects[] = {
+        { "one", "A: b\r\nSubject: x\r\n\r\nSubject: y\r\n", "A: b\r\nSubject: [SPAM] x\r\n\r\nSubject: y\r\n" },
+        { "without a blank", "subject:x\r\n\r\n", "subject:[SPAM] x\r\n\r\n" },
+        { "empty", "Subject:\r\n\r\n", "Subject:[SPAM] \r\n\r\n" },
+        { "folded", "Subject:\r\n x\r\n\r\n", "Subject:[SPAM] \r\n x\r\n\r\n" },
+        { "an encoded word", "Subject: =?utf-8?q?x?=\r\n\r\n", "Subject: [SPAM] =?utf-8?q?x?=\r\n\r\n" },
+        { "two", "Subject: x\r\nSubject: y\r\n\r\n", "Subject: [SPAM] x\r\nSubject: y\r\n\r\n" },
+        { "none", "A: b\r\n\r\ntext", "A: b\r\nSubject: [SPAM]\r\n\r\ntext" },
+        { "no header", "\r\ntext", "Subject: [SPAM]\r\n\r\ntext" },
+        { "a header without an end", "A: b\r\n", "A: b\r\n" },
+    };
+    static char out[4096];
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {
+        for (size_t piece = 0; piece < 5; piece++) {
+            out[0] = '\0';
+            filter(&tagging, subjects[i].in, piece, out, sizeof(out));
+            if (strcmp(out, subjects[i].out) != 0)
+                fail_msg("%s (pieces of %zu): %s", subjects[i].name, piece, out);
+        }
+    }
+}
+
+/* A name that would begin one of ours only past what is looked at is no name that a mail client knows. */
+static void a_name_past_the_bound_is_not_ours(void **state) {
+    char in[2000], out[2000] = "";
+    memset(in, 'a', sizeof(in));
+    memcpy(in, "X-Spam-", 7);
+    strcpy(in + FIELD_PEEK, ": NO\r\n\r\n");
+    filter(&edit, in, 0, out, sizeof(out));
+    assert_string_equal(out, in);
+    strcpy(in + FIELD_PEEK - 1, ": NO\r\n\r\n"); /* the colon is the last byte that is looked at */
+    filter(&edit, in, 0, out, sizeof(out));
+    assert_string_equal(out, "\r\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fields_that_claim_to_be_ours_are_dropped),
+        cmocka_unit_test(the_first_subject_gets_the_tag),
+        cmocka_unit_test(a_name_past_the_bound_is_not_ours),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
