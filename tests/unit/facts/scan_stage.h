@@ -33,6 +33,7 @@ static struct scan_text text;
 static unsigned n_changes; /* of any scan */
 static bool is_inside;     /* a call of ours into scan.h: no callback may come then */
 
+__attribute__((format(printf, 1, 2)))
 static inline void say_event(const char *format, ...) {
     size_t len = strlen(said);
     va_list args;
