@@ -73,11 +73,17 @@ static const char *protocol_of(const struct session *s) {
     return is_tls ? "ESMTPS" : "ESMTP";
 }
 
+/* A name that a balancer told, or one that leads back to the address: of others a reader must not think anything. */
+static struct str client_name(const struct session *s) {
+    bool is_confirmed = s->memory != NULL && s->memory->ptr.status == PTR_CONFIRMED;
+    return s->client_name.len > 0 || !is_confirmed ? s->client_name : ptr_name(&s->memory->ptr);
+}
+
 int transaction_write_head(struct session *s, struct transaction *t) {
     char date[CLOCK_RFC5322_MAX];
     const struct header_received received = {
         .helo = s->helo,
-        .client_name = s->client_name,
+        .client_name = client_name(s),
         .client = s->origin.client.ip,
         .by = str_of(s->server->conf->set.hostname),
         .protocol = protocol_of(s),
