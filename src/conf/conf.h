@@ -245,6 +245,14 @@ struct conf_settings {
 
     struct conf_scanner clamav, spamassassin;
 
+    struct { /* block `attachments` */
+        bool defaults;           /* yes: the built-in list counts */
+        struct conf_words ban;   /* extensions, without the dot, besides */
+        struct conf_words allow; /* and those that are none */
+        bool inside;             /* yes: names in ZIP archives count, too */
+        bool encrypted;          /* files in archives with a password are banned; no */
+    } attachments;
+
     struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
         enum conf_failure dns, greylist, virus, spam;
         enum conf_failure virus_skip, spam_skip; /* this message alone could not be scanned */

@@ -62,7 +62,8 @@ static int dump_sections(const struct conf *conf, struct buf *out) {
         { "tls", OPTION_IN_TLS },           { "limits", OPTION_IN_LIMITS }, { "timeouts", OPTION_IN_TIMEOUTS },
         { "log", OPTION_IN_LOG },           { "journal", OPTION_IN_JOURNAL }, { "dns", OPTION_IN_DNS },
         { "greylist", OPTION_IN_GREYLIST }, { "store", OPTION_IN_STORE }, { "clamav", OPTION_IN_CLAMAV },
-        { "spamassassin", OPTION_IN_SPAMASSASSIN }, { "on_failure", OPTION_IN_ON_FAILURE },
+        { "spamassassin", OPTION_IN_SPAMASSASSIN }, { "attachments", OPTION_IN_ATTACHMENTS },
+        { "on_failure", OPTION_IN_ON_FAILURE },
     };
     int r = 0;
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]) && r == 0; i++) {

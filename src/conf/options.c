@@ -51,6 +51,8 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
 #define CLAMAV(field) .name = #field, .block = OPTION_IN_CLAMAV, .offset = offsetof(struct conf_settings, clamav.field)
 #define SPAMASSASSIN(field) \
     .name = #field, .block = OPTION_IN_SPAMASSASSIN, .offset = offsetof(struct conf_settings, spamassassin.field)
+#define ATTACHMENTS(field) \
+    .name = #field, .block = OPTION_IN_ATTACHMENTS, .offset = offsetof(struct conf_settings, attachments.field)
 #define ON_FAILURE(field) \
     .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
     .offset = offsetof(struct conf_settings, on_failure.field)
@@ -122,6 +124,8 @@ const struct option option_table[] = {
       .help = "who looks for viruses; without a server nobody" },
     { .name = "spamassassin", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "who scores spam; without a server nobody" },
+    { .name = "attachments", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "what attachment.banned means" },
     { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what happens when a rule cannot be decided" },
     { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
@@ -284,6 +288,14 @@ const struct option option_table[] = {
     { SPAMASSASSIN(user_by_domain), .type = OPTION_FLAG,
       .help = "tell spamd the recipients' domain as its user, when it is one for all of them" },
 
+    { ATTACHMENTS(defaults), .type = OPTION_FLAG, .number = true,
+      .help = "programs, scripts, shortcuts and disk images are banned; no: what is listed here alone" },
+    { ATTACHMENTS(ban), .type = OPTION_WORDS, .help = "extensions that are banned, too" },
+    { ATTACHMENTS(allow), .type = OPTION_WORDS, .help = "extensions that are not, whoever bans them" },
+    { ATTACHMENTS(inside), .type = OPTION_FLAG, .number = true, .help = "names in ZIP archives count, too" },
+    { ATTACHMENTS(encrypted), .type = OPTION_FLAG,
+      .help = "files in archives with a password are banned, which no scanner can read" },
+
     { ON_FAILURE(dns), .number = CONF_FAILURE_PASS, .help = "a rule that DNS left open: not fired, or 451" },
     { ON_FAILURE(greylist), .number = CONF_FAILURE_PASS,
       .help = "when the store does not answer: not greylisted, or 451" },
@@ -350,6 +362,8 @@ const char *option_block_title(enum option_block block) {
         return "in the clamav block";
     case OPTION_IN_SPAMASSASSIN:
         return "in the spamassassin block";
+    case OPTION_IN_ATTACHMENTS:
+        return "in the attachments block";
     case OPTION_IN_ON_FAILURE:
         return "in the on_failure block";
     case OPTION_IN_TABLE:

@@ -192,6 +192,7 @@ static void look_ahead(struct content *c) {
 static bool init(struct content *c, struct session *s) {
     struct transaction *t = s->transaction;
     const struct intake *intake = &t->intake;
+    look_end(intake->look);
     c->session = s;
     c->at = t->accepted;
     c->verdicts = arena_zalloc(&t->arena, t->n_accepted * sizeof(*c->verdicts));

@@ -4,6 +4,8 @@
  *     "rcpt":"user@example.com"                  the decisive recipient, whose verdict the record's own is
  *     "kind":"spam"                              see content.h
  *     "tags":["SPAM","BAD HEADER"]               of the copy that was handed on; left out: none
+ *     "bad_header":"Date is missing"             what is wrong, where a rule asks about headers
+ *     "banned":"a.pdf.exe: extension exe"        likewise about attachments
  *     "virus":"Eicar-Signature"
  *     "spam":{"score":7.2,"required":5,"tests":"BAYES_99,HTML_MESSAGE"}
  *     "unscanned":{"virus":"larger than 25 MiB"} why a scanner that was needed said nothing
@@ -52,6 +54,13 @@ static void record_scan(struct record *r, const struct scan *scan) {
     record_close(r, '}');
 }
 
+static void record_faults(struct record *r, const struct look *look) {
+    if (look_header_fault(look).len > 0)
+        record_str(r, "bad_header", look_header_fault(look));
+    if (look_banned_name(look).len > 0)
+        record_str(r, "banned", look_banned_name(look));
+}
+
 static bool is_same(const struct content_verdict *a, const struct content_verdict *b) {
     return a->action == b->action && a->rule == b->rule;
 }
@@ -95,6 +104,7 @@ void content_record(struct session *s, struct record *r) {
         record_str(r, "rcpt", decisive->address);
         record_str(r, "kind", str_of(content_kind_name((enum content_kind)c->verdicts[t->outcome.decisive].kind)));
         record_tags(r, policy_of(s), &t->outcome.tags);
+        record_faults(r, t->intake.look);
         if (c->message.scan != NULL)
             record_scan(r, c->message.scan);
         record_others(r, c, t);

@@ -388,6 +388,15 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
 
 /* ---- the message: from its end on see delivery.c */
 
+/* The first byte may come. Without memory to look at what comes, it is read and deferred as without room. */
+static void begin_intake(struct session *s, bool is_chunked) {
+    struct transaction *t = s->transaction;
+    bool is_utf8 = (t->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0;
+    intake_begin(&t->intake, is_chunked);
+    if (look_new(s->server->conf, is_utf8, &t->intake.look) < 0)
+        t->intake.spool_error = -ENOMEM;
+}
+
 static void on_data(struct session *s, const struct smtp_command *c) {
     (void)c;
     struct transaction *t = s->transaction;
@@ -401,7 +410,7 @@ static void on_data(struct session *s, const struct smtp_command *c) {
     }
     if (is_ahead_of_time(s))
         return;
-    intake_begin(&t->intake, false);
+    begin_intake(s, false);
     s->phase = PHASE_DATA;
     struct buf *out = stream_out(&s->stream);
     if (out != NULL)
@@ -463,7 +472,7 @@ static void on_bdat(struct session *s, const struct smtp_command *c) {
         }
     }
     if (!t->is_chunked)
-        intake_begin(&t->intake, true);
+        begin_intake(s, true);
     t->is_chunked = true;
     t->intake.is_unwanted = t->n_accepted == 0;
     t->is_last_chunk = c->is_last;
