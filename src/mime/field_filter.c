@@ -44,6 +44,14 @@ static struct str name_of(struct str field, size_t *ret_value) {
     return str_head(field, end);
 }
 
+/* What is seen of the field that begins here, without what follows it. */
+static struct str field_of(const char *at, size_t len) {
+    for (size_t i = 0; i + 2 < len; i++)
+        if (at[i] == '\r' && at[i + 1] == '\n' && !is_blank(at[i + 2]))
+            return (struct str){ at, i };
+    return (struct str){ at, len };
+}
+
 /* ---- Authentication-Results */
 
 /* Skips blanks, folds and comments. Returns where it stopped, or SIZE_MAX: a comment does not end here. */
@@ -97,7 +105,7 @@ static bool may_be_our_results(const struct field_filter *filter, struct str fie
 
 enum field_fate field_filter_begin(struct field_filter *filter, const char *at, size_t len, size_t *ret_at,
                                    struct str *ret_insert) {
-    const struct str field = { at, len }, tag = filter->edit->subject_tag;
+    const struct str field = field_of(at, len), tag = filter->edit->subject_tag;
     size_t value = 0;
     struct str name = name_of(field, &value);
     *ret_at = 0;

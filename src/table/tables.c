@@ -226,8 +226,8 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len) {
 
 int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
     struct diag_source source = { .path = path, .text = STR("") };
-    char *text;
-    size_t len;
+    char *text = NULL;
+    size_t len = 0;
     int r = read_file(path, &text, &len);
     if (r < 0) {
         diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));

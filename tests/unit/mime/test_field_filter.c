@@ -51,6 +51,7 @@ static const struct header {
     { "somebody's results", "Authentication-Results: mx.example.net; spf=pass\r\n\r\n", NULL },
     { "of a longer name", "Authentication-Results: mx.example.com.evil; spf=pass\r\n\r\n", NULL },
     { "of a shorter name", "Authentication-Results: mx.example.co; spf=pass\r\n\r\n", NULL },
+    { "a comment that does not end", "Authentication-Results: (a\r\nB: c) d\r\n\r\n", "B: c) d\r\n\r\n" },
     { "hidden behind a long comment",
       "Authentication-Results: (" LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE ") mx.example.com\r\n\r\n",
       "\r\n" },
