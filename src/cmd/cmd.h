@@ -22,6 +22,7 @@ extern const struct command command_explain;
 extern const struct command command_report;
 extern const struct command command_recipients;
 extern const struct command command_greylist;
+extern const struct command command_quarantine;
 extern const struct command command_store;
 extern const struct command command_status;
 extern const struct command command_reload;

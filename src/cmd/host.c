@@ -95,6 +95,8 @@ int host_make_folders(const struct conf *conf, struct buf *error) {
     free(run);
     if (r == 0)
         r = make(set->spool_path, 0700, user, "spool", error);
+    if (r == 0 && set->quarantine.path != NULL)
+        r = make(set->quarantine.path, 0700, user, "quarantine", error);
     if (r == 0)
         r = make(set->directory_path, 0750, NULL, "recipients", error);
     if (r == 0 && set->journal.path != NULL)

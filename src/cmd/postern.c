@@ -12,7 +12,7 @@
 
 static const struct command *const commands[] = {
     &command_run, &command_check, &command_classify, &command_explain, &command_report, &command_recipients,
-    &command_greylist, &command_store, &command_status, &command_reload,
+    &command_greylist, &command_quarantine, &command_store, &command_status, &command_reload,
 };
 
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };

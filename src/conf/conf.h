@@ -253,6 +253,13 @@ struct conf_settings {
         bool encrypted;          /* files in archives with a password are banned; no */
     } attachments;
 
+    struct { /* block `quarantine` */
+        const char *path;   /* of its folder; NULL: there is none, and what would have to be kept is deferred */
+        uint64_t keep;      /* 30 days; 0: for ever */
+        uint64_t size_max;  /* 10 GiB, of all of it */
+        const char *sender; /* of digests; NULL: postmaster@ of the domain they are for */
+    } quarantine;
+
     struct { /* block `on_failure`: what an unavailable fact leads to, by where it comes from */
         enum conf_failure dns, greylist, virus, spam;
         enum conf_failure virus_skip, spam_skip; /* this message alone could not be scanned */

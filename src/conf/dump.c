@@ -63,7 +63,7 @@ static int dump_sections(const struct conf *conf, struct buf *out) {
         { "log", OPTION_IN_LOG },           { "journal", OPTION_IN_JOURNAL }, { "dns", OPTION_IN_DNS },
         { "greylist", OPTION_IN_GREYLIST }, { "store", OPTION_IN_STORE }, { "clamav", OPTION_IN_CLAMAV },
         { "spamassassin", OPTION_IN_SPAMASSASSIN }, { "attachments", OPTION_IN_ATTACHMENTS },
-        { "on_failure", OPTION_IN_ON_FAILURE },
+        { "quarantine", OPTION_IN_QUARANTINE }, { "on_failure", OPTION_IN_ON_FAILURE },
     };
     int r = 0;
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]) && r == 0; i++) {

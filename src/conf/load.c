@@ -262,7 +262,8 @@ static const struct {
     { "log", OPTION_IN_LOG }, { "journal", OPTION_IN_JOURNAL }, { "domain_defaults", OPTION_IN_DOMAIN },
     { "dns", OPTION_IN_DNS }, { "greylist", OPTION_IN_GREYLIST }, { "store", OPTION_IN_STORE },
     { "clamav", OPTION_IN_CLAMAV }, { "spamassassin", OPTION_IN_SPAMASSASSIN },
-    { "attachments", OPTION_IN_ATTACHMENTS }, { "on_failure", OPTION_IN_ON_FAILURE },
+    { "attachments", OPTION_IN_ATTACHMENTS }, { "quarantine", OPTION_IN_QUARANTINE },
+    { "on_failure", OPTION_IN_ON_FAILURE },
 };
 
 static int open_section(struct loader *l, const struct statement *statement, enum option_block block) {

@@ -53,6 +53,8 @@ static const char *const log_level_words[] = { "error", "warning", "info", "debu
     .name = #field, .block = OPTION_IN_SPAMASSASSIN, .offset = offsetof(struct conf_settings, spamassassin.field)
 #define ATTACHMENTS(field) \
     .name = #field, .block = OPTION_IN_ATTACHMENTS, .offset = offsetof(struct conf_settings, attachments.field)
+#define QUARANTINE(field) \
+    .name = #field, .block = OPTION_IN_QUARANTINE, .offset = offsetof(struct conf_settings, quarantine.field)
 #define ON_FAILURE(field) \
     .name = #field, .block = OPTION_IN_ON_FAILURE, .type = OPTION_CHOICE, .words = failure_words, \
     .offset = offsetof(struct conf_settings, on_failure.field)
@@ -126,6 +128,8 @@ const struct option option_table[] = {
       .help = "who scores spam; without a server nobody" },
     { .name = "attachments", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what attachment.banned means" },
+    { .name = "quarantine", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
+      .help = "where mail is kept that nobody gets; without its path it is deferred instead" },
     { .name = "on_failure", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .max = 1,
       .help = "what happens when a rule cannot be decided" },
     { .name = "table", .block = OPTION_IN_MAIN, .type = OPTION_BLOCK, .help = "a set that rules ask about" },
@@ -296,6 +300,15 @@ const struct option option_table[] = {
     { ATTACHMENTS(encrypted), .type = OPTION_FLAG,
       .help = "files in archives with a password are banned, which no scanner can read" },
 
+    { QUARANTINE(path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
+      .help = "a folder of its own; none: there is no quarantine" },
+    { QUARANTINE(keep), .type = OPTION_TIME, .max = 3650 * DAYS, .number = 30 * DAYS,
+      .help = "how long a message is kept; 0: until somebody removes it" },
+    { QUARANTINE(size_max), .type = OPTION_SIZE, .min = MIB, .max = 1024 * 1024 * GIB, .number = 10 * GIB,
+      .help = "of all that is kept; more is deferred" },
+    { QUARANTINE(sender), .type = OPTION_ADDRESS, .none = "none",
+      .help = "whom digests are from; none: postmaster@ the domain they are for" },
+
     { ON_FAILURE(dns), .number = CONF_FAILURE_PASS, .help = "a rule that DNS left open: not fired, or 451" },
     { ON_FAILURE(greylist), .number = CONF_FAILURE_PASS,
       .help = "when the store does not answer: not greylisted, or 451" },
@@ -364,6 +377,8 @@ const char *option_block_title(enum option_block block) {
         return "in the spamassassin block";
     case OPTION_IN_ATTACHMENTS:
         return "in the attachments block";
+    case OPTION_IN_QUARANTINE:
+        return "in the quarantine block";
     case OPTION_IN_ON_FAILURE:
         return "in the on_failure block";
     case OPTION_IN_TABLE:

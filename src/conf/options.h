@@ -25,6 +25,7 @@ enum option_block {
     OPTION_IN_CLAMAV,
     OPTION_IN_SPAMASSASSIN,
     OPTION_IN_ATTACHMENTS,
+    OPTION_IN_QUARANTINE,
     OPTION_IN_ON_FAILURE,
     OPTION_IN_LISTEN,   /* struct conf_listener */
     OPTION_IN_POLICY_LISTEN, /* struct conf_listener with a path */

@@ -61,6 +61,7 @@ void answered(struct session *s) {
 
 void end_transaction(struct session *s) {
     judge_cancel(s);
+    keeping_leave(s);
     transaction_free(s->transaction);
     s->transaction = NULL;
 }

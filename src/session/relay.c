@@ -147,12 +147,16 @@ static bool is_resettable(const struct relay_transfer *t) {
     return t->operation == RCPT || t->writing <= STEP_DATA;
 }
 
+bool relay_outlives(const struct relay_transfer *t) {
+    return t && t->operation == DELIVER && t->body->is_final_dot_sent && t->user.conn;
+}
+
 void relay_end(struct relay_transfer *take_transfer) {
     struct relay_transfer *t = take_transfer;
 
     if (!t)
         return;
-    if (t->operation == DELIVER && t->body->is_final_dot_sent && t->user.conn) {
+    if (relay_outlives(t)) {
         t->is_orphan = true;
         t->relay->n_orphans++;
         return;

@@ -151,5 +151,8 @@ void relay_choose(struct relay_transfer *transfer, const bool *is_chosen);
  */
 int relay_deliver(struct relay_transfer *transfer, const struct relay_message *message, relay_fn *done, void *arg);
 
+/* A delivery whose final dot is out: relay_end() would let it go on, and on_orphan would tell its end. Accepts NULL. */
+bool relay_outlives(const struct relay_transfer *transfer);
+
 /* Gives back what is borrowed. No completion comes after this. Accepts NULL. */
 void relay_end(struct relay_transfer *take_transfer);

@@ -17,6 +17,8 @@
 #include "session/worker.h"
 
 struct session;
+struct quarantine;
+struct kept_orphan;
 
 /* Where a connection comes from. */
 struct session_origin {
@@ -45,6 +47,8 @@ struct server {
     struct session *sessions; /* all of them, newest first */
     uint64_t n_sessions;
     uint64_t max_sessions;    /* this worker's share of limits.connections */
+    struct quarantine *quarantine; /* NULL: there is none */
+    struct kept_orphan *kept_orphans; /* see keeping.h */
     struct rehearsal *rehearsals; /* see rehearsal.h */
     unsigned n_rehearsals;
     bool are_rehearsals_full; /* and the log was told */

@@ -14,6 +14,7 @@
 #include "session/content.h"
 #include "session/decision.h"
 #include "session/intake.h"
+#include "session/keeping.h"
 #include "session/recipient_view.h"
 #include "session/session.h"
 #include "table/recipients.h"
@@ -46,6 +47,7 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     struct content_outcome outcome;
     struct verdict told;                /* of outcome.decisive */
     uint64_t deadline_ms, reserve_ms;   /* see relay_message */
+    struct quarantine_put *kept;        /* for those who do not get it; NULL: nothing is, or it was decided about */
     uint64_t chunk_left;                /* BDAT: bytes of this chunk still to come */
     uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
     uint64_t asked_us, began_us;
@@ -143,17 +145,6 @@ void on_message(struct session *s);
 
 /* Whether the client is still on the line: relay_message.client_is_there. */
 bool client_is_there(void *session);
-
-/* ---- keeping.c: what becomes of a message for those recipients who do not get it */
-
-/* Puts it into the quarantine for them. True: on_kept() follows; false: it cannot be. */
-bool keeping_start(struct session *s);
-
-/* How the transaction ended for the others: it stays, or goes away again. */
-void keeping_end(struct session *s, bool is_final);
-
-/* delivery.c's, the end of keeping_start(). */
-void on_kept(struct session *s, bool is_kept);
 
 /* ---- greeting.c */
 

@@ -20,7 +20,9 @@
 #include "net/channel.h"
 #include "net/listen.h"
 #include "net/sandbox.h"
+#include "quarantine/writer.h"
 #include "session/handover.h"
+#include "session/keeping.h"
 #include "session/policy_door.h"
 #include "session/rehearsal.h"
 #include "session/session.h"
@@ -279,9 +281,10 @@ static void on_turn_end(void *arg) {
 /* ---- what the relay tells */
 
 static void on_orphan(void *arg, struct str id, const struct relay_result *result) {
-    (void)arg;
+    struct worker *w = arg;
     bool is_delivered = result->outcome == RELAY_ANSWERED && result->answer->code / 100 == 2;
     bool is_refused = result->outcome == RELAY_ANSWERED && !is_delivered;
+    keeping_orphan(&w->server, id, is_delivered);
     log_warning("%s, client gone: server=%.*s reply=%u sid=%.*s",
                 is_delivered ? "delivered" : is_refused ? "refused by the mailbox server" : "outcome unknown",
                 STR_ARG(result->server), result->answer != NULL ? result->answer->code : 0, STR_ARG(id));
@@ -440,9 +443,35 @@ static int start_listening(struct worker *w) {
     return r;
 }
 
+/* Where there is none, a path that is permitted anyway. */
+static const char *quarantine_path(const struct worker_setup *setup) {
+    const struct conf_settings *set = &setup->conf->set;
+    return set->quarantine.path != NULL ? set->quarantine.path : set->spool_path;
+}
+
+static void on_quarantine_trouble(void *arg, struct str what) {
+    (void)arg;
+    log_error("quarantine: %.*s", STR_ARG(what));
+}
+
+/* Mail goes on without: what would have to be kept is deferred. */
+static void start_quarantine(struct worker *w) {
+    const struct conf_settings *set = &w->setup->conf->set;
+    const struct quarantine_settings settings = {
+        .path = set->quarantine.path, .size_max = set->quarantine.size_max, .keep_s = set->quarantine.keep / 1000,
+        .expires = w->setup->slot == 0, .on_trouble = on_quarantine_trouble,
+    };
+    if (settings.path == NULL)
+        return;
+    int r = quarantine_start(w->loop, &settings, &w->server.quarantine);
+    if (r < 0)
+        log_error("quarantine %s cannot be used: %s; what it should keep is deferred", settings.path, strerror(-r));
+}
+
 static int give_up_rights(const struct worker_setup *setup) {
     const struct sandbox_path paths[] = {
         { .path = setup->conf->set.spool_path, .may_write = true },
+        { .path = quarantine_path(setup), .may_write = true, .may_miss = true },
         { .path = "/etc/ssl", .may_miss = true }, /* the system's certificates, for servers that are verified … */
         { .path = "/usr/share/ca-certificates", .may_miss = true }, /* … where Debian's links in there lead … */
         { .path = "/usr/local/share/ca-certificates", .may_miss = true }, /* … and those of the site */
@@ -453,6 +482,7 @@ static int give_up_rights(const struct worker_setup *setup) {
         .user = geteuid() == 0 ? setup->conf->set.user : NULL,
         .paths = paths,
         .n_paths = sizeof(paths) / sizeof(*paths),
+        .may_start_threads = setup->conf->set.quarantine.path != NULL,
     };
     int gaps = sandbox_enter(&sandbox);
     if (gaps < 0)
@@ -485,6 +515,7 @@ static int run(struct worker *w) {
     if (r < 0)
         return r;
     w->server.gather.scanners = w->scanners;
+    start_quarantine(w);
     loop_on_turn_end(w->loop, on_turn_end, w);
     relay_probe(w->server.relay);
     w->setup->counters->started_ms = clock_wall_ms();
@@ -506,6 +537,8 @@ int worker_run(const struct worker_setup *setup) {
     server_end_all(&w.server);
     policy_door_end_all(&w.door);
     rehearsals_finish(&w.server);
+    keeping_forget(&w.server);
+    quarantine_stop(w.server.quarantine);
     relay_free(w.server.relay);
     store_client_free(w.store);
     scanners_free(w.scanners);

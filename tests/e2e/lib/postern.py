@@ -98,10 +98,20 @@ class Postern(Program):
 
     # ---- commands
 
+    def command_line(self, *arguments):
+        """What calls a subcommand with this configuration."""
+        return [PROGRAM, arguments[0], "-c", self.conf, *arguments[1:]]
+
     def command(self, *arguments):
         """A subcommand with this configuration. Returns the CompletedProcess, output as text, stderr included."""
-        return subprocess.run([PROGRAM, arguments[0], "-c", self.conf, *arguments[1:]], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        return subprocess.run(self.command_line(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+
+    def json_lines(self, *arguments):
+        """What a subcommand that must succeed prints, a JSON object a line."""
+        done = self.command(*arguments)
+        assert done.returncode == 0, done.stdout
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def import_recipients(self, domain, addresses, *arguments):
         """Imports a list by the real command, which must succeed. Returns its output."""

@@ -27,15 +27,17 @@ def program():
 
 
 class Spamd(Program):
-    """`rules`: lines of local.cf. What the package switches on in its *.pre files is on here."""
+    """`rules`: lines of local.cf; @HOME@ is a folder it may write to. `tell`: it may be taught. What the package
+    switches on in its *.pre files is on here."""
     name = "spamd"
 
-    def __init__(self, folder, rules="", children=3):
+    def __init__(self, folder, rules="", children=3, tell=False):
         os.makedirs(os.path.join(folder, "site"))
         os.makedirs(os.path.join(folder, "home"))
         os.chmod(folder, 0o755)
         super().__init__(folder)
         self.children = children
+        self.may_tell = tell
         self.port = free_port()
         self.unix = f"unix:{folder}/socket"
         self.tcp = f"{LOOPBACK}:{self.port}"
@@ -45,7 +47,7 @@ class Spamd(Program):
         for path in glob.glob(os.path.join(SITE, "*.pre")):
             shutil.copy(path, os.path.join(folder, "site"))
         with open(os.path.join(folder, "site", "local.cf"), "w", encoding="utf-8") as file:
-            file.write("use_bayes 0\n" + rules)
+            file.write("use_bayes 0\n" + rules.replace("@HOME@", os.path.join(folder, "home")))
 
     def start(self):
         home = os.path.join(self.folder, "home")
@@ -53,6 +55,8 @@ class Spamd(Program):
                    "--socketpath", self.unix.removeprefix("unix:"), "--socketmode", "0666", "--listen", LOOPBACK,
                    "--port", str(self.port), "--max-children", str(self.children), "--min-children", "1",
                    "--helper-home-dir", home, "--syslog", "stderr"]
+        if self.may_tell:
+            command.append("--allow-tell")
         if is_root():
             command += ["--username", worker_user()]
         self.launch(command, start_new_session=True, env={**os.environ, "HOME": home})

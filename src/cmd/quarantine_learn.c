@@ -1,0 +1,129 @@
+/*
+ * quarantine_learn: tells spamd what a message is (TELL of its protocol), so that its Bayes database learns from what
+ * was kept wrongly, or rightly.
+ *
+ * One connection a message, blocking, with a time-out: this is a command that somebody waits for.
+ */
+#include "cmd/quarantine.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { TIMEOUT_S = 120, ANSWER_MAX = 4096, COPY = 65536 };
+
+static int connect_to(const char *where) {
+    struct sockaddr_storage address = { 0 };
+    socklen_t len;
+    struct endpoint at;
+    const struct timeval limit = { .tv_sec = TIMEOUT_S };
+    if (strncmp(where, "unix:", 5) == 0) {
+        struct sockaddr_un *un = (struct sockaddr_un *)&address;
+        un->sun_family = AF_UNIX;
+        if (strlen(where + 5) >= sizeof(un->sun_path))
+            return -ENAMETOOLONG;
+        memcpy(un->sun_path, where + 5, strlen(where + 5) + 1);
+        len = sizeof(*un);
+    } else if (endpoint_parse(str_of(where), &at) == 0) {
+        len = endpoint_to_sockaddr(&at, &address);
+    } else {
+        return -EINVAL;
+    }
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (const struct sockaddr *)&address, len) < 0) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+static int send_all(int fd, const char *at, size_t len) {
+    while (len > 0) {
+        ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+        if (n < 0)
+            return -errno;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int send_question(int spamd, int fd, size_t text_at, uint64_t size, bool is_spam) {
+    char head[256], *piece = malloc(COPY);
+    int n = snprintf(head, sizeof(head), "TELL SPAMC/1.5\r\nContent-length: %llu\r\nMessage-class: %s\r\n"
+                     "Set: local\r\n\r\n", (unsigned long long)size, is_spam ? "spam" : "ham");
+    int r = piece != NULL ? send_all(spamd, head, (size_t)n) : -ENOMEM;
+    for (uint64_t at = 0; r == 0 && at < size;) {
+        ssize_t some = pread(fd, piece, COPY, (off_t)(text_at + at));
+        r = some < 0 ? -errno : some == 0 ? -EIO : send_all(spamd, piece, (size_t)some);
+        at += some > 0 ? (uint64_t)some : 0;
+    }
+    free(piece);
+    return r == 0 && shutdown(spamd, SHUT_WR) < 0 ? -errno : r;
+}
+
+/* "SPAMD/1.1 0 EX_OK", and "DidSet: local" where it has learnt something new. Returns 1: it has, 0: nothing new. */
+static int read_answer(int spamd, char *out, size_t size) {
+    size_t len = 0;
+    for (ssize_t n; len + 1 < size && (n = recv(spamd, out + len, size - 1 - len, 0)) != 0; len += (size_t)n)
+        if (n < 0)
+            return -errno;
+    out[len] = '\0';
+    if (strncmp(out, "SPAMD/", 6) != 0 || strstr(out, " 0 EX_OK") == NULL)
+        return -EPROTO;
+    return strstr(out, "DidSet:") != NULL;
+}
+
+static int learn_one(const struct quarantine_request *request, const char *where, const char *id) {
+    struct quarantine_file file;
+    struct quarantine_entry entry;
+    struct arena arena = { 0 };
+    char answer[ANSWER_MAX] = "";
+    int fd;
+    size_t text_at;
+    if (!quarantine_open_id(request, id, &file, &arena, &entry, &fd, &text_at))
+        return EXIT_FAILURE;
+    int spamd = connect_to(where), r = spamd;
+    if (spamd >= 0)
+        r = send_question(spamd, fd, text_at, file.size - text_at, request->is_spam);
+    if (r == 0)
+        r = read_answer(spamd, answer, sizeof(answer));
+    if (spamd >= 0)
+        close(spamd);
+    close(fd);
+    arena_reset(&arena);
+    answer[strcspn(answer, "\r\n")] = '\0';
+    if (r == -EPROTO)
+        return quarantine_fail("%s: spamd says: %s (does it run with --allow-tell?)", id, answer);
+    if (r < 0)
+        return quarantine_fail("spamd %s: %s", where, strerror(-r));
+    printf("%s: %s as %s\n", id, r > 0 ? "learnt" : "known already", request->is_spam ? "spam" : "ham");
+    return EXIT_SUCCESS;
+}
+
+int quarantine_learn(struct quarantine_request *request) {
+    const struct conf_scanner *spamassassin = &request->conf->set.spamassassin;
+    const char *where = request->spamd;
+    int code = EXIT_SUCCESS;
+    if (request->is_ham == request->is_spam)
+        return quarantine_fail("learn needs --ham or --spam");
+    if (where == NULL && spamassassin->n_servers > 0)
+        where = spamassassin->servers[0].text;
+    if (where == NULL)
+        return quarantine_fail("no spamd is configured (spamassassin { server ... }); --spamd names one");
+    for (int i = 0; i < request->n_args; i++)
+        if (learn_one(request, where, request->args[i]) != EXIT_SUCCESS)
+            code = EXIT_FAILURE;
+    return code;
+}

@@ -1,0 +1,268 @@
+/*
+ * quarantine_show: what is kept, as lines, as one message, as JSON.
+ *
+ * All that is printed was written by senders: control characters and bytes outside ASCII become '?', so that no list
+ * does anything to a terminal.
+ */
+#include "cmd/quarantine.h"
+
+#include "base/clock.h"
+#include "journal/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SHOWN_HEAD = 65536, FIELD_MAX = 120, JSON_MAX = 1 << 20, COPY = 65536 };
+
+/* ---- choosing */
+
+struct selection {
+    const struct quarantine_request *request;
+    struct quarantine_file *files;
+    size_t n, cap;
+};
+
+static bool is_for(const struct quarantine_entry *entry, struct str recipient, struct str domain) {
+    for (size_t i = 0; i < entry->n_recipients; i++) {
+        struct str its = entry->recipients[i];
+        bool is_it = recipient.len == 0 || str_eq_nocase(its, recipient);
+        if (is_it && (domain.len == 0 || str_eq_nocase(str_from(its, str_find_last(its, '@') + 1), domain)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_asked_for(const struct quarantine_request *request, const struct quarantine_entry *entry) {
+    if (request->kind != NULL && !str_eq_nocase(entry->kind, str_of(request->kind)))
+        return false;
+    if (request->sender != NULL && !str_eq_nocase(entry->sender, str_of(request->sender)))
+        return false;
+    return is_for(entry, str_of(request->recipient), str_of(request->domain));
+}
+
+static int on_file(void *arg, const struct quarantine_file *file) {
+    struct selection *selection = arg;
+    if (file->state == QUARANTINE_PENDING || file->written < selection->request->since)
+        return 0;
+    if (selection->n == selection->cap) {
+        size_t cap = selection->cap > 0 ? 2 * selection->cap : 256;
+        struct quarantine_file *files = reallocarray(selection->files, cap, sizeof(*files));
+        if (files == NULL)
+            return -ENOMEM;
+        selection->files = files;
+        selection->cap = cap;
+    }
+    selection->files[selection->n++] = *file;
+    return 0;
+}
+
+static int by_id(const void *a, const void *b) {
+    const struct quarantine_file *one = a, *other = b;
+    return strcmp(one->id, other->id);
+}
+
+long quarantine_select(const struct quarantine_request *request, struct quarantine_file **ret_files) {
+    struct selection selection = { .request = request };
+    int r = quarantine_each(request->folder_fd, request->now, on_file, &selection);
+    if (r < 0) {
+        free(selection.files);
+        return r;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < selection.n; i++) {
+        struct arena arena = { 0 };
+        struct quarantine_entry entry;
+        size_t text_at;
+        int fd = quarantine_open(request->folder_fd, selection.files[i].name, &arena, &entry, &text_at);
+        if (fd >= 0 && is_asked_for(request, &entry))
+            selection.files[n++] = selection.files[i];
+        else if (fd == -EBADMSG)
+            quarantine_fail("%s: not a file of the quarantine", selection.files[i].name);
+        if (fd >= 0)
+            close(fd);
+        arena_reset(&arena);
+    }
+    if (n > 0)
+        qsort(selection.files, n, sizeof(*selection.files), by_id);
+    *ret_files = selection.files;
+    return (long)n;
+}
+
+bool quarantine_open_id(const struct quarantine_request *request, const char *id, struct quarantine_file *file,
+                        struct arena *arena, struct quarantine_entry *entry, int *ret_fd, size_t *ret_text_at) {
+    int r = quarantine_find(request->folder_fd, id, request->now, file);
+    if (r > 0)
+        r = quarantine_open(request->folder_fd, file->name, arena, entry, ret_text_at);
+    else if (r == 0)
+        r = -ENOENT;
+    if (r < 0) {
+        quarantine_fail("%s: %s", id, r == -ENOENT ? "there is no such message"
+                                    : r == -EBADMSG ? "its file is damaged" : strerror(-r));
+        return false;
+    }
+    *ret_fd = r;
+    return true;
+}
+
+/* ---- what senders wrote */
+
+static void print_clean(struct str text, size_t max) {
+    for (size_t i = 0; i < text.len && i < max; i++)
+        putchar(text.at[i] >= ' ' && text.at[i] < 127 ? text.at[i] : '?');
+}
+
+void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_t size) {
+    char *head = malloc(SHOWN_HEAD);
+    ssize_t n = head != NULL ? pread(fd, head, SHOWN_HEAD, (off_t)text_at) : 0;
+    struct str rest = { head, n > 0 ? (size_t)n : 0 }, found = { 0 };
+    size_t len = 0;
+    while (rest.len > 0 && rest.at[0] != '\r' && rest.at[0] != '\n') {
+        size_t end = str_find(rest, '\n');
+        struct str line = str_head(rest, end);
+        size_t colon = str_find(line, ':');
+        if (colon < line.len && str_eq_nocase(str_trim(str_head(line, colon)), str_of(name))) {
+            found = str_trim(str_from(line, colon + 1));
+            break;
+        }
+        rest = str_from(rest, end + 1);
+    }
+    for (size_t i = 0; i < found.len && len + 1 < size; i++)
+        out[len++] = found.at[i] >= ' ' && found.at[i] < 127 ? found.at[i] : '?';
+    out[len] = '\0';
+    free(head);
+}
+
+/* ---- list */
+
+static void print_line(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
+    printf("%-20s %-9s ", file->id, quarantine_state_names[file->state]);
+    print_clean(str_head(entry->time, 19), 19);
+    printf(" %-10.*s %8llu ", STR_ARG(entry->kind), (unsigned long long)file->size);
+    print_clean(entry->sender.len > 0 ? entry->sender : STR("<>"), 64);
+    printf(" -> ");
+    print_clean(entry->recipients[0], 64);
+    if (entry->n_recipients > 1)
+        printf(" and %zu more", entry->n_recipients - 1);
+    printf("  %s\n", subject);
+}
+
+static void print_json(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
+    struct buf out;
+    struct record r;
+    buf_init(&out, JSON_MAX);
+    record_begin(&r, &out);
+    record_str(&r, "id", str_of(file->id));
+    record_str(&r, "state", str_of(quarantine_state_names[file->state]));
+    record_str(&r, "time", entry->time);
+    record_u64(&r, "bytes", file->size);
+    record_str(&r, "host", entry->host);
+    record_str(&r, "client", entry->client);
+    record_str(&r, "helo", entry->helo);
+    record_str(&r, "sender", entry->sender);
+    record_open(&r, "recipients", '[');
+    for (size_t i = 0; i < entry->n_recipients; i++)
+        record_str(&r, NULL, entry->recipients[i]);
+    record_close(&r, ']');
+    record_str(&r, "kind", entry->kind);
+    record_str(&r, "rule", entry->rule);
+    record_str(&r, "details", entry->details);
+    record_str(&r, "subject", str_of(subject));
+    if (record_end(&r) == 0)
+        fwrite(out.at, 1, out.len, stdout);
+    buf_deinit(&out);
+}
+
+int quarantine_list(struct quarantine_request *request) {
+    struct quarantine_file *files = NULL;
+    long n = quarantine_select(request, &files);
+    if (n < 0)
+        return quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror((int)-n));
+    for (long i = 0; i < n; i++) {
+        struct arena arena = { 0 };
+        struct quarantine_entry entry;
+        size_t text_at;
+        char subject[FIELD_MAX];
+        int fd = quarantine_open(request->folder_fd, files[i].name, &arena, &entry, &text_at);
+        if (fd >= 0) {
+            quarantine_field(fd, text_at, "Subject", subject, sizeof(subject));
+            (request->is_json ? print_json : print_line)(&files[i], &entry, subject);
+            close(fd);
+        }
+        arena_reset(&arena);
+    }
+    free(files);
+    return EXIT_SUCCESS;
+}
+
+/* ---- show */
+
+static void print_entry(const struct quarantine_file *file, const struct quarantine_entry *entry) {
+    printf("id          %s\nstate       %s\ntime        ", file->id, quarantine_state_names[file->state]);
+    const struct {
+        const char *title;
+        struct str value;
+    } lines[] = { { "", entry->time },         { "host", entry->host }, { "client", entry->client },
+                  { "helo", entry->helo },     { "sender", entry->sender.len > 0 ? entry->sender : STR("<>") },
+                  { "kind", entry->kind },     { "rule", entry->rule }, { "details", entry->details } };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        if (i > 0)
+            printf("%-11s ", lines[i].title);
+        print_clean(lines[i].value, 2000);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < entry->n_recipients; i++) {
+        printf("recipient   ");
+        print_clean(entry->recipients[i], 320);
+        putchar('\n');
+    }
+    putchar('\n');
+}
+
+/* The header of the message, or with --raw all of it, byte for byte. */
+static int print_message(int fd, size_t text_at, bool is_raw) {
+    char *piece = malloc(COPY);
+    off_t at = (off_t)text_at;
+    int r = piece != NULL ? 0 : -ENOMEM;
+    bool is_line_empty = false;
+    for (ssize_t n; r == 0 && (n = pread(fd, piece, COPY, at)) != 0; at += n) {
+        if (n < 0) {
+            r = -errno;
+            break;
+        }
+        if (is_raw) {
+            fwrite(piece, 1, (size_t)n, stdout);
+            continue;
+        }
+        for (ssize_t i = 0; i < n; i++) {
+            if (piece[i] == '\n' && is_line_empty)
+                goto out;
+            is_line_empty = piece[i] == '\n' || (is_line_empty && piece[i] == '\r');
+            if (piece[i] != '\r')
+                putchar((piece[i] >= ' ' && piece[i] < 127) || piece[i] == '\n' || piece[i] == '\t' ? piece[i] : '?');
+        }
+    }
+out:
+    free(piece);
+    return r;
+}
+
+int quarantine_show(struct quarantine_request *request) {
+    struct quarantine_file file;
+    struct quarantine_entry entry;
+    struct arena arena = { 0 };
+    int fd, code = EXIT_FAILURE;
+    size_t text_at;
+    if (quarantine_open_id(request, request->args[0], &file, &arena, &entry, &fd, &text_at)) {
+        if (request->is_json)
+            print_json(&file, &entry, "");
+        else if (!request->is_raw)
+            print_entry(&file, &entry);
+        int r = request->is_json ? 0 : print_message(fd, text_at, request->is_raw);
+        code = r < 0 ? quarantine_fail("%s: %s", file.id, strerror(-r)) : EXIT_SUCCESS;
+        close(fd);
+    }
+    arena_reset(&arena);
+    return code;
+}

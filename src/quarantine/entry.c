@@ -1,0 +1,135 @@
+/*
+ * entry: see the header.
+ *
+ * Lines of an unknown name are skipped, so that a newer program may add some; only a change of what the known ones mean
+ * would be a new version.
+ */
+#include "quarantine/entry.h"
+
+#include <errno.h>
+
+#define FIRST_LINE "postern quarantine 1"
+
+static int put_line(struct buf *out, const char *name, struct str value) {
+    int r = buf_putf(out, "%s: ", name);
+    for (size_t i = 0; i < value.len && r == 0; i++) {
+        unsigned char c = (unsigned char)value.at[i];
+        r = c < ' ' || c == 127 || c == '%' ? buf_putf(out, "%%%02X", c) : buf_putc(out, (char)c);
+    }
+    return r == 0 ? buf_putc(out, '\n') : r;
+}
+
+int quarantine_entry_format(const struct quarantine_entry *e, struct buf *out) {
+    const struct {
+        const char *name;
+        struct str value;
+    } lines[] = { { "id", e->id },         { "time", e->time }, { "host", e->host }, { "client", e->client },
+                  { "helo", e->helo },     { "sender", e->sender }, { "kind", e->kind }, { "rule", e->rule },
+                  { "details", e->details } };
+    int r = buf_puts(out, STR(FIRST_LINE "\n"));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && r == 0; i++)
+        r = put_line(out, lines[i].name, lines[i].value);
+    for (size_t i = 0; i < e->n_recipients && r == 0; i++)
+        r = put_line(out, "recipient", e->recipients[i]);
+    if (r == 0 && (e->is_8bit || e->is_utf8))
+        r = buf_putf(out, "mail:%s%s\n", e->is_8bit ? " 8bit" : "", e->is_utf8 ? " smtputf8" : "");
+    return r == 0 ? buf_putc(out, '\n') : r;
+}
+
+static int hex(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Returns 0, -EBADMSG or -ENOMEM. */
+static int unescape(struct str value, struct arena *arena, struct str *ret) {
+    char *to = arena_alloc(arena, value.len + 1);
+    size_t n = 0;
+    if (to == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.at[i];
+        if (c == '%') {
+            int high = i + 2 < value.len ? hex(value.at[i + 1]) : -1;
+            int low = high >= 0 ? hex(value.at[i + 2]) : -1;
+            if (low < 0)
+                return -EBADMSG;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        to[n++] = c;
+    }
+    to[n] = '\0';
+    *ret = (struct str){ to, n };
+    return 0;
+}
+
+static struct str *field_of(struct quarantine_entry *e, struct str name) {
+    const struct {
+        const char *name;
+        struct str *value;
+    } fields[] = { { "id", &e->id },         { "time", &e->time }, { "host", &e->host }, { "client", &e->client },
+                   { "helo", &e->helo },     { "sender", &e->sender }, { "kind", &e->kind }, { "rule", &e->rule },
+                   { "details", &e->details } };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        if (str_eq(name, str_of(fields[i].name)))
+            return fields[i].value;
+    return NULL;
+}
+
+static void take_mail(struct quarantine_entry *e, struct str words) {
+    for (struct str word; (word = str_word(&words)).len > 0;) {
+        e->is_8bit |= str_eq(word, STR("8bit"));
+        e->is_utf8 |= str_eq(word, STR("smtputf8"));
+    }
+}
+
+static int take_line(struct quarantine_entry *e, struct str *recipients, struct str line, struct arena *arena) {
+    size_t colon = str_find(line, ':');
+    struct str name = str_head(line, colon), value = str_from(line, colon + 1);
+    struct str *field = field_of(e, name);
+    if (colon == line.len)
+        return -EBADMSG;
+    if (value.len > 0 && value.at[0] == ' ')
+        value = str_from(value, 1);
+    if (str_eq(name, STR("mail")))
+        take_mail(e, value);
+    if (str_eq(name, STR("recipient"))) {
+        if (e->n_recipients == QUARANTINE_RECIPIENTS_MAX)
+            return -EBADMSG;
+        field = &recipients[e->n_recipients++];
+    }
+    return field != NULL ? unescape(value, arena, field) : 0;
+}
+
+int quarantine_entry_parse(struct str text, struct arena *arena, struct quarantine_entry *ret_entry, size_t *ret_len) {
+    static const struct str first = STR_INIT(FIRST_LINE);
+    struct quarantine_entry e = { .n_recipients = 0 };
+    struct str *recipients = arena_alloc(arena, QUARANTINE_RECIPIENTS_MAX * sizeof(*recipients));
+    size_t at = 0;
+    if (recipients == NULL)
+        return -ENOMEM;
+    for (bool is_first = true;; is_first = false) {
+        size_t len = str_find(str_from(text, at), '\n');
+        struct str line = str_head(str_from(text, at), len);
+        if (is_first && !str_eq(str_head(line, first.len), str_head(first, line.len)))
+            return -EBADMSG;
+        if (at + len >= text.len)
+            return text.len < QUARANTINE_HEAD_MAX ? -EAGAIN : -EBADMSG;
+        at += len + 1;
+        if (line.len == 0)
+            break;
+        if (is_first && !str_eq(line, first))
+            return -EBADMSG;
+        int r = is_first ? 0 : take_line(&e, recipients, line, arena);
+        if (r < 0)
+            return r;
+    }
+    if (e.id.len == 0 || e.n_recipients == 0)
+        return -EBADMSG;
+    e.recipients = recipients;
+    *ret_entry = e;
+    *ret_len = at;
+    return 0;
+}

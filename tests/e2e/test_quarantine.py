@@ -1,0 +1,318 @@
+"""What nobody gets is kept, and gets where it should when somebody says so: through the real gateway, with the real
+spamd, in front of a mailbox server that records. Promised is: never lost, never twice, never silently dropped."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from lib.client import Client, message
+from lib.program import is_root, kill
+from lib.server import DROP, HANG, Delay
+from lib.spamd import GTUBE
+from lib.wait import eventually
+
+SEVEN = "postern-scores-this-with-seven"
+RULES = f"body T_SEVEN /{SEVEN}/\nscore T_SEVEN 7\ndescribe T_SEVEN between the thresholds\n"
+POLICY = """\
+layer content {
+    pass       "ABUSE DESK" when rcpt.postmaster
+    reject     "SPAM"       when spam.score >= 100
+    quarantine "SPAM"       when spam.score >= 5
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def spamd(make_spamd):
+    return make_spamd(rules=RULES)
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+@pytest.fixture
+def make(make_postern, spamd, folder):
+    def make(server, policy=POLICY, quarantine=None, **options):
+        path = os.path.join(folder, "content-policy")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(policy)
+        block = {"path": os.path.join(folder, "quarantine"), **(quarantine or {})}
+        return make_postern([server], policy=path, dns={"use": "off"}, quarantine=block,
+                            spamassassin={"server": spamd.unix}, **options)
+    return make
+
+
+@pytest.fixture
+def gateway(make, server):
+    return make(server)
+
+
+def send(gateway, text, *recipients):
+    with Client(gateway.address, timeout=60) as client:
+        client.ehlo()
+        reply = client.envelope(*(recipients or ["anna@example.com"]))
+        return client.data(text) if reply.code == 250 else reply
+
+
+def kept(gateway):
+    return gateway.json_lines("quarantine", "list", "--json")
+
+
+def one_kept(gateway, state="kept"):
+    eventually(lambda: [entry["state"] for entry in kept(gateway)] == [state], f"one message is {state}")
+    return kept(gateway)[0]
+
+
+def one_by_one(*behaviours):
+    """Over all connections."""
+    return lambda moment: behaviours[min(moment.nth, len(behaviours) - 1)]
+
+
+def spam(subject):
+    return message(subject, SEVEN.encode() + b"\r\n")
+
+
+def action(gateway, *words, code=0):
+    done = gateway.command("quarantine", *words)
+    assert done.returncode == code, done.stdout
+    return done.stdout
+
+
+def test_a_message_is_kept_listed_shown_and_released_once(gateway, server, subject):
+    reply = send(gateway, spam(subject))
+    assert reply.code == 250
+    entry = one_kept(gateway)
+    assert entry["id"] == reply.id and entry["subject"] == subject
+    assert entry["recipients"] == ["anna@example.com"] and entry["sender"] == "sender@client.example.net"
+    assert (entry["kind"], entry["rule"]) == ("spam", "SPAM") and "T_SEVEN" in entry["details"]
+    record = gateway.wait_journal(id=reply.id)
+    assert (record["action"], record["rule"], record["kind"]) == ("quarantine", "SPAM", "spam")
+    assert server.messages == []
+    assert subject in action(gateway, "list") and subject in action(gateway, "show", reply.id)
+    raw = subprocess.run(gateway.command_line("quarantine", "show", reply.id, "--raw"), capture_output=True, check=True)
+    assert raw.stdout == spam(subject)
+
+    assert "released" in action(gateway, "release", reply.id)
+    taken, = server.messages
+    assert taken.recipients == ["anna@example.com"] and taken.sender == "sender@client.example.net"
+    assert taken.content.endswith(spam(subject)) and taken.header("X-Postern-Released") == reply.id
+    one_kept(gateway, "released")
+    assert "released already" in action(gateway, "release", reply.id, code=1)
+    assert len(server.messages) == 1
+    action(gateway, "release", reply.id, "--again")
+    assert len(server.messages) == 2
+    assert "deleted" in action(gateway, "delete", reply.id)
+    assert kept(gateway) == []
+    assert "no such message" in action(gateway, "release", reply.id, code=1)
+    assert "no such message" in action(gateway, "delete", reply.id, code=1)
+
+
+def test_who_passes_gets_it_and_for_the_others_it_is_kept(gateway, server, subject):
+    """One reply is true for all: 250, and nobody's mail is dropped."""
+    reply = send(gateway, spam(subject), "anna@example.com", "postmaster@example.com", "bert@example.com")
+    assert reply.code == 250
+    assert [taken.recipients for taken in server.messages] == [["postmaster@example.com"]]
+    assert one_kept(gateway)["recipients"] == ["anna@example.com", "bert@example.com"]
+    record = gateway.wait_journal(id=reply.id)
+    assert {verdict["rcpt"]: verdict["action"] for verdict in record["verdicts"]} == {
+        "anna@example.com": "quarantine", "bert@example.com": "quarantine"}
+    assert "relay=quarantine" in gateway.log()
+
+
+def test_what_is_refused_for_some_is_kept_for_them(gateway, server, subject):
+    reply = send(gateway, message(subject, GTUBE.encode() + b"\r\n"), "anna@example.com", "abuse@example.com")
+    assert reply.code == 250
+    assert [taken.recipients for taken in server.messages] == [["abuse@example.com"]]
+    assert one_kept(gateway)["recipients"] == ["anna@example.com"]
+
+
+def test_what_is_refused_for_all_is_refused_and_not_kept(gateway, server, subject):
+    assert send(gateway, message(subject, GTUBE.encode() + b"\r\n"), "anna@example.com", "bert@example.com") == \
+        "554 5.7.1"
+    assert kept(gateway) == [] and server.messages == []
+
+
+@pytest.mark.parametrize("behave", [{"END": "451 4.2.0 Later"}, {"END": "554 5.6.0 Never"}, {"END": DROP},
+                                    {"MAIL": [DROP, DROP, DROP, DROP]}], ids=str)
+def test_what_the_mailbox_server_does_not_take_is_not_kept_either(behave, make, make_server, subject):
+    """Or the sender's retry would leave a second copy."""
+    server = make_server(behave=behave)
+    gateway = make(server)
+    reply = send(gateway, spam(subject), "anna@example.com", "postmaster@example.com")
+    assert reply.code // 100 != 2
+    eventually(lambda: os.listdir(gateway.options["quarantine"]["path"]) == [], "nothing is left")
+
+
+def test_without_a_folder_for_it_mail_is_deferred(make, server, subject):
+    gateway = make(server, quarantine={"path": "none"})
+    assert send(gateway, spam(subject)) == "451 4.3.0"
+    assert server.messages == []
+
+
+def test_where_there_is_no_room_mail_is_deferred(make, server, subject):
+    gateway = make(server, quarantine={"size_max": "1M"})
+    text = message(subject, SEVEN.encode() + b"\r\n" + b"y" * 300000 + b"\r\n")
+    replies = [send(gateway, text) for _ in range(5)]
+    codes = [reply.code for reply in replies]
+    assert codes.count(250) in (2, 3) and codes[-1] == 451
+    assert "size_max is reached" in gateway.log()
+
+
+def test_a_release_that_the_server_does_not_take_changes_nothing(make, make_server, subject):
+    server = make_server(behave={"END": one_by_one("451 4.2.0 Later", "554 5.6.0 Never", "250 2.0.0 Ok")})
+    gateway = make(server)
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    assert "451" in action(gateway, "release", reply.id, code=1)
+    one_kept(gateway)
+    assert "554" in action(gateway, "release", reply.id, code=1)
+    one_kept(gateway)
+    action(gateway, "release", reply.id)
+    one_kept(gateway, "released")
+
+
+def test_a_release_while_the_server_is_away_says_so(make, make_server, subject):
+    server = make_server()
+    gateway = make(server)
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    server.stop()
+    assert "no server of the group answers" in action(gateway, "release", reply.id, code=1)
+    one_kept(gateway)
+
+
+def test_a_release_that_is_cut_off_is_known_to_be_uncertain(make, make_server, subject):
+    """The command dies while the mailbox server thinks: whether it arrived nobody knows, and a second release asks."""
+    server = make_server(behave={"END": one_by_one(HANG, "250 2.0.0 Ok")})
+    gateway = make(server)
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    process = subprocess.Popen(gateway.command_line("quarantine", "release", reply.id), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    eventually(lambda: len(server.messages) == 1, "the message is with the server")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    one_kept(gateway, "releasing")
+    assert "--again" in action(gateway, "release", reply.id, code=1)
+    action(gateway, "release", reply.id, "--again")
+    one_kept(gateway, "released")
+
+
+def test_two_releases_at_once_are_one(make, make_server, subject):
+    server = make_server(behave={"END": Delay(1)})
+    gateway = make(server)
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    both = [subprocess.Popen(gateway.command_line("quarantine", "release", reply.id), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert sorted(process.wait() for process in both) == [0, 1]
+    assert len(server.messages) == 1
+
+
+def test_a_worker_that_dies_leaves_what_it_kept_and_a_retry_leaves_one(make, make_server, subject):
+    """Killed between the quarantine's sync and the mailbox server's answer: the sender comes again."""
+    server = make_server(behave={"END": one_by_one(HANG, "250 2.0.0 Ok")})
+    gateway = make(server, workers=1)
+    path = gateway.options["quarantine"]["path"]
+    with Client(gateway.address, timeout=30) as client:
+        client.ehlo()
+        client.envelope("anna@example.com", "postmaster@example.com")
+        client.command("DATA")
+        client.send(spam(subject) + b".\r\n")
+        eventually(lambda: len(server.messages) == 1, "the message is with the server")
+        assert [name.rpartition(".")[2] for name in os.listdir(path)] == ["pending"]
+        assert kept(gateway) == []
+        gateway.expected_deaths += 1
+        kill(gateway.worker_pids()[0])
+    eventually(lambda: len(gateway.worker_pids()) == 1, "another worker serves")
+    assert [name.rpartition(".")[2] for name in os.listdir(path)] == ["pending"]
+    assert send(gateway, spam(subject), "anna@example.com", "postmaster@example.com").code == 250
+    one_kept(gateway)
+    assert len(os.listdir(path)) == 1
+
+
+def test_what_nobody_ended_is_shown_after_a_while(gateway, subject):
+    send(gateway, spam(subject))
+    entry = one_kept(gateway)
+    path = gateway.options["quarantine"]["path"]
+    name = os.path.join(path, f"{entry['id']}.0123456789abcdef.pending")
+    os.rename(os.path.join(path, f"{entry['id']}.mail"), name)
+    assert kept(gateway) == []
+    old = time.time() - 700
+    os.utime(name, (old, old))
+    assert [entry["state"] for entry in kept(gateway)] == ["uncertain"]
+    action(gateway, "release", entry["id"])
+
+
+def test_old_messages_expire(make, server, subject):
+    gateway = make(server, quarantine={"keep": "1d"})
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    assert action(gateway, "expire") == "0 removed\n"
+    path = os.path.join(gateway.options["quarantine"]["path"], f"{reply.id}.mail")
+    old = time.time() - 90000
+    os.utime(path, (old, old))
+    assert action(gateway, "expire") == "1 removed\n"
+    assert kept(gateway) == []
+
+
+def test_the_list_can_be_narrowed(gateway, subject):
+    send(gateway, spam(subject))
+    send(gateway, spam(subject), "bert@example.com")
+    eventually(lambda: len(kept(gateway)) == 2, "both are kept")
+    count = lambda *words: len(gateway.json_lines("quarantine", "list", "--json", *words))
+    assert count("--recipient", "bert@example.com") == 1 and count("--recipient", "carl@example.com") == 0
+    assert count("--sender", "sender@client.example.net") == 2 and count("--kind", "infected") == 0
+    assert count("--kind", "spam", "--since", "1h") == 2
+
+
+def test_the_digest_is_mail_with_the_commands_to_release(gateway, server, subject):
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    printed = action(gateway, "digest", "--domain", "example.com")
+    assert f"postern quarantine release {reply.id}" in printed and subject in printed
+    assert server.messages == []
+    action(gateway, "digest", "--recipient", "anna@example.com", "--send")
+    taken, = server.messages
+    assert taken.recipients == ["anna@example.com"] and taken.sender == "postmaster@example.com"
+    assert reply.id.encode() in taken.content and taken.header("Auto-Submitted") == "auto-generated"
+    assert action(gateway, "digest", "--recipient", "carl@example.com", "--send") == ""
+    assert action(gateway, "digest", "--domain", "example.org") == ""
+
+
+def test_terminals_are_safe_from_what_senders_write(gateway):
+    send(gateway, message("a\x1b[31mred", SEVEN.encode() + b"\r\n"))
+    one_kept(gateway)
+    assert "\x1b" not in action(gateway, "list")
+
+
+def test_spamd_learns_what_was_kept_wrongly(make, server, make_spamd, subject):
+    teaches = make_spamd(rules="use_bayes 1\nbayes_auto_learn 0\nbayes_path @HOME@/bayes\n", tell=True)
+    gateway = make(server)
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    assert "learnt as ham" in action(gateway, "learn", reply.id, "--ham", "--spamd", teaches.tcp)
+    assert "known already as ham" in action(gateway, "learn", reply.id, "--ham", "--spamd", teaches.tcp)
+    assert "--ham or --spam" in action(gateway, "learn", reply.id, code=1)
+    assert "does it run with --allow-tell" in action(gateway, "learn", reply.id, "--spam", code=1)
+
+
+@pytest.mark.skipif(not is_root(), reason="mounts a file system")
+def test_a_full_disk_defers_and_loses_nothing(make, server, folder, subject):
+    path = os.path.join(folder, "small")
+    os.mkdir(path)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,mode=0777", "tmpfs", path], check=True)
+    try:
+        gateway = make(server, quarantine={"path": path})
+        text = message(subject, SEVEN.encode() + b"\r\n" + b"y" * 60000 + b"\r\n")
+        codes = [send(gateway, text).code for _ in range(8)]
+        assert codes[0] == 250 and codes[-1] == 451
+        eventually(lambda: len(kept(gateway)) == codes.count(250), "what was acknowledged is there")
+        assert "No space left on device" in gateway.log()
+        assert not [name for name in os.listdir(path) if name.startswith(".")]
+        gateway.stop()
+    finally:
+        subprocess.run(["umount", path], check=True)

@@ -1,0 +1,144 @@
+/*
+ * The names in the folder say the state, and a change of state is made by one alone.
+ */
+#include "quarantine/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char path[64];
+static int folder = -1;
+
+static int set_up(void **state) {
+    snprintf(path, sizeof(path), "/tmp/postern-folder-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    folder = open(path, O_RDONLY | O_DIRECTORY);
+    return folder < 0;
+}
+
+static int tear_down(void **state) {
+    char command[96];
+    close(folder);
+    snprintf(command, sizeof(command), "rm -r %s", path);
+    return system(command);
+}
+
+static void make(const char *name, int64_t age_s) {
+    const struct timespec then = { .tv_sec = time(NULL) - age_s };
+    const struct timespec times[] = { then, then };
+    int fd = openat(folder, name, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0 && write(fd, "postern quarantine 1\nid: a1.2\nrecipient: x@y\n\ntext", 51) > 0);
+    close(fd);
+    assert_int_equal(utimensat(folder, name, times, 0), 0);
+}
+
+struct seen {
+    unsigned n, by_state[QUARANTINE_RELEASED + 1];
+};
+
+static int on_file(void *arg, const struct quarantine_file *file) {
+    struct seen *seen = arg;
+    seen->n++;
+    seen->by_state[file->state]++;
+    return 0;
+}
+
+static struct seen look(void) {
+    struct seen seen = { 0 };
+    assert_int_equal(quarantine_each(folder, time(NULL), on_file, &seen), 0);
+    return seen;
+}
+
+static void names_say_the_state(void **state) {
+    make("a1.1.mail", 0);
+    make("a1.2.0123456789abcdef.pending", 0);
+    make("a1.3.0123456789abcdef.pending", QUARANTINE_PENDING_S + 10);
+    make("a1.4.releasing", 0);
+    make("a1.5.released", 0);
+    struct seen seen = look();
+    assert_int_equal(seen.n, 5);
+    for (int i = QUARANTINE_KEPT; i <= QUARANTINE_RELEASED; i++)
+        assert_int_equal(seen.by_state[i], 1);
+    struct quarantine_file file;
+    assert_int_equal(quarantine_find(folder, "a1.3", time(NULL), &file), 1);
+    assert_string_equal(file.name, "a1.3.0123456789abcdef.pending");
+    assert_int_equal(quarantine_find(folder, "a1.6", time(NULL), &file), 0);
+    assert_int_equal(quarantine_find(folder, "../etc/passwd", time(NULL), &file), 0);
+}
+
+static void what_is_not_ours_is_left_alone(void **state) {
+    make(".a1.1.tmp", 0);
+    make("README", 0);
+    make("mail", 0);
+    make(".mail", 0);
+    make("a1.mail", 0);
+    make("a1.2.3.mail", 0);
+    make("a b.2.mail", 0);
+    make("a1.2.mail.bak", 0);
+    assert_int_equal(mkdirat(folder, "a1.9.mail", 0700), 0);
+    assert_int_equal(symlinkat("/etc/passwd", folder, "a1.8.mail"), 0);
+    assert_int_equal(look().n, 0);
+    assert_int_equal(quarantine_expire(folder, time(NULL) + 1000, time(NULL)), 0);
+}
+
+static void of_two_who_change_a_state_one_succeeds(void **state) {
+    struct quarantine_file file;
+    make("a1.1.mail", 0);
+    assert_int_equal(quarantine_find(folder, "a1.1", time(NULL), &file), 1);
+    assert_int_equal(quarantine_rename(folder, &file, QUARANTINE_RELEASING), 0);
+    assert_int_equal(quarantine_rename(folder, &file, QUARANTINE_RELEASING), -ENOENT);
+    assert_int_equal(quarantine_find(folder, "a1.1", time(NULL), &file), 1);
+    assert_int_equal(file.state, QUARANTINE_RELEASING);
+    assert_int_equal(quarantine_rename(folder, &file, QUARANTINE_RELEASED), 0);
+    assert_int_equal(look().by_state[QUARANTINE_RELEASED], 1);
+}
+
+static void old_ones_expire_but_for_those_that_are_busy(void **state) {
+    make("a1.1.mail", 100);
+    make("a1.2.mail", 10);
+    make("a1.3.released", 100);
+    make("a1.4.releasing", 100);
+    make("a1.5.0123456789abcdef.pending", 100);
+    assert_int_equal(quarantine_expire(folder, time(NULL) - 50, time(NULL)), 2);
+    assert_int_equal(look().n, 3);
+}
+
+static void an_open_file_is_read_behind_its_head(void **state) {
+    struct arena arena = { 0 };
+    struct quarantine_entry entry;
+    size_t text_at;
+    char text[8] = "";
+    make("a1.2.mail", 0);
+    int fd = quarantine_open(folder, "a1.2.mail", &arena, &entry, &text_at);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, text, 4, (off_t)text_at), 4);
+    assert_string_equal(text, "text");
+    close(fd);
+    fd = openat(folder, "a1.3.mail", O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "nonsense\n\n", 10), 10);
+    close(fd);
+    assert_int_equal(quarantine_open(folder, "a1.3.mail", &arena, &entry, &text_at), -EBADMSG);
+    assert_int_equal(quarantine_open(folder, "a1.4.mail", &arena, &entry, &text_at), -ENOENT);
+    arena_reset(&arena);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(names_say_the_state),
+        TEST(what_is_not_ours_is_left_alone),
+        TEST(of_two_who_change_a_state_one_succeeds),
+        TEST(old_ones_expire_but_for_those_that_are_busy),
+        TEST(an_open_file_is_read_behind_its_head),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

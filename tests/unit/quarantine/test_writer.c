@@ -1,0 +1,216 @@
+/*
+ * A message that is put is on the disk when that is said, and stays or goes as it is settled, whoever leaves meanwhile.
+ */
+#include "quarantine/writer.h"
+
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct stage {
+    char path[64];
+    struct loop *loop;
+    struct quarantine *quarantine;
+    struct spool spool;
+    unsigned n_done, n_trouble;
+    enum quarantine_result result;
+} t;
+
+static void on_trouble(void *arg, struct str what) {
+    t.n_trouble++;
+}
+
+static void on_done(void *arg, enum quarantine_result result) {
+    t.n_done++;
+    t.result = result;
+}
+
+static void start(uint64_t size_max) {
+    const struct quarantine_settings settings = { .path = t.path, .size_max = size_max, .on_trouble = on_trouble };
+    assert_int_equal(quarantine_start(t.loop, &settings, &t.quarantine), 0);
+}
+
+static void fill(size_t memory_max, size_t len) {
+    spool_init(&t.spool, "/tmp", memory_max);
+    for (size_t at = 0; at < len; at += 1000) {
+        char *room = spool_room(&t.spool, 1000);
+        memset(room, 'a' + (int)(at / 1000 % 26), 1000);
+        assert_int_equal(spool_wrote(&t.spool, 1000), 0);
+    }
+}
+
+static int set_up(void **state) {
+    t = (struct stage){ .n_done = 0 };
+    snprintf(t.path, sizeof(t.path), "/tmp/postern-writer-XXXXXX");
+    assert_non_null(mkdtemp(t.path));
+    assert_int_equal(loop_new(&t.loop), 0);
+    start(1 << 20);
+    fill(1 << 20, 5000);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    char command[96];
+    quarantine_stop(t.quarantine);
+    loop_free(t.loop);
+    spool_deinit(&t.spool);
+    snprintf(command, sizeof(command), "rm -r %s", t.path);
+    return system(command);
+}
+
+static struct quarantine_put *put(const char *id) {
+    static const struct str recipient = STR_INIT("anna@example.com");
+    const struct quarantine_entry entry = { .id = str_of(id), .recipients = &recipient, .n_recipients = 1 };
+    return quarantine_put_start(t.quarantine, &entry, &t.spool, on_done, NULL);
+}
+
+/* By the clock: the disk takes its time. */
+static bool turn_until(bool (*is_so)(void)) {
+    for (uint64_t until = clock_ms() + 20000; clock_ms() < until;) {
+        if (is_so())
+            return true;
+        assert_int_equal(loop_turn(t.loop, 10), 0);
+    }
+    return false;
+}
+
+static bool is_done(void) {
+    return t.n_done > 0;
+}
+
+/* How many files have this ending, or all. */
+static unsigned n_files(const char *ending) {
+    unsigned n = 0;
+    DIR *dir = opendir(t.path);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.' && str_ends_nocase(str_of(entry->d_name), str_of(ending));
+    closedir(dir);
+    return n;
+}
+
+static bool is_kept(void) {
+    return n_files(".mail") == 1 && n_files("") == 1;
+}
+
+static bool is_empty(void) {
+    return n_files("") == 0;
+}
+
+static void pending_until_it_is_settled(void **state) {
+    struct quarantine_put *one = put("a1.1");
+    assert_non_null(one);
+    assert_int_equal(t.n_done, 0); /* never inside the call */
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.result, QUARANTINE_DONE);
+    assert_int_equal(n_files(".pending"), 1);
+    quarantine_settle(one, true);
+    assert_true(turn_until(is_kept));
+    assert_int_equal(t.n_trouble, 0);
+    assert_int_equal(quarantine_counters(t.quarantine).kept, 1);
+}
+
+static void settled_the_other_way_it_is_gone(void **state) {
+    struct quarantine_put *one = put("a1.1");
+    assert_true(turn_until(is_done));
+    quarantine_settle(one, false);
+    assert_true(turn_until(is_empty));
+}
+
+static void who_leaves_while_it_is_written_hears_nothing(void **state) {
+    quarantine_settle(put("a1.1"), false);
+    quarantine_settle(put("a1.2"), true);
+    assert_true(turn_until(is_kept));
+    assert_int_equal(t.n_done, 0);
+}
+
+static void the_text_is_what_it_was_wherever_it_was_kept(void **state) {
+    char name[128];
+    struct stat info;
+    spool_deinit(&t.spool);
+    fill(3000, 50000); /* some of it in a file */
+    struct quarantine_put *one = put("a1.1");
+    spool_deinit(&t.spool); /* the session has gone */
+    fill(1000, 0);
+    assert_true(turn_until(is_done));
+    quarantine_settle(one, true);
+    assert_true(turn_until(is_kept));
+    snprintf(name, sizeof(name), "%s/a1.1.mail", t.path);
+    assert_int_equal(stat(name, &info), 0);
+    FILE *file = fopen(name, "r");
+    assert_int_equal(fseek(file, info.st_size - 50000, SEEK_SET), 0);
+    for (int i = 0; i < 50000; i++)
+        assert_int_equal(fgetc(file), 'a' + i / 1000 % 26);
+    fclose(file);
+}
+
+static void past_its_size_there_is_no_room(void **state) {
+    quarantine_stop(t.quarantine);
+    start(8000);
+    struct quarantine_put *one = put("a1.1");
+    assert_true(turn_until(is_done));
+    quarantine_settle(one, true);
+    assert_true(turn_until(is_kept));
+    t.n_done = 0;
+    put("a1.2");
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.result, QUARANTINE_NO_ROOM);
+    assert_int_equal(t.n_trouble, 1);
+    assert_true(is_kept());
+}
+
+static void a_folder_that_is_gone_is_told(void **state) {
+    assert_int_equal(rmdir(t.path), 0);
+    put("a1.1");
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.result, QUARANTINE_BROKEN);
+    assert_int_equal(t.n_trouble, 1);
+    assert_int_equal(mkdir(t.path, 0700), 0);
+}
+
+/* A worker died with it pending; the sender comes again, to the next one. */
+static void a_retry_replaces_what_was_left_behind(void **state) {
+    put("a1.1");
+    assert_true(turn_until(is_done));
+    quarantine_stop(t.quarantine);
+    assert_int_equal(n_files(".pending"), 1);
+    start(1 << 20);
+    t.n_done = 0;
+    struct quarantine_put *again = put("a1.2");
+    assert_true(turn_until(is_done));
+    assert_int_equal(n_files(".pending"), 1);
+    quarantine_settle(again, true);
+    assert_true(turn_until(is_kept));
+}
+
+static void what_was_asked_for_is_done_at_the_end(void **state) {
+    struct quarantine_put *one = put("a1.1");
+    assert_true(turn_until(is_done));
+    quarantine_settle(one, true);
+    quarantine_settle(put("a1.2"), false);
+    quarantine_stop(t.quarantine);
+    t.quarantine = NULL;
+    assert_true(is_kept());
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(pending_until_it_is_settled),
+        TEST(settled_the_other_way_it_is_gone),
+        TEST(who_leaves_while_it_is_written_hears_nothing),
+        TEST(the_text_is_what_it_was_wherever_it_was_kept),
+        TEST(past_its_size_there_is_no_room),
+        TEST(a_folder_that_is_gone_is_told),
+        TEST(a_retry_replaces_what_was_left_behind),
+        TEST(what_was_asked_for_is_done_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
