@@ -45,6 +45,7 @@ struct explain {
     const struct conf *conf;
     const struct policy *policy;
     struct gather_memory *memory; /* the facts */
+    enum policy_layer last; /* tried; LAYER_CONTENT where something is known of the message, which RCPT comes before */
     struct explain_origin origins[POLICY_SLOTS_MAX];
     struct policy_verdict verdict; /* DECIDE_NEED: what is known does not decide it */
     struct policy_verdict assumed; /* the same if what is not known stays unanswered */

@@ -14,11 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Journals are written at RCPT: nothing of layer content is known then. */
-static const enum policy_layer last_layer = LAYER_POLICY;
-
 int explain_init(struct explain *e, const struct conf *conf) {
-    *e = (struct explain){ .conf = conf, .policy = conf->policy.policy };
+    *e = (struct explain){ .conf = conf, .policy = conf->policy.policy, .last = LAYER_POLICY };
     e->memory = gather_memory_new(e->policy);
     for (size_t i = 0; i < POLICY_SLOTS_MAX; i++)
         e->origins[i].age_ms = -1;
@@ -51,7 +48,7 @@ static void assume(struct explain *e) {
         fact->state = FACT_UNAVAILABLE;
         set_add(&changed, i);
     }
-    policy_explain(e->policy, last_layer, &e->memory->facts, &e->assumed, e->trace);
+    policy_explain(e->policy, e->last, &e->memory->facts, &e->assumed, e->trace);
     for (int i = set_next(&changed, 0); i >= 0; i = set_next(&changed, (unsigned)i + 1))
         fact_of(e, (unsigned)i)->state = states[i];
 }
@@ -66,7 +63,7 @@ static void try(struct explain *e, unsigned slot, struct fact other) {
     struct fact *fact = fact_of(e, slot), kept = *fact;
     struct policy_verdict verdict;
     *fact = other;
-    policy_decide(e->policy, last_layer, &e->memory->facts, &verdict);
+    policy_decide(e->policy, e->last, &e->memory->facts, &verdict);
     *fact = kept;
     if (is_same(&verdict, &e->verdict) || e->n_flips == EXPLAIN_FLIPS_MAX)
         return;
@@ -114,10 +111,10 @@ static void try_others(struct explain *e, unsigned i) {
 }
 
 void explain_decide(struct explain *e) {
-    policy_decide(e->policy, last_layer, &e->memory->facts, &e->verdict);
+    policy_decide(e->policy, e->last, &e->memory->facts, &e->verdict);
     assume(e);
     if (e->verdict.status == DECIDE_VERDICT)
-        policy_explain(e->policy, last_layer, &e->memory->facts, &e->verdict, e->trace);
+        policy_explain(e->policy, e->last, &e->memory->facts, &e->verdict, e->trace);
     struct policy_set deciding = { { 0 } };
     for (unsigned rule = 0; rule < e->policy->n_rules; rule++) {
         if (e->trace[rule].status == RULE_UNREACHED)

@@ -132,6 +132,8 @@ int explain_record(struct explain *e, char *line, size_t len) {
     if (code != NULL)
         e->recorded_reply = str_of(arena_printf(&e->arena, "%.*s %.*s%s%.*s", STR_ARG(code->text), STR_ARG(enhanced),
                                                 enhanced.len > 0 ? " " : "", STR_ARG(text)));
+    if (members_find(members, record, "kind") != NULL)
+        e->last = LAYER_CONTENT;
     e->is_recorded = true;
     e->was_judged = e->recorded_policy.len > 0;
     take_facts(e, members_find(members, record, "facts"));
@@ -232,6 +234,8 @@ int explain_set(struct explain *e, struct str assignment) {
         if (r < 0)
             return r;
         put_fact(e, i, fact, STR("given"), -1);
+        if (slot->row->first_layer == LAYER_CONTENT)
+            e->last = LAYER_CONTENT;
         if (fact.state == FACT_KNOWN && slot->type == TYPE_BOOL && fact.value && slot->kind == SLOT_FACT)
             exclude_others(e, slot->row);
         if (fact.state == FACT_KNOWN && slot->type == TYPE_STRING)

@@ -230,7 +230,7 @@ static void print_rules(const struct explain *e, struct buf *out) {
     for (unsigned i = 0; i < e->policy->n_rules; i++)
         width = e->policy->rules[i].name.len > width ? e->policy->rules[i].name.len : width;
     buf_puts(out, STR("\nrules, in the order in which they are tried\n"));
-    for (int layer = 0; layer <= LAYER_POLICY; layer++) {
+    for (int layer = 0; layer <= (int)e->last; layer++) {
         for (unsigned i = 0; i < e->policy->n_rules; i++) {
             const struct rule *rule = &e->policy->rules[i];
             const struct rule_trace *trace = &e->trace[i];
@@ -346,7 +346,7 @@ static void record_rules(const struct explain *e, struct record *r) {
     static const char *const words[] = { [RULE_UNREACHED] = "not tried", [RULE_FALSE] = "false", [RULE_TRUE] = "true",
                                          [RULE_OPEN] = "unknown", [RULE_UNDECIDED] = "unknown" };
     record_open(r, "rules", '[');
-    for (int layer = 0; layer <= LAYER_POLICY; layer++) {
+    for (int layer = 0; layer <= (int)e->last; layer++) {
         for (unsigned i = 0; i < e->policy->n_rules; i++) {
             if (e->policy->rules[i].layer != layer)
                 continue;

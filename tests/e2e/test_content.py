@@ -5,6 +5,7 @@ import email.message
 import email.policy
 import io
 import os
+import re
 import zipfile
 
 import pytest
@@ -311,7 +312,16 @@ def test_without_clamd_mail_may_pass_if_so_configured(make_postern, make_server,
     assert taken_with(server, subject).header("X-Virus-Status").startswith("Not scanned (")
 
 
-# ---- the report
+# ---- why, and how often
+
+def test_explain_tells_why_a_message_was_refused(client, gateway, subject):
+    reply = send(client, message(subject, GTUBE.encode() + b"\r\n"))
+    records(gateway, reply)
+    text = gateway.command("explain", reply.id).stdout
+    assert re.search(r"^  content +reject +SPAM +true", text, re.M), text
+    assert re.search(r"^  content +reject +INFECTED +false", text, re.M)
+    assert "spam.score" in text
+
 
 def test_the_report_counts_what_content_was(make_postern, make_server, clamd, spamd, folder, subject):
     gateway = make_postern([make_server()], policy=write_policy(folder), dns={"use": "off"},
