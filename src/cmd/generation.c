@@ -57,10 +57,12 @@ static int make_parts(struct generation *generation, struct buf *error) {
     generation->mesh = calloc(n, sizeof(*generation->mesh));
     generation->group_tls = calloc(conf->n_groups + 1, sizeof(*generation->group_tls));
     generation->directories = calloc(conf->n_domains + 1, sizeof(*generation->directories));
+    generation->tables = calloc(conf->n_tables + 1, sizeof(*generation->tables));
     void *counters =
         mmap(NULL, n * sizeof(struct worker_counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     generation->counters = counters == MAP_FAILED ? NULL : counters;
     if (!generation->workers || !generation->mesh || !generation->group_tls || !generation->directories ||
+        !generation->tables ||
         !generation->counters)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
@@ -126,6 +128,7 @@ void generation_free(struct generation *take_generation) {
     free(g->mesh);
     free(g->group_tls);
     free(g->directories);
+    free(g->tables);
     conf_free(g->conf);
     loop_free_later(g->loop, g);
 }

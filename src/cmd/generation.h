@@ -43,6 +43,12 @@ struct generation_directory {
     bool is_told_old;            /* the log says that it is past directory_age */
 };
 
+struct generation_table {   /* one that comes from a file */
+    struct stat taken, seen; /* what is used; what the last look saw */
+    bool is_due;             /* some worker's channel was full */
+    bool is_gone;            /* the log says so */
+};
+
 enum generation_state { GENERATION_STARTING, GENERATION_SERVING, GENERATION_ENDING };
 
 struct generation {
@@ -57,6 +63,7 @@ struct generation {
     struct worker *workers;
     int (*mesh)[2];     /* one a worker: [0] it reads, [1] the others write */
     struct generation_directory *directories; /* by conf->domains[].index */
+    struct generation_table *tables;          /* in the order of conf->tables */
     struct worker_counters *counters;         /* shared memory, one a worker */
     struct history *history;                  /* the same for all generations; the master's */
     struct timer limit; /* for starting, then for ending */

@@ -197,6 +197,7 @@ static void on_closed(void *arg, struct worker *worker);
 
 static int start_all(struct master *master, struct generation *generation, struct buf *error) {
     master_look_at_directories(generation);
+    master_note_tables(generation);
     for (unsigned i = 0; i < generation->n_workers; i++) {
         int r = start_worker(master, &generation->workers[i]);
         if (r != 0) {
@@ -535,6 +536,7 @@ static void on_tick(struct timer *timer) {
             master_look_at_directories(g);
     }
     master_connect_store(master);
+    master_look_at_tables(master);
     if (master->serving != NULL)
         master_warn_of_old_directories(master->serving);
     if (++master->n_ticks % JOURNAL_TICKS == 0)

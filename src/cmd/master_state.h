@@ -50,6 +50,13 @@ void master_reload(struct master *master, uint64_t ticket);
 
 /* Looks at the files of all directories, and tells the workers and the log what is new. */
 void master_look_at_directories(struct generation *generation);
+/* ---- master_tables.c */
+
+/* What the configuration was loaded from is what is used. */
+void master_note_tables(struct generation *generation);
+/* Takes tables whose files have changed since. */
+void master_look_at_tables(struct master *master);
+
 /* Logs, once, which directories are past directory_age. */
 void master_warn_of_old_directories(struct generation *generation);
 

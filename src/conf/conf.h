@@ -310,6 +310,12 @@ void conf_free(struct conf *conf);
 /* The domain by name (any case, no final dot), or NULL: not ours. < 100 ns. */
 const struct conf_domain *conf_domain_find(const struct conf *conf, struct str name);
 
+/*
+ * The table tables[number] is another one from now on, for the policy too; the old one is freed. Only while nobody else
+ * looks at it, and only for one that is as empty as the old one was, since that is compiled into the policy.
+ */
+void conf_table_swap(struct conf *conf, size_t number, struct table *take_table);
+
 /* False: rules of this domain's recipients are counted and journalled, and change nothing (design.md section 4). */
 static inline bool conf_is_enforced(const struct conf *conf, const struct conf_domain *domain_or_null) {
     return conf->set.enforce && (domain_or_null == NULL || domain_or_null->set.enforce);

@@ -125,3 +125,12 @@ int table_of_cidrs(const struct conf_cidrs *cidrs, struct table **ret_table) {
         table_free(table);
     return r;
 }
+
+void conf_table_swap(struct conf *conf, size_t number, struct table *take_table) {
+    struct table *old = conf->tables[number].table;
+    for (size_t i = 0; conf->policy.tables != NULL && i < conf->policy.policy->n_slots; i++)
+        if (conf->policy.tables[i] == old)
+            conf->policy.tables[i] = take_table;
+    conf->tables[number].table = take_table;
+    table_free(old);
+}

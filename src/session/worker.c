@@ -26,6 +26,7 @@
 #include "session/policy_door.h"
 #include "session/rehearsal.h"
 #include "session/session.h"
+#include "session/table_swap.h"
 #include "session/worker_scanners.h"
 
 #include <errno.h>
@@ -50,6 +51,7 @@ struct worker {
     struct resolver *resolver;
     struct dnsbl *dnsbl;
     struct store_client *store; /* NULL: none is configured */
+    struct table_swap *tables;  /* NULL: none comes from a file */
     struct scanners *scanners;  /* NULL: none is configured */
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
@@ -217,6 +219,12 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
     switch ((enum worker_message_type)m.type) {
     case WORKER_DIRECTORY:
         take_directory(w, m.domain, fd);
+        break;
+    case WORKER_TABLE:
+        if (w->tables != NULL && fd >= 0)
+            table_swap_start(w->tables, str_of(m.domain), fd);
+        else if (fd >= 0)
+            close(fd);
         break;
     case WORKER_JOURNAL:
         if (fd >= 0)
@@ -468,6 +476,28 @@ static void start_quarantine(struct worker *w) {
         log_error("quarantine %s cannot be used: %s; what it should keep is deferred", settings.path, strerror(-r));
 }
 
+static bool has_table_files(const struct conf *conf) {
+    bool has_any = false;
+    for (size_t i = 0; i < conf->n_tables; i++)
+        has_any |= conf->tables[i].file != NULL;
+    return has_any;
+}
+
+static void on_table(void *arg, const struct conf_table *table, int r) {
+    (void)arg;
+    if (r < 0)
+        log_error("table %s: a new one cannot be used: %s; the old one stays", table->name, strerror(-r));
+    else
+        log_debug("table %s: %zu entries from now on", table->name, table_count(table->table));
+}
+
+/* The configuration is this process' own copy, and only its tables ever change. */
+static int start_tables(struct worker *w) {
+    if (!has_table_files(w->setup->conf))
+        return 0;
+    return table_swap_new(w->loop, (struct conf *)w->setup->conf, on_table, w, &w->tables);
+}
+
 static int give_up_rights(const struct worker_setup *setup) {
     const struct sandbox_path paths[] = {
         { .path = setup->conf->set.spool_path, .may_write = true },
@@ -482,7 +512,7 @@ static int give_up_rights(const struct worker_setup *setup) {
         .user = geteuid() == 0 ? setup->conf->set.user : NULL,
         .paths = paths,
         .n_paths = sizeof(paths) / sizeof(*paths),
-        .may_start_threads = setup->conf->set.quarantine.path != NULL,
+        .may_start_threads = setup->conf->set.quarantine.path != NULL || has_table_files(setup->conf),
     };
     int gaps = sandbox_enter(&sandbox);
     if (gaps < 0)
@@ -516,6 +546,8 @@ static int run(struct worker *w) {
         return r;
     w->server.gather.scanners = w->scanners;
     start_quarantine(w);
+    if ((r = start_tables(w)) < 0)
+        return r;
     loop_on_turn_end(w->loop, on_turn_end, w);
     relay_probe(w->server.relay);
     w->setup->counters->started_ms = clock_wall_ms();
@@ -538,6 +570,7 @@ int worker_run(const struct worker_setup *setup) {
     policy_door_end_all(&w.door);
     rehearsals_finish(&w.server);
     keeping_forget(&w.server);
+    table_swap_free(w.tables);
     quarantine_stop(w.server.quarantine);
     relay_free(w.server.relay);
     store_client_free(w.store);

@@ -7,6 +7,7 @@
  *
  *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)
  *                      JOURNAL (new file)                 STORE (a connection to the store process)
+ *                      TABLE (name, new file)
  *   worker ─▶ master   READY
  *   worker ─▶ worker   HANDOVER (a connection whose client belongs to the other; see handover.h)
  *
@@ -29,13 +30,15 @@ enum worker_message_type {
     WORKER_DIRECTORY,
     WORKER_DRAIN,
     WORKER_JOURNAL,
+    WORKER_TABLE,     /* here is another file of a table, named in `domain` */
     WORKER_STORE,     /* here is a connection to a (new) store process */
     WORKER_CLOSED,    /* to the master, once, after WORKER_DRAIN or SIGTERM: it accepts no more */
 };
 
 struct worker_message {
     uint32_t type;     /* enum worker_message_type */
-    char domain[256];  /* WORKER_DIRECTORY: whose; NUL-terminated. Without a descriptor: the directory is gone */
+    char domain[256];  /* WORKER_DIRECTORY: whose, WORKER_TABLE: which; NUL-terminated. A directory without a descriptor
+                          is gone */
 };
 
 struct worker_server_counters { /* one mailbox server as this worker sees it */

@@ -188,7 +188,7 @@ int table_load(enum table_type type, const struct diag_source *source, struct di
 static int read_all(int fd, char *out, size_t size, size_t *ret_len) {
     size_t len = 0;
     while (len < size) {
-        ssize_t n = read(fd, out + len, size - len);
+        ssize_t n = pread(fd, out + len, size - len, (off_t)len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -202,11 +202,10 @@ static int read_all(int fd, char *out, size_t size, size_t *ret_len) {
 }
 
 /* The whole of a regular file of at most TABLE_FILE_MAX bytes; to be freed. */
-static int read_file(const char *path, char **ret_text, size_t *ret_len) {
+static int read_file(int fd, char **ret_text, size_t *ret_len) {
     struct stat st;
     char *text = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would wait for ever */
-    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    int r = fstat(fd, &st) < 0 ? -errno : 0;
     if (r == 0 && !S_ISREG(st.st_mode))
         r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
     if (r == 0 && st.st_size > TABLE_FILE_MAX)
@@ -215,8 +214,6 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len) {
         r = -ENOMEM;
     if (r == 0)
         r = read_all(fd, text, (size_t)st.st_size, ret_len);
-    if (fd >= 0)
-        close(fd);
     if (r < 0)
         free(text);
     else
@@ -224,18 +221,31 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len) {
     return r;
 }
 
-int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
-    struct diag_source source = { .path = path, .text = STR("") };
+static int cannot_read(const char *path, int r, struct diag_list *diag) {
+    const struct diag_source source = { .path = path, .text = STR("") };
+    diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
+    return r;
+}
+
+int table_load_fd(enum table_type type, int fd, const char *path, struct diag_list *diag, struct table **ret_table) {
+    struct diag_source source = { .path = path };
     char *text = NULL;
     size_t len = 0;
-    int r = read_file(path, &text, &len);
-    if (r < 0) {
-        diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
-        return r;
-    }
+    int r = read_file(fd, &text, &len);
+    if (r < 0)
+        return cannot_read(path, r, diag);
     source.text = (struct str){ text, len };
     r = table_load(type, &source, diag, ret_table);
     free(text);
+    return r;
+}
+
+int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would wait for ever */
+    if (fd < 0)
+        return cannot_read(path, -errno, diag);
+    int r = table_load_fd(type, fd, path, diag, ret_table);
+    close(fd);
     return r;
 }
 

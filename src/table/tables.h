@@ -34,6 +34,9 @@ int table_load(enum table_type type, const struct diag_source *source, struct di
 enum { TABLE_FILE_MAX = 256 * 1024 * 1024 };
 int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table);
 
+/* The same from an open file, whose offset is left alone; `path` is for messages. */
+int table_load_fd(enum table_type type, int fd, const char *path, struct diag_list *diag, struct table **ret_table);
+
 /* ---- entry by entry */
 
 /* Returns 0 or -ENOMEM. */
