@@ -223,9 +223,8 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
         record_str(&r, NULL, to->address);
     record_close(&r, ']');
     record_verdict(&r, v);
-    content_record(s, &r);
     record_time_taken(&r, s, v->server.len > 0);
-    decision_record_end(&r, s->server);
+    content_record_end(s, &r);
 }
 
 static void journal_client(struct session *s, const struct verdict *v, const char *id) {

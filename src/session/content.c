@@ -58,6 +58,13 @@ static struct verdict words_of(struct session *s, const struct recipient *r, con
     return kept.at != NULL ? verdict : no_memory_verdict;
 }
 
+static bool asks_scanners(const struct policy *policy, const struct policy_set *slots) {
+    bool is_any = false;
+    for (int i = set_next(slots, 0); i >= 0; i = set_next(slots, (unsigned)i + 1))
+        is_any |= policy->slots[i].row->source == SOURCE_VIRUS || policy->slots[i].row->source == SOURCE_SPAM;
+    return is_any;
+}
+
 /* The decisive one is always the newest or one that was decisive before: its words are enough to keep. */
 static void note(struct content *c, const struct policy_verdict *from) {
     struct session *s = c->session;
@@ -71,11 +78,13 @@ static void note(struct content *c, const struct policy_verdict *from) {
     c->at->shadow = from->shadow;
     c->is_chosen[c->n_judged - 1] = content_passes(verdict);
     t->outcome = content_settle(c->verdicts, c->n_judged);
-    if (t->outcome.decisive == c->n_judged - 1)
+    if (t->outcome.decisive == c->n_judged - 1) {
         t->told = words_of(s, c->at, from);
+        c->has_shadow_need = asks_scanners(policy_of(s), &from->shadow_need);
+    }
 }
 
-static struct gather_known known_of(const struct content *c, const struct recipient *r) {
+struct gather_known content_known(const struct content *c, const struct recipient *r) {
     struct smtp_address address;
     smtp_address_parse(r->address, true, &address);
     struct gather_known known = judge_known(c->session, &address, &r->view);
@@ -108,7 +117,7 @@ static bool go_on(struct content *c) {
     const struct gather_world *world = &s->server->gather;
     const struct conf_policy *policy = &s->server->conf->policy;
     for (; c->at != NULL && t->outcome.fate != CONTENT_DEFERRED; c->at = c->at->next) {
-        const struct gather_known known = known_of(c, c->at);
+        const struct gather_known known = content_known(c, c->at);
         struct policy_verdict verdict;
         gather_load_recipient(s->memory, policy->policy, c->at->facts);
         if (gather_now(world, policy, LAYER_CONTENT, &known, s->memory, &verdict)) {
@@ -179,7 +188,7 @@ static void look_ahead(struct content *c) {
     struct session *s = c->session;
     const struct conf_policy *policy = &s->server->conf->policy;
     for (const struct recipient *r = s->transaction->accepted; r != NULL; r = r->next) {
-        const struct gather_known known = known_of(c, r);
+        const struct gather_known known = content_known(c, r);
         struct policy_verdict verdict;
         gather_load_recipient(s->memory, policy->policy, r->facts);
         while (!gather_now(&s->server->gather, policy, LAYER_CONTENT, &known, s->memory, &verdict)

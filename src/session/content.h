@@ -94,8 +94,11 @@ int content_write_head(struct session *s);
 /* What becomes of the header that came. NULL: nothing. */
 const struct field_edit *content_edit(const struct transaction *t);
 
-/* What the message's journal record says of its content. Nothing, if it was not judged. */
-void content_record(struct session *s, struct record *r);
+/*
+ * What the message's journal record says of its content, and the record's end: now, or when rules that change nothing
+ * know what they would have done (rehearsal.h), which takes the message's text along.
+ */
+void content_record_end(struct session *s, struct record *r);
 
 /* What is under way is cancelled. Accepts NULL. */
 void content_free(struct content *content);

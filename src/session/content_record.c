@@ -16,6 +16,7 @@
  * (answer_facts.h), so that it can be decided again.
  */
 #include "session/answer_facts.h"
+#include "session/rehearsal.h"
 #include "session/content_state.h"
 
 static void record_tags(struct record *r, const struct policy *policy, const struct policy_set *tags) {
@@ -89,8 +90,8 @@ static void record_others(struct record *r, const struct content *c, const struc
         record_close(r, ']');
 }
 
-void content_record(struct session *s, struct record *r) {
-    const struct transaction *t = s->transaction;
+void content_record_end(struct session *s, struct record *r) {
+    struct transaction *t = s->transaction;
     const struct content *c = t->content;
     struct content_facts facts = { .size = spool_size(&t->intake.spool),
                                    .has_bare_newlines = intake_has_bare(&t->intake) };
@@ -108,6 +109,11 @@ void content_record(struct session *s, struct record *r) {
         if (c->message.scan != NULL)
             record_scan(r, c->message.scan);
         record_others(r, c, t);
+        const struct gather_known known = content_known(c, decisive);
+        if (c->has_shadow_need && s->server->gather.scanners != NULL &&
+            rehearsal_start_message(s->server, r, &known, &facts, buf_str(&t->head), &t->intake.spool))
+            return;
     }
     record_content_judgement(r, s->server->conf, &facts, loop_now(s->server->loop));
+    decision_record_end(r, s->server);
 }

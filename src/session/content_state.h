@@ -18,4 +18,8 @@ struct content {
     struct recipient *at;             /* being judged */
     struct field_edit edit;           /* of the header, on the way out */
     unsigned n_judged;
+    bool has_shadow_need; /* of the decisive recipient: rules that change nothing want to know more */
 };
+
+/* What is known of the message, and of this recipient. */
+struct gather_known content_known(const struct content *c, const struct recipient *r);

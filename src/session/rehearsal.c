@@ -14,7 +14,7 @@
 #include "session/rehearsal.h"
 
 #include "base/log.h"
-#include "session/answer_facts.h"
+#include "facts/scan.h"
 
 #include <stdlib.h>
 
@@ -27,8 +27,16 @@ struct rehearsal {
     struct str record;   /* as far as it was written */
     uint64_t decided_ms; /* by the loop's clock */
     bool names_client;   /* the record has the client's name */
+    bool is_message;     /* of layer content: from here on */
+    struct spool spool;
+    struct gather_message message;
+    struct content_facts content;
     struct arena arena;  /* owns what the others borrow */
 };
+
+static enum policy_layer last_layer(const struct rehearsal *rehearsal) {
+    return rehearsal->is_message ? LAYER_CONTENT : LAYER_POLICY;
+}
 
 /* ---- the end */
 
@@ -39,7 +47,16 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
     record_resume(&r, &server->journal->out, rehearsal->record);
     if (!rehearsal->names_client && rehearsal->memory->ptr.status >= PTR_UNCONFIRMED)
         record_str(&r, "ptr", ptr_name(&rehearsal->memory->ptr));
-    record_judgement(&r, server->conf, rehearsal->memory, rehearsal->decided_ms);
+    if (rehearsal->is_message) {
+        rehearsal->content.memory = rehearsal->memory;
+        rehearsal->content.shadow = &verdict->shadow;
+        record_content_judgement(&r, server->conf, &rehearsal->content, rehearsal->decided_ms);
+        scan_free(rehearsal->message.scan);
+        spool_deinit(&rehearsal->spool);
+        server->n_rehearsed_messages--;
+    } else {
+        record_judgement(&r, server->conf, rehearsal->memory, rehearsal->decided_ms);
+    }
     decision_record_end(&r, server);
     *rehearsal->prev = rehearsal->next;
     if (rehearsal->next != NULL)
@@ -59,7 +76,7 @@ void rehearsals_finish(struct server *server) {
         struct rehearsal *rehearsal = server->rehearsals;
         struct policy_verdict verdict;
         gather_cancel(rehearsal->gather);
-        gather_now(&server->gather, &server->conf->policy, LAYER_POLICY, &rehearsal->known, rehearsal->memory,
+        gather_now(&server->gather, &server->conf->policy, last_layer(rehearsal), &rehearsal->known, rehearsal->memory,
                    &verdict);
         finish(rehearsal, &verdict);
     }
@@ -81,24 +98,29 @@ static void tell_full(struct server *server) {
     server->are_rehearsals_full = true;
 }
 
-bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
-                     const struct gather_known *known, const struct gather_memory *memory) {
+static struct rehearsal *rehearsal_new(struct server *server) {
     if (server->n_rehearsals >= REHEARSALS_MAX) {
         tell_full(server);
-        return false;
+        return NULL;
     }
-    struct rehearsal *rehearsal = malloc(sizeof(*rehearsal));
-    if (rehearsal == NULL)
-        return false;
-    *rehearsal = (struct rehearsal){ .server = server, .decided_ms = loop_now(server->loop),
-                                     .names_client = envelope_ptr(envelope, memory).len > 0 };
+    struct rehearsal *rehearsal = calloc(1, sizeof(*rehearsal));
+    if (rehearsal != NULL)
+        *rehearsal = (struct rehearsal){ .server = server, .decided_ms = loop_now(server->loop) };
+    return rehearsal;
+}
+
+/* False: no memory; the rehearsal is over. */
+static bool begin(struct rehearsal *rehearsal, struct record *record, const struct gather_known *known,
+                  const struct gather_memory *memory) {
+    struct server *server = rehearsal->server;
     if (keep(rehearsal, known, memory))
-        rehearsal->gather = gather_rehearse(&server->gather, &server->conf->policy, LAYER_POLICY, &rehearsal->known,
-                                            rehearsal->memory, on_rehearsed, rehearsal);
+        rehearsal->gather = gather_rehearse(&server->gather, &server->conf->policy, last_layer(rehearsal),
+                                            &rehearsal->known, rehearsal->memory, on_rehearsed, rehearsal);
     if (rehearsal->gather != NULL)
         rehearsal->record = record_suspend(record, &rehearsal->arena);
     if (rehearsal->record.at == NULL) {
         gather_cancel(rehearsal->gather);
+        scan_free(rehearsal->message.scan);
         arena_reset(&rehearsal->arena);
         free(rehearsal);
         return false;
@@ -109,5 +131,43 @@ bool rehearsal_start(struct server *server, struct record *record, const struct 
         rehearsal->next->prev = &rehearsal->next;
     server->rehearsals = rehearsal;
     server->n_rehearsals++;
+    return true;
+}
+
+bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
+                     const struct gather_known *known, const struct gather_memory *memory) {
+    struct rehearsal *rehearsal = rehearsal_new(server);
+    if (rehearsal == NULL)
+        return false;
+    rehearsal->names_client = envelope_ptr(envelope, memory).len > 0;
+    return begin(rehearsal, record, known, memory);
+}
+
+static void on_scan(void *arg) {
+    gather_on_scan(((struct rehearsal *)arg)->gather);
+}
+
+bool rehearsal_start_message(struct server *server, struct record *record, const struct gather_known *known,
+                             const struct content_facts *content, struct str head, struct spool *take_spool) {
+    struct rehearsal *rehearsal =
+        server->n_rehearsed_messages < REHEARSED_MESSAGES_MAX ? rehearsal_new(server) : NULL;
+    if (rehearsal == NULL)
+        return false;
+    const uint64_t limit_ms = server->conf->set.timeouts.final_reply_limit;
+    const struct scan_text text = { .head = arena_str(&rehearsal->arena, head), .spool = &rehearsal->spool,
+                                    .id = "rehearsal" };
+    struct gather_known ours = *known;
+    rehearsal->is_message = rehearsal->names_client = true;
+    rehearsal->content = *content;
+    rehearsal->message = *known->message;
+    rehearsal->message.also_virus = rehearsal->message.also_spam = false;
+    rehearsal->message.scan = scan_new(server->gather.scanners, &text, rehearsal->decided_ms + limit_ms, on_scan,
+                                       rehearsal);
+    ours.message = &rehearsal->message;
+    rehearsal->spool = *take_spool; /* before the scan begins, which is in a later turn */
+    if (text.head.at == NULL || !begin(rehearsal, record, &ours, content->memory))
+        return false;
+    spool_init(take_spool, rehearsal->spool.dir, rehearsal->spool.memory_max);
+    server->n_rehearsed_messages++;
     return true;
 }

@@ -14,9 +14,14 @@
  */
 #pragma once
 
+#include "base/spool.h"
+#include "session/answer_facts.h"
 #include "session/decision.h"
 
-enum { REHEARSALS_MAX = 512 }; /* a few KiB each */
+enum {
+    REHEARSALS_MAX = 512,        /* a few KiB each */
+    REHEARSED_MESSAGES_MAX = 32, /* of these: they keep their texts */
+};
 
 /*
  * Takes over the record of a decision that left a `shadow_need` (memory->has_shadow_need), all but its judgement
@@ -24,6 +29,14 @@ enum { REHEARSALS_MAX = 512 }; /* a few KiB each */
  */
 bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
                      const struct gather_known *known, const struct gather_memory *memory);
+
+/*
+ * The same for a message that was judged: what scanners say of it, when nobody waits for them any more. `content` is
+ * what else its record tells; `known` has its facts, and `take_spool` its text, which is another's afterwards (and
+ * empty).
+ */
+bool rehearsal_start_message(struct server *server, struct record *record, const struct gather_known *known,
+                             const struct content_facts *content, struct str head, struct spool *take_spool);
 
 /* Writes the records of all that are left. */
 void rehearsals_finish(struct server *server);

@@ -50,7 +50,7 @@ struct server {
     struct quarantine *quarantine; /* NULL: there is none */
     struct kept_orphan *kept_orphans; /* see keeping.h */
     struct rehearsal *rehearsals; /* see rehearsal.h */
-    unsigned n_rehearsals;
+    unsigned n_rehearsals, n_rehearsed_messages;
     bool are_rehearsals_full; /* and the log was told */
     bool is_shutting_down;    /* sessions without a transaction are told to come back */
 

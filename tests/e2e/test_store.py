@@ -240,6 +240,7 @@ def test_without_its_master_it_ends_after_the_workers(make_gateway):
     pids = [store_of(gateway)["pid"], *gateway.worker_pids()]
     with Client(gateway.address) as client:
         client.ehlo()
+        client.envelope("anna@example.com")  # its worker does not leave mail that it has in hand
         gateway.process.kill()
         gateway.wait()
         assert is_alive(pids[0])
