@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 JOURNAL_LIMIT_S, PROBES_LIMIT_S, DELAY_LIMIT_S = 15, 15, 15
 COLUMN = 38
-MESSAGE = "From: {sender}\r\nTo: {to}\r\nSubject: {title}\r\n\r\nHello.\r\n"
+MESSAGE = ("From: {sender}\r\nTo: {to}\r\nSubject: {title}\r\nDate: Fri, 27 Nov 2026 12:00:00 +0000\r\n"
+           "Message-ID: <demo@example.net>\r\n\r\nHello.\r\n")
 
 
 @dataclass
@@ -73,6 +74,7 @@ class Player:
     def __init__(self, address, postern, conf):
         self.address, self.postern, self.conf = address, postern, conf
         self.failures = []
+        self.then = None  # a further act, behind the scenes
 
     def command(self, name, *arguments):
         return subprocess.run([self.postern, name, "-c", self.conf, *arguments], stdin=subprocess.DEVNULL,
@@ -167,6 +169,8 @@ class Player:
                 self.play(scene)
             except OSError as error:  # smtplib's own are too
                 self.check(False, f"the conversation broke off: {error}")
+        if self.then is not None:
+            self.then()
         print("\nWhat each rule did, by the journal: postern report policy")
         report = self.command("report", "policy").stdout
         print(textwrap.indent(report, "   "))
