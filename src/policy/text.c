@@ -64,6 +64,15 @@ static int put_value(size_t placeholder, struct str value, struct buf *out) {
     return r;
 }
 
+/* Moves over the word behind "{seconds}" where it must be another after one: "1 second". */
+static int put_singular(struct str value, struct str *template, struct buf *out) {
+    static const struct str plural = STR_INIT(" seconds");
+    if (!str_eq(value, STR("1")) || !str_eq(str_head(*template, plural.len), plural))
+        return 0;
+    *template = str_from(*template, plural.len);
+    return buf_puts(out, str_head(plural, plural.len - 1));
+}
+
 int text_format(struct str template, const struct str values[N_PLACEHOLDERS], struct buf *out) {
     int r = 0;
     while (r == 0 && template.len > 0) {
@@ -75,6 +84,8 @@ int text_format(struct str template, const struct str values[N_PLACEHOLDERS], st
         if (r == 0 && i < N_PLACEHOLDERS)
             r = put_value(i, values[i], out);
         template = plain < template.len ? str_from(template, plain + name.len + 2) : str_from(template, plain);
+        if (r == 0 && i == TEXT_SECONDS)
+            r = put_singular(values[i], &template, out);
     }
     return r;
 }

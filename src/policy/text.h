@@ -37,5 +37,8 @@ const char *text_find_fault(struct str template, struct str *ret_name);
 
 bool text_mentions(struct str template, enum placeholder placeholder);
 
-/* Appends the template with `values` put in. Returns 0, -ENOBUFS or -ENOMEM. */
+/*
+ * Appends the template with `values` put in; "{seconds} seconds" becomes "1 second" for one. Returns 0, -ENOBUFS or
+ * -ENOMEM.
+ */
 int text_format(struct str template, const struct str values[N_PLACEHOLDERS], struct buf *out);

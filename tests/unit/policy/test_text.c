@@ -26,6 +26,17 @@ static void placeholders_are_filled_in(void **state) {
     expect_text("plain", values, "plain");
 }
 
+static void one_second_is_no_seconds(void **state) {
+    struct str values[N_PLACEHOLDERS] = { { NULL, 0 } };
+    values[TEXT_SECONDS] = STR("1");
+    values[TEXT_HELO] = STR("1");
+    expect_text("in {seconds} seconds", values, "in 1 second");
+    expect_text("in {seconds} seconds; {seconds} seconds!", values, "in 1 second; 1 second!");
+    expect_text("in {seconds} s, {helo} seconds, {seconds}", values, "in 1 s, 1 seconds, 1");
+    values[TEXT_SECONDS] = STR("10");
+    expect_text("in {seconds} seconds", values, "in 10 seconds");
+}
+
 static void values_cannot_forge_a_second_line(void **state) {
     struct str values[N_PLACEHOLDERS] = { { NULL, 0 } };
     values[TEXT_HELO] = STR("a\r\n250 {id} \x7f\xc3");
@@ -56,6 +67,7 @@ static void faults_are_found(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_are_filled_in),
+        cmocka_unit_test(one_second_is_no_seconds),
         cmocka_unit_test(values_cannot_forge_a_second_line),
         cmocka_unit_test(a_value_is_cut_at_its_bound),
         cmocka_unit_test(faults_are_found),
