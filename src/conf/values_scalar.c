@@ -156,9 +156,11 @@ static const char *choices(const struct option *option, char out[128]) {
     return out;
 }
 
-/* A choice may be of more than one word: "at connect". */
+/* A choice may be of more than one word, at connect, and who writes it in quotes means the same. */
 static bool chooses(const struct statement *statement, const char *choice) {
     struct str rest = str_of(choice);
+    if (statement->n_words == 2 && str_eq(statement->words[1].text, rest))
+        return true;
     for (size_t i = 1; i < statement->n_words; i++) {
         struct str word = str_word(&rest);
         if (word.len == 0 || !str_eq(statement->words[i].text, word))

@@ -21,6 +21,9 @@ static void test_defaults(void **state) {
     assert_int_equal(set->workers, 0);
     assert_true(set->smtputf8);
     assert_int_equal(set->bare_newline, CONF_BARE_NEWLINE_NORMALISE);
+    assert_int_equal(set->refuse, CONF_REFUSE_AT_RCPT);
+    assert_int_equal(set->greeting_delay, 4000);
+    assert_int_equal(set->client_memory, 36ULL * 86400000);
     assert_int_equal(set->limits.message_size, 50 * 1024 * 1024);
     assert_int_equal(set->limits.recipients, 1000);
     assert_int_equal(set->limits.command_line, 2048);
@@ -46,6 +49,36 @@ static void test_defaults(void **state) {
     assert_string_equal(domain->set.delimiter, "");
     assert_null(domain->set.catch_all);
     unload(&l);
+}
+
+static void test_refuse(void **state) {
+    static const struct {
+        const char *text;
+        enum conf_refuse refuse;
+    } rows[] = {
+        { "refuse at rcpt\n", CONF_REFUSE_AT_RCPT },
+        { "refuse at connect\n", CONF_REFUSE_AT_CONNECT },
+        { "refuse  at\tconnect # who is banned\n", CONF_REFUSE_AT_CONNECT },
+        { "refuse \"at connect\"\n", CONF_REFUSE_AT_CONNECT },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), MINIMAL "%s", rows[i].text);
+        struct loaded l = load_good(text);
+        assert_int_equal(l.conf->set.refuse, rows[i].refuse);
+        unload(&l);
+    }
+    assert_refused(MINIMAL "refuse at once\n", ":6:11: error: expected at rcpt or at connect, got 'once'");
+    assert_refused(MINIMAL "refuse connect\n", "expected at rcpt or at connect, got 'connect'");
+    assert_refused(MINIMAL "refuse at\n", ":6:8: error: expected at rcpt or at connect, got 'at'");
+    assert_refused(MINIMAL "refuse At Connect\n", "expected at rcpt or at connect, got 'Connect'");
+    assert_refused(MINIMAL "refuse at connect always\n", "expected at rcpt or at connect, got 'always'");
+    assert_refused(MINIMAL "refuse \"at connect\" always\n", "expected at rcpt or at connect, got 'always'");
+    assert_refused(MINIMAL "refuse \"\"\n", "expected at rcpt or at connect, got ''");
+    assert_refused(MINIMAL "refuse\n", "'refuse' needs a value; expected at rcpt or at connect");
+    assert_refused(MINIMAL "refuse at rcpt\nrefuse at connect\n", ":7:1: error: 'refuse' stands here twice");
+    assert_refused(MINIMAL "refuse {\n}\n", "'refuse' opens no block here");
+    assert_refused(MINIMAL "limits {\n refuse at rcpt\n}\n", "'refuse'");
 }
 
 static void test_everything(void **state) {
@@ -149,10 +182,6 @@ static void test_values(void **state) {
     assert_refused(MINIMAL "timeouts { command \"\" }\n", "expected a time such as");
     assert_refused(MINIMAL "smtputf8 maybe\n", "expected yes or no, got 'maybe'");
     assert_refused(MINIMAL "bare_newline keep\n", "expected normalise or refuse, got 'keep'");
-    assert_refused(MINIMAL "refuse at once\n", ":6:11: error: expected at rcpt or at connect, got 'once'");
-    assert_refused(MINIMAL "refuse connect\n", "expected at rcpt or at connect, got 'connect'");
-    assert_refused(MINIMAL "refuse at connect always\n", "expected at rcpt or at connect, got 'always'");
-    assert_refused(MINIMAL "refuse\n", "'refuse' needs a value; expected at rcpt or at connect");
     assert_refused(MINIMAL "servers b { server 10.0.0.1\n tls maybe }\n", "expected none, may, require or verify");
     assert_refused(MINIMAL "user \"\"\n", "'user' takes 1 to 32 bytes");
     assert_refused(MINIMAL "spool_path \"\"\n", "expected a path, got nothing");
@@ -624,6 +653,7 @@ int main(void) {
         TEST("what is not written has its default", test_defaults),
         TEST("every block and statement reaches its field, wherever in the file it stands", test_everything),
         TEST("an unknown, misplaced or repeated option is told with what was meant", test_names),
+        TEST("refuse takes its two choices and nothing else", test_refuse),
         TEST("a value of the wrong kind is told with what was expected", test_values),
         TEST("a number is accepted at its bounds and refused one past them", test_bounds),
         TEST("a host name that is not fully qualified is refused", test_hostname),
