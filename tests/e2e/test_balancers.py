@@ -1,5 +1,7 @@
 """Clients behind a balancer: PROXY headers, XCLIENT, and how they are spread over the workers."""
 import ipaddress
+import os
+import time
 
 import pytest
 
@@ -111,6 +113,80 @@ def test_a_thousand_client_addresses_load_all_workers(make_postern, server):
     assert len(processes) == 2 and min(processes.values()) > 300
     assert gateway.total("handed_over") > 100
     assert gateway.total("refused") == 1000
+
+
+DELAY_S = 1.5
+CLIENTS = [f"203.0.113.{number}" for number in range(1, 33)]  # half of them meet the wrong worker first
+
+
+@pytest.fixture
+def make_delaying(make_postern, server, folder):
+    """Two workers behind a balancer, and newcomers wait."""
+    def make(**options):
+        path = os.path.join(folder, "policy")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('layer connection {\n    reject "BANNED IP" when client in banned\n'
+                       '    reject "EARLY TALKER" when client.early_talker with 554 5.5.0 "Talked too early"\n}\n')
+        return make_postern([server], workers=2, listener={"proxy_from": BALANCER}, policy=path,
+                            table=[("banned cidr", {"entries": "203.0.113.0/28"})], dns={"use": "off"},
+                            greeting_delay=f"{int(DELAY_S * 1000)}ms", **options)
+    return make
+
+
+def connect_all(gateway, clients, behind=b""):
+    return [Client(gateway.address, first=proxy_v2(client) + behind, greeted=False) for client in clients]
+
+
+def test_clients_that_are_handed_over_wait_once_and_are_remembered(make_delaying):
+    gateway = make_delaying()
+    clients = [client for client in CLIENTS if int(client.split(".")[3]) > 15]
+    began = time.monotonic()
+    sessions = connect_all(gateway, clients)
+    for session in sessions:
+        assert session.reply() == 220 and time.monotonic() - began >= DELAY_S
+        session.ehlo()
+        assert session.envelope("anna@example.com") == 250
+        session.close()
+    handed_over = gateway.total("handed_over")
+    assert 0 < handed_over < len(clients) and gateway.total("early_talkers") == 0
+    for client in clients:
+        began = time.monotonic()
+        with Client(gateway.address, first=proxy_v2(client)) as session:
+            assert session.greeting == 220 and time.monotonic() - began < DELAY_S
+    assert gateway.total("handed_over") > handed_over
+
+
+def test_clients_that_are_handed_over_while_they_talk_are_early_talkers(make_delaying):
+    gateway = make_delaying()
+    sessions = connect_all(gateway, CLIENTS)
+    for session in sessions:
+        session.send(b"EHLO client.example.net\r\n")
+    for client, session in zip(CLIENTS, sessions):
+        assert session.reply() == 220 and session.reply() == 250
+        is_banned = int(client.split(".")[3]) < 16
+        reply = session.envelope("anna@example.com")
+        assert reply == ("554 5.7.1" if is_banned else "554 5.5.0")
+        assert gateway.wait_journal(id=reply.id, client=client)["early_talker"] is True
+        session.close()
+    assert gateway.total("early_talkers") == len(CLIENTS) and gateway.total("handed_over") > 0
+
+
+def test_clients_that_are_handed_over_are_turned_away_or_greeted_by_the_worker_they_belong_to(make_delaying):
+    gateway = make_delaying(refuse="at connect")
+    sessions = connect_all(gateway, CLIENTS) + connect_all(gateway, CLIENTS, b"EHLO client.example.net\r\n")
+    workers = {}
+    for client, session, talks in zip(CLIENTS * 2, sessions, [False] * len(CLIENTS) + [True] * len(CLIENTS)):
+        reply = session.reply()
+        if int(client.split(".")[3]) < 16:
+            assert reply == "554 5.7.1"
+        else:
+            assert reply == ("554 5.5.0" if talks else 220)
+        if reply.id:
+            assert gateway.wait_journal(id=reply.id)["client"] == client
+            workers.setdefault(client, set()).add(process_of(reply.id))
+        session.close()
+    assert all(len(seen) == 1 for seen in workers.values()) and len(set.union(*workers.values())) == 2
+    assert gateway.total("turned_away") == 15 + len(CLIENTS) and gateway.total("handed_over") > 0
 
 
 def test_one_client_is_always_served_by_the_same_worker(behind_proxy):

@@ -69,6 +69,29 @@ def test_own_clients_are_left_alone(door, make_postfix):
     assert envelope(postfix, "nobody@example.com") == "550 5.1.1"
 
 
+def test_what_only_the_smtp_door_sees_refuses_nobody_at_postfix(folder, make_server, make_postern, make_postfix):
+    policy = os.path.join(folder, "policy")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write('layer connection {\n    reject "EARLY" when client.early_talker\n'
+                   '    reject "OFTEN" when client.rate(connections, 1h) > 1 or client.rate(recipients, 1h) > 2\n}\n')
+    port, client = free_port(), "127.0.0.7"
+    gateway = make_postern([make_server()], policy=policy, policy_listen=f"{LOOPBACK}:{port}", greeting_delay="1500ms",
+                           dns={"use": "off"})
+    postfix = make_postfix("asks-of-talkers", **restricted(port))
+    with Client(gateway.address, source=client, greeted=False) as talker:
+        assert talker.ehlo() == 220 and talker.reply() == 250
+        assert "EARLY" in talker.envelope("anna@example.com").text
+    for _ in range(4):
+        assert envelope(postfix, "anna@example.com", source=client) == 250
+    record = gateway.wait_journal(door="postfix", client=client)
+    assert "early_talker" not in record
+    for fact in ("client.early_talker", "client.rate(connections, 3600s)", "client.rate(recipients, 3600s)"):
+        assert record["facts"][fact]["state"] == "off"
+    with Client(gateway.address, source=client) as often:
+        often.ehlo()
+        assert "OFTEN" in often.envelope("anna@example.com").text
+
+
 def test_a_door_that_is_shut_leaves_postfix_to_its_own_default(make_postfix):
     postfix = make_postfix("asks-nobody", **restricted(free_port()))
     assert envelope(postfix, "anna@example.com") == "451 4.3.5"
