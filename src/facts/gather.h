@@ -70,6 +70,7 @@ struct gather_memory {
     struct policy_set shadow; /* of the last decision, for the journal: rules that would have acted */
     bool has_shadow_need;     /* the same: there is something to rehearse */
     uint16_t open;            /* the same: the rule that stood open before a reject; RULE_NONE: none */
+    uint64_t against;         /* the same: the lists that made it a refusal, by their index */
     struct fact values[];
 };
 

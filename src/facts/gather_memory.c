@@ -82,6 +82,7 @@ static const enum fact_scope list_scopes[N_LIST_FAMILIES] = {
 void gather_forget(struct gather_memory *memory, const struct policy *policy, enum fact_scope scope) {
     memory->shadow = (struct policy_set){ { 0 } };
     memory->open = RULE_NONE;
+    memory->against = 0;
     memory->has_shadow_need = false;
     if (scope == SCOPE_CONNECTION) {
         memory->ptr = (struct ptr_result){ 0 };

@@ -80,13 +80,19 @@ uint64_t list_answers_against(const struct list_answers *answers, const struct c
     return lists;
 }
 
+uint64_t list_answers_all_against(const struct list_answers *answers, const struct conf *conf,
+                                  const struct conf_policy *policy, const struct policy_set *because) {
+    uint64_t lists = 0;
+    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
+        lists |= list_answers_against(answers, conf, policy, because, (enum list_family)family);
+    return lists;
+}
+
 struct str list_answers_zones(const struct list_answers *answers, const struct conf *conf,
                               const struct conf_policy *policy, const struct policy_set *because,
                               char out[LIST_ZONES_MAX]) {
-    uint64_t lists = 0;
+    uint64_t lists = list_answers_all_against(answers, conf, policy, because);
     size_t len = 0;
-    for (unsigned family = 0; family < N_LIST_FAMILIES; family++)
-        lists |= list_answers_against(answers, conf, policy, because, (enum list_family)family);
     for (size_t i = 0; i < conf->n_block_lists; i++) {
         struct str zone = str_of(conf->block_lists[i].zone), between = len > 0 ? STR(", ") : STR("");
         if (!(lists >> i & 1) || len + between.len + zone.len > LIST_ZONES_MAX)

@@ -52,10 +52,14 @@ uint64_t list_answers_against(const struct list_answers *answers, const struct c
                               const struct conf_policy *policy, const struct policy_set *because,
                               enum list_family family);
 
+/* The same of all families. `answers` has N_LIST_FAMILIES. */
+uint64_t list_answers_all_against(const struct list_answers *answers, const struct conf *conf,
+                                  const struct conf_policy *policy, const struct policy_set *because);
+
 enum { LIST_ZONES_MAX = 200 };
 
 /*
- * The zones that list what the slots in `because` ask about, as replies and records name them: "a.example, b.example".
+ * The zones that list what the slots in `because` ask about, as replies name them: "a.example, b.example".
  * Never a key. What does not fit is left out whole. `answers` has N_LIST_FAMILIES. Returns a view of `out`.
  */
 struct str list_answers_zones(const struct list_answers *answers, const struct conf *conf,

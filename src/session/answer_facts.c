@@ -157,6 +157,17 @@ static void record_listings(struct record *r, const struct conf *conf, const str
     }
 }
 
+/* Which lists made the rule true that answered: its name does not say, and its own words need not. */
+static void record_against(struct record *r, const struct conf *conf, uint64_t against) {
+    if (against == 0)
+        return;
+    record_open(r, "listed_by", '[');
+    for (size_t i = 0; i < conf->n_block_lists; i++)
+        if (against >> i & 1)
+            record_str(r, NULL, str_of(conf->block_lists[i].zone));
+    record_close(r, ']');
+}
+
 void record_judgement(struct record *r, const struct conf *conf, const struct gather_memory *memory,
                       uint64_t decided_ms) {
     const struct policy *policy = conf->policy.policy;
@@ -169,6 +180,7 @@ void record_judgement(struct record *r, const struct conf *conf, const struct ga
     if (memory->open < policy->n_rules)
         record_str(r, "open", policy->rules[memory->open].name);
     record_listings(r, conf, &memory->codes);
+    record_against(r, conf, memory->against);
     record_open(r, "facts", '{');
     record_facts(r, policy, &memory->facts, decided_ms);
     record_close(r, '}');

@@ -73,6 +73,8 @@ struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *
     struct verdict verdict = { .action = ACTION_PASS, .layer = str_of(layer_names[from->layer]) };
     memory->shadow = from->shadow;
     memory->open = from->open;
+    memory->against = from->reply == NULL || from->open != RULE_NONE ? 0
+        : list_answers_all_against(memory->lists, conf, &conf->policy, &from->because);
     memory->has_shadow_need = !set_is_empty(&from->shadow_need);
     if (from->rule != RULE_NONE)
         verdict.rule = policy->rules[from->rule].name;

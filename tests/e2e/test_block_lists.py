@@ -333,6 +333,8 @@ def test_the_codes_of_each_list_are_journalled_explained_and_counted(make_gatewa
     records = [gateway.wait_journal(id=reply.id) for reply in refused]
     assert records[0]["dnsbl"] == {TURNING: ["127.0.0.9"], TRUE: ["127.0.0.2"]}
     assert records[1]["sender.dnsbl"] == {NAMES: ["127.0.0.2"]} and "dnsbl" not in records[1]
+    assert [record["listed_by"] for record in records] == [[TURNING, TRUE], [NAMES]]
+    assert "listed_by" not in gateway.wait_journal(client=GOOD, action="pass")
     told = gateway.command("explain", refused[0].id).stdout
     assert re.search(rf"^listed by\n +dnsbl +{TURNING} +127.0.0.9\n +dnsbl +{TRUE} +127.0.0.2$", told, re.M), told
     told = json.loads(gateway.command("explain", refused[1].id, "--json").stdout)
