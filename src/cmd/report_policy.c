@@ -1,14 +1,12 @@
 /*
- * postern report policy: how often did each rule of the policy refuse? And report lists: how often did each block list
- * speak, with which return code?
+ * postern report policy: how often did each rule of the policy refuse? And what finds and calls the other reports.
  *
  * Counted from the journal, which outlives restarts and reloads; one line a rule, the count right-aligned and
  * ascending, so that the rules that matter stand where the eye ends. What is counted is a recipient that a rule of the
  * policy file rejected or deferred, in any layer but greylisting, or a client that was refused before it named one.
  * Relay control, unknown recipients and the mailbox server's own answers are not the policy's doing, and a reject that
  * was held back (451 4.4.3, since an open rule stood before it) refused nobody for its reason. Shadow rules follow with
- * what they would have done, marked `(shadow)`. For lists each recipient counts whose client or names they held,
- * refused or not.
+ * what they would have done, marked `(shadow)`.
  *
  * Exit: 0, 1 when the journal cannot be read (what could be is printed), 64 wrong use.
  */
@@ -17,6 +15,7 @@
 #include "cmd/cmd.h"
 #include "cmd/report_content.h"
 #include "cmd/report_greylist.h"
+#include "cmd/report_lists.h"
 #include "conf/conf.h"
 #include "journal/reader.h"
 #include "journal/record.h"
@@ -39,7 +38,6 @@ struct count {
 };
 
 struct report {
-    bool is_of_lists;
     struct members members;
     struct arena arena;
     struct count counts[NAMES_MAX];
@@ -130,26 +128,6 @@ static bool is_of_policy(struct str layer) {
     return str_eq(layer, STR("connection")) || str_eq(layer, STR("recipient")) || str_eq(layer, STR("policy"));
 }
 
-/* "bl.example.net 127.0.0.2" */
-static int add_listing(struct report *report, struct str zone, struct str code) {
-    char name[512];
-    int len = snprintf(name, sizeof(name), "%.*s %.*s", STR_ARG(zone), STR_ARG(code));
-    return add(report, (struct str){ name, (size_t)len < sizeof(name) ? (size_t)len : sizeof(name) - 1 }, false);
-}
-
-static int add_listings(struct report *report) {
-    static const char *const about[] = { "dnsbl", "ptr.dnsbl", "helo.dnsbl", "sender.dnsbl" };
-    const struct members *members = &report->members;
-    int r = 0;
-    for (size_t i = 0; i < sizeof(about) / sizeof(about[0]); i++) {
-        const struct member *zones = members_find(members, &members->at[0], about[i]), *zone = NULL;
-        while (r == 0 && (zone = members_next(members, zones, zone)) != NULL)
-            for (const struct member *code = NULL; r == 0 && (code = members_next(members, zone, code)) != NULL;)
-                r = add_listing(report, zone->name, code->text);
-    }
-    return r;
-}
-
 static int add_shadow(struct report *report) {
     const struct members *members = &report->members;
     const struct member *shadow = members_find(members, &members->at[0], "shadow");
@@ -184,8 +162,8 @@ static int on_line(void *arg, char *line, size_t len) {
     if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
         return 0;
     if (members_find(members, record, "rcpts") != NULL) /* of a message: report content counts what it was */
-        return report->is_of_lists ? 0 : add_shadow(report);
-    return report->is_of_lists ? add_listings(report) : add_rules(report);
+        return add_shadow(report);
+    return add_rules(report);
 }
 
 /* ---- printing */
@@ -213,17 +191,6 @@ static void print_text(const struct report *report) {
     }
 }
 
-static void record_name(struct record *r, const struct report *report, const struct count *count) {
-    size_t blank = str_find(count->name, ' ');
-    if (report->is_of_lists) {
-        record_str(r, "zone", str_head(count->name, blank));
-        record_str(r, "code", str_from(count->name, blank + 1));
-    } else {
-        record_str(r, "rule", count->name);
-        record_bool(r, "shadow", count->is_shadow);
-    }
-}
-
 static int print_json(const struct report *report) {
     struct buf out;
     struct record r;
@@ -231,12 +198,13 @@ static int print_json(const struct report *report) {
     record_begin(&r, &out);
     if (report->since[0] != '\0')
         record_str(&r, "since", str_of(report->since));
-    record_open(&r, report->is_of_lists ? "lists" : "policy", '[');
+    record_open(&r, "policy", '[');
     for (size_t i = 0; i < report->n_counts; i++) {
         const struct count *count = &report->counts[i];
         record_open(&r, NULL, '{');
         record_u64(&r, "count", count->n);
-        record_name(&r, report, count);
+        record_str(&r, "rule", count->name);
+        record_bool(&r, "shadow", count->is_shadow);
         record_close(&r, '}');
     }
     record_close(&r, ']');
@@ -247,13 +215,12 @@ static int print_json(const struct report *report) {
     return result;
 }
 
-static int report_counts(const char *dir, uint64_t since_ms, bool is_of_lists, bool is_json) {
+static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
     struct report *report = calloc(1, sizeof(*report));
     if (report == NULL) {
         fprintf(stderr, "postern: %s\n", strerror(ENOMEM));
         return EXIT_FAILURE;
     }
-    report->is_of_lists = is_of_lists;
     if (since_ms > 0)
         clock_format_rfc3339(since_ms, report->since);
     int r = journal_read(dir, since_ms, on_line, report);
@@ -269,14 +236,6 @@ static int report_counts(const char *dir, uint64_t since_ms, bool is_of_lists, b
     arena_reset(&report->arena);
     free(report);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static int report_policy(const char *dir, uint64_t since_ms, bool is_json) {
-    return report_counts(dir, since_ms, false, is_json);
-}
-
-static int report_lists(const char *dir, uint64_t since_ms, bool is_json) {
-    return report_counts(dir, since_ms, true, is_json);
 }
 
 /* Prints from a folder of journal files; returns the exit code. */
@@ -300,7 +259,6 @@ static int report_of_conf(const char *path, report_fn *report, uint64_t since_ms
     struct diag_list diag;
     struct conf *conf = NULL;
     int code = EXIT_FAILURE;
-    hash_init();
     diag_init(&diag);
     int r = conf_load_settings(path, &diag, &conf);
     if (r == -EINVAL)
@@ -325,6 +283,7 @@ static int run(int argc, char **argv) {
     const char *conf = DEFAULT_CONF, *journal = NULL, *since = NULL;
     uint64_t since_ms = 0;
     bool is_json = false;
+    hash_init();
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
         if (c == 'c')

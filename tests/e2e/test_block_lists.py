@@ -339,10 +339,32 @@ def test_the_codes_of_each_list_are_journalled_explained_and_counted(make_gatewa
     assert re.search(rf"^listed by\n +dnsbl +{TURNING} +127.0.0.9\n +dnsbl +{TRUE} +127.0.0.2$", told, re.M), told
     told = json.loads(gateway.command("explain", refused[1].id, "--json").stdout)
     assert told["listings"] == [{"about": "sender.dnsbl", "zone": NAMES, "codes": ["127.0.0.2"]}]
-    counts = gateway.command("report", "lists").stdout
-    assert counts == f"1 {NAMES} 127.0.0.2\n1 {TRUE} 127.0.0.2\n1 {TURNING} 127.0.0.9\n"
-    assert {"count": 1, "zone": TURNING, "code": "127.0.0.9"} in json.loads(
-        gateway.command("report", "lists", "--json").stdout)["lists"]
+
+
+def test_the_report_of_lists_counts_what_each_list_held_and_what_was_refused_upon_it(make_gateway, own_rbldnsd):
+    own_rbldnsd.change(TURNING, "ip4trie", f"127.0.0.2 :127.0.0.2:T\n{LISTED} :127.0.0.9:Bad\n")
+    policy = f'layer policy {{\n    reject "SENDER TOO" when sender.dnsbl.hits >= 1 and dnsbl.listed({TRUE})\n' \
+             f'    reject "BOTH" when dnsbl.hits >= 2\n    pass "ONE" when dnsbl.listed({TRUE})\n}}\n'
+    gateway = make_gateway({TURNING: own_rbldnsd, TRUE: own_rbldnsd, NAMES: (own_rbldnsd, {"for": "helo sender"})},
+                           policy=policy)
+    assert [envelope(gateway, LISTED).code for _ in range(2)] == [550, 550]
+    for client in ATTACKERS[:3]:
+        assert envelope(gateway, client) == 250
+    last = envelope(gateway, ATTACKERS[0], sender="news@listed.example")
+    assert last == 550
+    gateway.wait_journal(id=last.id)
+    lists = {one.pop("zone"): one for one in json.loads(gateway.command("report", "lists", "--json").stdout)["lists"]}
+    assert lists == {
+        TURNING: {"clients": 1, "recipients": 2, "alone": 0, "with_others": 2, "refused": 2,
+                  "codes": {"127.0.0.9": 2}},
+        TRUE: {"clients": 4, "recipients": 6, "alone": 3, "with_others": 3, "refused": 3, "codes": {"127.0.0.2": 6}},
+        NAMES: {"clients": 1, "recipients": 1, "alone": 0, "with_others": 1, "refused": 1,
+                "codes": {"127.0.0.2": 1}}}
+    lines = gateway.command("report", "lists").stdout.splitlines()
+    assert [line.split()[:6] for line in lines[1:]] == [
+        ["1", "1", "0", "1", "1", f"{NAMES}:"], ["1", "2", "0", "2", "2", f"{TURNING}:"],
+        ["4", "6", "3", "3", "3", f"{TRUE}:"]]
+    assert not json.loads(gateway.command("report", "lists", "--since", "2099-01-01", "--json").stdout)["lists"]
 
 
 def test_explain_asks_the_lists_that_stand_their_probes_and_says_how_each_stands(make_gateway, own_rbldnsd):

@@ -129,6 +129,19 @@ static void the_greylist_is_counted_in_the_words_of_the_field(void **state) {
     assert_int_equal(REPORT_GREYLIST("/nonexistent"), 1);
 }
 
+#define REPORT_LISTS(...) \
+    run(&command_report, (char *const[]){ "report", "lists", "--journal", __VA_ARGS__, NULL })
+
+static void lists_are_counted_by_clients_and_by_what_was_refused_upon_them(void **state) {
+    assert_int_equal(REPORT_LISTS("lists"), 0);
+    assert_printed("report_lists.expected");
+    assert_int_equal(REPORT_LISTS("lists", "--since", "2026-11-26", "--json"), 0);
+    assert_printed("report_lists.json.expected");
+    assert_int_equal(REPORT_LISTS("greylist"), 0); /* where nobody was listed */
+    assert_printed("report_lists_nothing.expected");
+    assert_int_equal(REPORT_LISTS("/nonexistent"), 1);
+}
+
 static void wrong_use_is_told_from_what_is_not_there(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.99"), 1);
     assert_int_equal(EXPLAIN_ID("no-id"), EXIT_USAGE);
@@ -158,6 +171,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_greylist_is_explained_by_whom_it_knew),
         cmocka_unit_test(rules_are_counted_without_those_that_were_held_back),
         cmocka_unit_test(the_greylist_is_counted_in_the_words_of_the_field),
+        cmocka_unit_test(lists_are_counted_by_clients_and_by_what_was_refused_upon_them),
         cmocka_unit_test(wrong_use_is_told_from_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
