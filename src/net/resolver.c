@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum { GHOST_SECONDS = 16 };
 
@@ -54,6 +55,14 @@ static const struct {
     { "insecure-lan-zones:", "yes" },
 };
 
+/* Another server of a zone that stands before; said twice, libunbound would complain of the zone. */
+static bool is_repeated(const struct resolver_settings *settings, size_t stub) {
+    size_t i = 0;
+    while (i < stub && strcasecmp(settings->stubs[i].zone, settings->stubs[stub].zone) != 0)
+        i++;
+    return i < stub;
+}
+
 static int set_way(struct ub_ctx *ub, const struct resolver_settings *settings, const char **ret_error) {
     char text[ENDPOINT_TEXT_MAX];
     int r = 0;
@@ -76,7 +85,7 @@ static int set_way(struct ub_ctx *ub, const struct resolver_settings *settings, 
         r = ub_ctx_set_stub(ub, settings->stubs[i].zone, text, 0);
         /* what libunbound would answer by itself (127.in-addr.arpa, test), is asked where a server is named for it */
         snprintf(zone, sizeof(zone), "%s transparent", settings->stubs[i].zone);
-        if (r == 0)
+        if (r == 0 && !is_repeated(settings, i))
             r = ub_ctx_set_option(ub, "local-zone:", zone);
     }
     return r == 0 ? 0 : -EINVAL;

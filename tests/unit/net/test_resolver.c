@@ -65,6 +65,9 @@ static int open_resolver(unsigned max_in_flight) {
     dns_server_play(&server, "fail.*", DNS_TYPE_ANY, DNS_PLAYS_FAILURE);
     dns_server_play(&server, "silent.*", DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
     dns_server_play(&server, "garbage.*", DNS_TYPE_ANY, DNS_PLAYS_GARBAGE);
+    dns_server_play(&server, "refused.*", DNS_TYPE_ANY, DNS_PLAYS_REFUSAL);
+    dns_server_play(&server, "large.*", DNS_TYPE_ANY, DNS_PLAYS_CUT);
+    dns_server_add(&server, "large.*", DNS_A, "192.0.2.3");
     resolver = dns_server_resolver(&server, loop, max_in_flight);
     return 0;
 }
@@ -104,6 +107,7 @@ static void nothing_is_told_from_not_knowing(void **state) {
     assert_int_equal(ask(&a, "no.example"), DNS_NO_NAME);
     assert_int_equal(ask(&a, "fail.example"), DNS_UNAVAILABLE);
     assert_int_equal(a.answer.n, 0);
+    assert_int_equal(ask(&a, "refused.example"), DNS_UNAVAILABLE);
 }
 
 static void names_that_dns_cannot_know_are_bad_names_and_no_trouble(void **state) {
@@ -114,6 +118,23 @@ static void names_that_dns_cannot_know_are_bad_names_and_no_trouble(void **state
     snprintf(label + 64, sizeof(label) - 64, ".ex");
     assert_int_equal(ask(&a, label), DNS_BAD_NAME);
     assert_int_equal(ask(&a, label + 1), DNS_FOUND);
+    assert_int_equal(ask(&a, ""), DNS_BAD_NAME);
+    assert_int_equal(ask(&a, ".example"), DNS_BAD_NAME);
+}
+
+static void a_name_has_253_bytes_at_most_and_they_may_be_any(void **state) {
+    struct asked a;
+    char name[300];
+    for (size_t i = 0; i < 256; i++)
+        name[i] = i % 50 == 49 ? '.' : 'a';
+    strcpy(name + 253 - 8, ".example");
+    assert_int_equal(strlen(name), 253);
+    assert_int_equal(ask(&a, name), DNS_FOUND);
+    strcpy(name + 254 - 8, ".example");
+    assert_int_equal(ask(&a, name), DNS_BAD_NAME);
+    assert_int_equal(ask(&a, "ok.with blanks.example"), DNS_FOUND);
+    assert_int_equal(ask(&a, "ok.\xc3\xbc\xff.example"), DNS_FOUND);
+    assert_int_equal(dns_server_asked(&server, "A ok.with blanks.example"), 1);
 }
 
 static void a_cached_answer_comes_later_too(void **state) {
@@ -209,6 +230,93 @@ static void a_zone_that_libunbound_knows_itself_is_asked_where_a_server_is_named
     assert_int_equal(a.answer.status, DNS_FOUND);
 }
 
+static void names_of_private_addresses_are_asked_like_others(void **state) {
+    static const char *const names[] = {
+        "7.0.0.10.in-addr.arpa", "7.1.168.192.in-addr.arpa", "7.0.16.172.in-addr.arpa", "7.1.254.169.in-addr.arpa",
+        "7.2.0.192.in-addr.arpa", "7.113.0.203.in-addr.arpa",
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa",
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        struct asked a = { 0 };
+        dns_server_add(&server, names[i], DNS_PTR, "mail.example");
+        resolver_start(resolver, &a.query, names[i], DNS_PTR, 1000, on_done);
+        await(&a.n_done, 1);
+        if (a.answer.status != DNS_FOUND)
+            fail_msg("%s is not asked", names[i]);
+    }
+}
+
+static void what_libunbound_answers_by_itself_comes_in_a_later_turn_too(void **state) {
+    static const char *const names[] = { "localhost", "x.invalid", "x.onion", "x.test" };
+    struct asked a;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        ask(&a, names[i]); /* asserts so */
+    assert_int_equal(server.n_asked, 0);
+    struct asked cancelled = { 0 };
+    resolver_start(resolver, &cancelled.query, "localhost", DNS_A, 1000, on_done);
+    resolver_cancel(&cancelled.query);
+    ask(&a, "localhost");
+    assert_int_equal(cancelled.n_done, 0);
+}
+
+/* ---- many at once; libunbound's own bounds are 16 questions over UDP and 2 connections */
+
+enum { MANY = 200, MANY_TCP = 24 };
+
+static void many_questions_are_sent_at_once_and_from_many_ports(void **state) {
+    static struct asked a[MANY];
+    memset(a, 0, sizeof(a));
+    for (int i = 0; i < MANY; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "silent.n%d.example", i);
+        resolver_start(resolver, &a[i].query, name, DNS_A, 60000, on_done);
+    }
+    for (int i = 0; i < 2 * MANY && server.n_asked < MANY; i++)
+        assert_int_equal(loop_turn(loop, 0), 0); /* no time for a second try */
+    assert_true(server.n_asked >= MANY);
+    assert_true(server.n_new_ports > MANY / 2);
+    for (int i = 0; i < MANY; i++)
+        resolver_cancel(&a[i].query);
+}
+
+static void an_answer_that_was_cut_off_is_asked_for_over_tcp(void **state) {
+    struct asked a;
+    assert_int_equal(ask(&a, "large.example"), DNS_FOUND);
+    assert_int_equal(a.answer.n, 1);
+    assert_int_equal(server.n_tcp, 1);
+}
+
+static void many_answers_that_were_cut_off_do_not_wait_for_each_other(void **state) {
+    static struct asked a[MANY_TCP];
+    memset(a, 0, sizeof(a));
+    server.holds_tcp = true;
+    for (int i = 0; i < MANY_TCP; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "large.n%d.example", i);
+        resolver_start(resolver, &a[i].query, name, DNS_A, 5000, on_done);
+    }
+    await(&server.n_tcp, MANY_TCP);
+    dns_server_release(&server);
+    for (int i = 0; i < MANY_TCP; i++) {
+        await(&a[i].n_done, 1);
+        assert_int_equal(a[i].answer.status, DNS_FOUND);
+    }
+}
+
+static void what_cannot_be_set_up_is_told(void **state) {
+    static const struct resolver_stub stub = { "a..b", { .port = 53 } };
+    const struct resolver_settings host = { .way = RESOLVER_HOST, .resolv_conf = "/nonexistent/resolv.conf" };
+    const struct resolver_settings stubs = { .way = RESOLVER_FORWARD, .forwarders = &server.at, .n_forwarders = 1,
+                                             .stubs = &stub, .n_stubs = 1 };
+    struct resolver *none;
+    const char *error;
+    assert_int_equal(resolver_new(loop, &host, &none, &error), -EINVAL);
+    assert_string_equal(error, "resolv.conf");
+    assert_int_equal(resolver_new(loop, &stubs, &none, &error), -EINVAL);
+    assert_string_equal(error, "stub zones");
+}
+
 static void reverse_names_are_those_of_the_rfcs(void **state) {
     char name[DNS_NAME_MAX + 1];
     struct ip ip;
@@ -227,6 +335,7 @@ int main(void) {
         TEST(an_alias_is_followed),
         TEST(nothing_is_told_from_not_knowing),
         TEST(names_that_dns_cannot_know_are_bad_names_and_no_trouble),
+        TEST(a_name_has_253_bytes_at_most_and_they_may_be_any),
         TEST(a_cached_answer_comes_later_too),
         TEST(silence_ends_at_our_deadline),
         TEST(an_answer_that_cannot_be_read_is_not_known),
@@ -235,6 +344,12 @@ int main(void) {
         TEST(questions_past_the_bound_are_not_asked_even_when_the_others_were_cancelled),
         TEST(freeing_with_cancelled_questions_under_way_is_quiet),
         TEST(a_zone_that_libunbound_knows_itself_is_asked_where_a_server_is_named_for_it),
+        TEST(names_of_private_addresses_are_asked_like_others),
+        TEST(what_libunbound_answers_by_itself_comes_in_a_later_turn_too),
+        TEST(many_questions_are_sent_at_once_and_from_many_ports),
+        TEST(an_answer_that_was_cut_off_is_asked_for_over_tcp),
+        TEST(many_answers_that_were_cut_off_do_not_wait_for_each_other),
+        TEST(what_cannot_be_set_up_is_told),
         cmocka_unit_test(reverse_names_are_those_of_the_rfcs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
