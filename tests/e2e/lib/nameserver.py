@@ -2,14 +2,17 @@
 
 Neither becomes a daemon; each is a process group of its own, so that a test can stop all of it in the middle of its
 work (freeze) and let it go on (thaw). Zones are given as text, without SOA and NS. A list's zone is asked of rbldnsd
-directly (`stub` in postern.conf), as a site does that mirrors it.
+directly (`stub` in postern.conf), as a site does that mirrors it. What was asked of rbldnsd it writes down itself;
+where the types matter, or NSD is asked, a Tap stands before it.
 """
 import os
 import re
+import select
 import shutil
 import signal
 import socket
 import struct
+import threading
 
 from lib.ports import LOOPBACK, free_port
 from lib.postern import worker_user
@@ -19,6 +22,7 @@ from lib.wait import eventually
 START_LIMIT_S = 10
 ANSWER_LIMIT_S = 0.1
 TYPE_SOA = 6
+TYPE_NAMES = {1: "A", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA"}
 
 NSD_CONF = """\
 server:
@@ -37,12 +41,12 @@ remote-control:
 NSD_ZONE = 'zone:\n    name: "{zone}"\n    zonefile: "{zone}.zone"\n'
 ZONE_HEAD = """\
 $ORIGIN {zone}.
-$TTL 60
-@ SOA ns.nameserver.example. hostmaster.nameserver.example. 1 3600 600 86400 60
+$TTL {ttl}
+@ SOA ns.nameserver.example. hostmaster.nameserver.example. 1 3600 600 86400 {ttl}
 @ NS ns.nameserver.example.
 """
-LIST_HEAD = "$SOA 60 ns.nameserver.example hostmaster.nameserver.example 1 3600 600 86400 60\n" \
-            "$NS 60 ns.nameserver.example\n"
+LIST_HEAD = "$TTL {ttl}\n$SOA {ttl} ns.nameserver.example hostmaster.nameserver.example 1 3600 600 86400 {ttl}\n" \
+            "$NS {ttl} ns.nameserver.example\n"
 
 
 def missing():
@@ -54,14 +58,25 @@ def program(name):
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
 
 
-class NameServer(Program):
-    """Subclasses set `zones` (by name) and define command()."""
+def question_of(packet):
+    """(type, name) of a message's question, the name in lower case."""
+    labels, at = [], 12
+    while packet[at]:
+        labels.append(packet[at + 1:at + 1 + packet[at]].decode("ascii", "backslashreplace").lower())
+        at += packet[at] + 1
+    kind = int.from_bytes(packet[at + 1:at + 3], "big")
+    return TYPE_NAMES.get(kind, str(kind)), ".".join(labels)
 
-    def __init__(self, folder, zones):
+
+class NameServer(Program):
+    """Subclasses set `zones` (by name) and define command(). What is asked may be kept for `ttl` seconds."""
+
+    def __init__(self, folder, zones, ttl=60):
         os.makedirs(folder)
         os.chmod(folder, 0o755)
         super().__init__(folder)
         self.zones = zones
+        self.ttl = ttl
         self.port = free_port()
         self.is_frozen = False
 
@@ -115,7 +130,7 @@ class Nsd(NameServer):
         for zone, records in self.zones.items():
             if records is not None:
                 with open(os.path.join(self.folder, f"{zone}.zone"), "w", encoding="utf-8") as file:
-                    file.write(ZONE_HEAD.format(zone=zone) + records)
+                    file.write(ZONE_HEAD.format(zone=zone, ttl=self.ttl) + records)
         return [program("nsd"), "-d", "-c", conf]
 
 
@@ -130,7 +145,7 @@ class Rbldnsd(NameServer):
     def write(self, zone, kind, lines):
         path = os.path.join(self.folder, f"{zone}.{kind}")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(LIST_HEAD + lines)
+            file.write(LIST_HEAD.format(ttl=self.ttl) + lines)
         return path
 
     def command(self):
@@ -160,3 +175,54 @@ class Rbldnsd(NameServer):
         start = (".".join(reversed(about.split("."))) if is_address else about) + "."
         with open(self.log, encoding="utf-8") as file:
             return [word for line in file for word in line.split() if word.startswith(start)]
+
+
+class Tap:
+    """Stands before a name server, hands on what comes over UDP, and writes down each question. What is asked again
+    before it was answered, since the answer took long, is one question."""
+
+    def __init__(self, server):
+        self.inner, self.outer = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.inner.connect((LOOPBACK, server.port))
+        self.outer.bind((LOOPBACK, 0))
+        self.wake, self.woken = socket.socketpair()
+        self.questions = []  # (type, name), in order
+        self.waiting = {}    # by question: who waits for its answer, by id
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def __str__(self):
+        return f"{LOOPBACK}:{self.outer.getsockname()[1]}"
+
+    def run(self):
+        while True:
+            ready, _, _ = select.select([self.inner, self.outer, self.woken], [], [])
+            if self.woken in ready:
+                return
+            self.take_questions()
+            if self.inner in ready:
+                self.hand_back(self.inner.recv(65536))
+
+    def take_questions(self):
+        """All that are there, before an answer is handed back."""
+        while True:
+            try:
+                packet, client = self.outer.recvfrom(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            question = question_of(packet)
+            if question not in self.waiting:
+                self.questions.append(question)
+            self.waiting.setdefault(question, {})[packet[:2]] = client
+            self.inner.send(packet)
+
+    def hand_back(self, packet):
+        client = self.waiting.pop(question_of(packet), {}).get(packet[:2])
+        if client:
+            self.outer.sendto(packet, client)
+
+    def stop(self):
+        self.wake.send(b"x")
+        self.thread.join()
+        for sock in (self.inner, self.outer, self.wake, self.woken):
+            sock.close()
