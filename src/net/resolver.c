@@ -63,10 +63,20 @@ static bool is_repeated(const struct resolver_settings *settings, size_t stub) {
     return i < stub;
 }
 
+/*
+ * RFC 9156 keeps the whole name from servers on the way to its zone, at the price of a question for each label. Where
+ * we recurse, those of the root and the top level have no business with our block lists' keys; the servers of a stub
+ * zone are told the whole name in the end all the same.
+ */
+static int set_minimisation(struct ub_ctx *ub, enum resolver_way way, const char **ret_error) {
+    *ret_error = "qname-minimisation:";
+    return ub_ctx_set_option(ub, "qname-minimisation:", way == RESOLVER_RECURSE ? "yes" : "no");
+}
+
 static int set_way(struct ub_ctx *ub, const struct resolver_settings *settings, const char **ret_error) {
     char text[ENDPOINT_TEXT_MAX];
-    int r = 0;
-    if (settings->way == RESOLVER_HOST) {
+    int r = set_minimisation(ub, settings->way, ret_error);
+    if (r == 0 && settings->way == RESOLVER_HOST) {
         const char *path = settings->resolv_conf != NULL ? settings->resolv_conf : "/etc/resolv.conf";
         *ret_error = "resolv.conf";
         r = ub_ctx_resolvconf(ub, path);

@@ -317,6 +317,21 @@ static void what_cannot_be_set_up_is_told(void **state) {
     assert_string_equal(error, "stub zones");
 }
 
+static void the_server_of_a_zone_is_asked_for_the_whole_name_at_once(void **state) {
+    const struct resolver_stub stub = { "bl.example", server.at };
+    const struct resolver_settings settings = { .way = RESOLVER_FORWARD, .forwarders = &server.at, .n_forwarders = 1,
+                                                .stubs = &stub, .n_stubs = 1 };
+    const char *error;
+    struct asked a = { .n_done = 0 };
+    resolver_free(resolver);
+    assert_int_equal(resolver_new(loop, &settings, &resolver, &error), 0);
+    dns_server_play(&server, "7.113.0.203.bl.example", DNS_TYPE_ANY, DNS_PLAYS_EMPTY);
+    resolver_start(resolver, &a.query, "7.113.0.203.bl.example", DNS_TXT, 1000, on_done);
+    await(&a.n_done, 1);
+    assert_int_equal(a.answer.status, DNS_NO_DATA);
+    assert_int_equal(server.n_asked, 1); /* and not about 203.bl.example, 0.203.bl.example … before */
+}
+
 static void reverse_names_are_those_of_the_rfcs(void **state) {
     char name[DNS_NAME_MAX + 1];
     struct ip ip;
@@ -349,6 +364,7 @@ int main(void) {
         TEST(many_questions_are_sent_at_once_and_from_many_ports),
         TEST(an_answer_that_was_cut_off_is_asked_for_over_tcp),
         TEST(many_answers_that_were_cut_off_do_not_wait_for_each_other),
+        TEST(the_server_of_a_zone_is_asked_for_the_whole_name_at_once),
         TEST(what_cannot_be_set_up_is_told),
         cmocka_unit_test(reverse_names_are_those_of_the_rfcs),
     };
