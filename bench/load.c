@@ -1,19 +1,21 @@
 /*
  * load: many SMTP clients in one process, for the bench.
  *
- *     load [options] refuse|accept|hold PORT
+ *     load [options] refuse|accept|hold|play PORT
  *
  *     -c CLIENTS   at the same time (64)        -n SESSIONS  in all (10000); for hold: how many to hold
  *     -p           pipelined                    -s SOURCES   client addresses out of 127/8 to come from (5000)
  *     -k KNOWN     accept: userN@DOMAIN, N < KNOWN (1000000)       -d DOMAIN (bench.example)
  *     -b BYTES     of a message (10240)         -g STAGE     hold: ehlo, command, rcpt, data or mix
- *     -t SECONDS   a session may take (60)
+ *     -t SECONDS   a session may take (60)      -f FILE      play: the sessions
  *
  * refuse: HELO to QUIT with an unknown recipient, who must be refused. accept: one message, whose final reply must be
  * 250. Both are closed loops: a client that ends begins anew until SESSIONS are done, so the server is never idle and
  * CPU time a session is what compares; how many a second they were says more of this program than of the server. hold:
  * leaves SESSIONS clients standing at a stage (mix: in turn after EHLO, after RCPT, inside a message), prints a line,
- * and holds them until its standard input ends.
+ * and holds them until its standard input ends. play: a session for each line of FILE, "ADDRESS HELO SENDER RECIPIENT
+ * CLASS": from this client address in 127/8, to QUIT without a message; the reply to RCPT must be of this class. The
+ * null sender is written "-".
  *
  * A session is a list of steps: send this, then expect these classes of replies. Any other reply, a lost connection or
  * a time-out fails it, is counted, and the first is shown. The result is one line of JSON.
@@ -33,9 +35,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, LINE_KEPT = 128, STEPS_MAX = 8, OPENING_MAX = 128, BODY_MAX = 64 * 1024 * 1024 };
+enum { EVENTS = 256, LINE_KEPT = 128, STEPS_MAX = 8, OPENING_MAX = 128, BODY_MAX = 64 * 1024 * 1024,
+    PLAY_WORD_MAX = 128 };
 
-/* #: the session's number, $: the domain, &: the number of a known recipient; see fill_in() */
+/* #: the session's number, $: the domain, &: the number of a known recipient; ^ ~ =: words of play; see fill_in() */
 #define EHLO "EHLO client#.example\r\n"
 #define MAIL "MAIL FROM:<sender#@client.example>\r\n"
 #define RCPT_UNKNOWN "RCPT TO:<nobody#@$>\r\n"
@@ -71,6 +74,17 @@ static const struct step STAND_DATA[STEPS_MAX] = {
     { STEP_LISTEN, NULL, "2" }, { STEP_SAY, EHLO, "2" }, { STEP_SAY, MAIL, "2" },
     { STEP_SAY, RCPT_KNOWN, "2" }, { STEP_SAY, DATA, "3" }, { STEP_STAND, "Subject: half a mess", NULL } };
 
+#define PLAY(class) { { STEP_LISTEN, NULL, "2" }, { STEP_SAY, "EHLO ^\r\n", "2" }, \
+    { STEP_SAY, "MAIL FROM:<~>\r\n", "2" }, { STEP_SAY, "RCPT TO:<=>\r\n", class }, { STEP_SAY, QUIT, "2" } }
+static const struct step PLAY_PASSED[STEPS_MAX] = PLAY("2"), PLAY_DEFERRED[STEPS_MAX] = PLAY("4"),
+    PLAY_REFUSED[STEPS_MAX] = PLAY("5");
+
+struct play {
+    struct in_addr address;
+    char helo[PLAY_WORD_MAX], sender[PLAY_WORD_MAX], recipient[PLAY_WORD_MAX];
+    char class;
+};
+
 struct client {
     int fd; /* -1: none */
     bool is_standing;
@@ -85,8 +99,8 @@ struct client {
 static struct {
     uint16_t port;
     unsigned long clients, sessions, sources, known, body_size, limit_s;
-    const char *domain, *stage;
-    bool is_pipelined, is_accept, is_hold;
+    const char *domain, *stage, *file;
+    bool is_pipelined, is_accept, is_hold, is_play;
 } options = { .clients = 64, .sessions = 10000, .sources = 5000, .known = 1000000, .body_size = 10240, .limit_s = 60,
     .domain = "bench.example", .stage = "mix" };
 
@@ -97,6 +111,7 @@ static struct {
     uint32_t *took_us; /* of each session done */
     char *body;
     size_t n_body;
+    struct play *plays;
 } run;
 
 static uint64_t now_us(void) {
@@ -118,6 +133,9 @@ static const struct step *script_of(unsigned long number) {
             return STAND_DATA;
         return mix[number % 3];
     }
+    if (options.is_play)
+        return run.plays[number].class == '2' ? PLAY_PASSED : run.plays[number].class == '4' ? PLAY_DEFERRED
+                                                                                            : PLAY_REFUSED;
     if (options.is_accept)
         return options.is_pipelined ? ACCEPT_PIPELINED : ACCEPT;
     return options.is_pipelined ? REFUSE_PIPELINED : REFUSE;
@@ -143,11 +161,16 @@ static int make_body(void) {
     return 0;
 }
 
-static int connect_from(unsigned long number) {
+static struct in_addr address_of(unsigned long number) {
     unsigned long source = number % options.sources;
-    struct sockaddr_in from = { .sin_family = AF_INET,
-        .sin_addr = { htonl((uint32_t)((127u << 24) | ((1 + source / 62500) << 16) | ((source / 250 % 250) << 8) |
-            (1 + source % 250))) } };
+    if (options.is_play)
+        return run.plays[number].address;
+    uint32_t host = (uint32_t)(((1 + source / 62500) << 16) | ((source / 250 % 250) << 8) | (1 + source % 250));
+    return (struct in_addr){ htonl(127u << 24 | host) };
+}
+
+static int connect_from(unsigned long number) {
+    struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr = address_of(number) };
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(options.port),
         .sin_addr = { htonl(INADDR_LOOPBACK) } };
     int on = 1;
@@ -183,6 +206,10 @@ static void end(struct client *client, const char *error) {
     begin(client);
 }
 
+static const char *word_of(const struct play *play, char placeholder) {
+    return placeholder == '^' ? play->helo : placeholder == '~' ? play->sender : play->recipient;
+}
+
 /* Writes the text of the step. Returns its length; the longest one is a few hundred bytes. */
 static size_t fill_in(const struct client *client, char *out, size_t size) {
     size_t n = 0;
@@ -194,6 +221,8 @@ static size_t fill_in(const struct client *client, char *out, size_t size) {
             len = snprintf(out + n, size - n, "%s", options.domain);
         else if (*from == '&')
             len = snprintf(out + n, size - n, "%lu", client->number * 7919 % options.known);
+        else if (options.is_play && strchr("^~=", *from) != NULL)
+            len = snprintf(out + n, size - n, "%s", word_of(&run.plays[client->number], *from));
         else
             out[n] = *from;
         n += (size_t)len;
@@ -362,9 +391,36 @@ static int run_hold(void) {
     return 0;
 }
 
+/* Returns 0, or -1 with a complaint. Sets options.sessions. */
+static int read_plays(void) {
+    char line[4 * PLAY_WORD_MAX], address[32];
+    FILE *file = fopen(options.file, "r");
+    int r = file == NULL ? -1 : 0;
+    for (options.sessions = 0; r == 0 && fgets(line, sizeof(line), file) != NULL; options.sessions++) {
+        struct play *plays = reallocarray(run.plays, options.sessions + 1, sizeof(*plays));
+        if (plays == NULL) {
+            r = -1;
+            break;
+        }
+        struct play *play = &plays[options.sessions];
+        run.plays = plays;
+        if (sscanf(line, "%31s %127s %127s %127s %c", address, play->helo, play->sender, play->recipient,
+                &play->class) != 5 || inet_pton(AF_INET, address, &play->address) != 1)
+            r = -1;
+        if (strcmp(play->sender, "-") == 0)
+            play->sender[0] = '\0';
+    }
+    if (r != 0)
+        fprintf(stderr, "load: %s: %s %lu\n", options.file, file == NULL ? strerror(errno) : "bad line",
+            options.sessions);
+    if (file != NULL)
+        fclose(file);
+    return r;
+}
+
 static int parse_options(int argc, char **argv) {
     int option;
-    while ((option = getopt(argc, argv, "c:n:ps:k:d:b:g:t:")) != -1) {
+    while ((option = getopt(argc, argv, "c:n:ps:k:d:b:g:t:f:")) != -1) {
         switch (option) {
         case 'c': options.clients = strtoul(optarg, NULL, 10); break;
         case 'n': options.sessions = strtoul(optarg, NULL, 10); break;
@@ -375,6 +431,7 @@ static int parse_options(int argc, char **argv) {
         case 'b': options.body_size = strtoul(optarg, NULL, 10); break;
         case 'g': options.stage = optarg; break;
         case 't': options.limit_s = strtoul(optarg, NULL, 10); break;
+        case 'f': options.file = optarg; break;
         default: return -1;
         }
     }
@@ -382,7 +439,10 @@ static int parse_options(int argc, char **argv) {
         return -1;
     options.is_accept = strcmp(argv[optind], "accept") == 0;
     options.is_hold = strcmp(argv[optind], "hold") == 0;
-    if (!options.is_accept && !options.is_hold && strcmp(argv[optind], "refuse") != 0)
+    options.is_play = strcmp(argv[optind], "play") == 0;
+    if (!options.is_accept && !options.is_hold && !options.is_play && strcmp(argv[optind], "refuse") != 0)
+        return -1;
+    if (options.is_play && (options.file == NULL || read_plays() != 0))
         return -1;
     if (options.is_hold)
         options.clients = options.sessions;
@@ -394,7 +454,7 @@ static int parse_options(int argc, char **argv) {
 int main(int argc, char **argv) {
     if (parse_options(argc, argv) != 0) {
         fprintf(stderr, "usage: load [-p] [-c CLIENTS] [-n SESSIONS] [-s SOURCES] [-k KNOWN] [-d DOMAIN] [-b BYTES] "
-                        "[-g STAGE] [-t SECONDS] refuse|accept|hold PORT\n");
+                        "[-g STAGE] [-t SECONDS] [-f FILE] refuse|accept|hold|play PORT\n");
         return 2;
     }
     struct rlimit limit;

@@ -83,15 +83,23 @@ class Names:
         self.lists.stop()
 
 
+def policy_tables(filled):
+    """The tables of the shipped configuration, empty but for those in `filled`: name to "entries …" or "file …"."""
+    with open(os.path.join(ROOT, "etc", "postern.conf"), encoding="utf-8") as file:
+        declared = re.findall(r"^table (\w+) (\w+)", file.read(), re.MULTILINE)
+    return "".join(f"table {name} {kind} {{\n    {filled.get(name, '')}\n}}\n" for name, kind in declared)
+
+
+def chown_to_worker(path):
+    """Root runs workers and the store as another."""
+    if os.geteuid() == 0:
+        os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+
+
 def shipped_policy(names, bans=False):
     """What a configuration needs for the shipped policy, with `names` for DNS. With `bans` the tables that ban hold an
     entry each: an empty one, as shipped, needs no answer."""
-    with open(os.path.join(ROOT, "etc", "postern.conf"), encoding="utf-8") as file:
-        declared = re.findall(r"^table (\w+) (\w+)", file.read(), re.MULTILINE)
-    tables = ""
-    for name, kind in declared:
-        entries = f"    entries {BANNING_ENTRIES[name]}\n" if bans and name in BANNING_ENTRIES else ""
-        tables += f"table {name} {kind} {{\n{entries}}}\n"
+    tables = policy_tables({name: f"entries {entry}" for name, entry in BANNING_ENTRIES.items()} if bans else {})
     stubs = "".join(f"    stub {zone} {names.lists}\n" for zone in LISTS)
     dns = f"dns {{\n    use forward\n    forward_to {names.nsd}\n{stubs}}}\n"
     lists = "".join(f"block_list {zone} {{\n    group main\n}}\n" for zone in LISTS)
@@ -108,8 +116,7 @@ class PosternDoor(PolicyServer, Postern):
         store = os.path.join(self.folder, "store")
         policy = os.path.join(self.folder, "policy")
         os.makedirs(store, exist_ok=True)
-        if os.geteuid() == 0:
-            os.chown(store, pwd.getpwnam("nobody").pw_uid, -1)
+        chown_to_worker(store)
         with open(policy, "w", encoding="utf-8") as file:
             file.write('layer greylist {\n    greylist "LITERAL" when helo.address\n}\n')
         with open(self.conf, "a", encoding="utf-8") as file:
