@@ -20,7 +20,7 @@ help:
 	@echo 'make e2e       the end-to-end tests alone; E2E="-k NAME" picks some'
 	@echo 'make lint      what the compiler does not see, and a build with clang'
 	@echo 'make fuzz      every fuzzer for FUZZ_SECONDS=$(FUZZ_SECONDS)'
-	@echo 'make bench     server CPU time and memory beside a bare loop, Postfix and smtp-sink, questions to DNS; BENCH=--quick is short'
+	@echo 'make bench     CPU time and memory beside a bare loop and other servers, questions to DNS; BENCH=--quick is short'
 	@echo 'make cover     which lines the unit, wire and corpus tests reach: build-cover/coverage.html'
 	@echo 'make install   program, manuals, configuration, systemd unit; DESTDIR, prefix=$(prefix)'
 	@echo 'make clean     remove all build folders'
