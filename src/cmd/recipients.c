@@ -14,6 +14,7 @@
  * wrong use; 78 the configuration does not load.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "cmd/cmd.h"
 #include "conf/conf.h"
@@ -142,22 +143,6 @@ static int add(void *arg, struct str local, struct str address) {
     return directory_writer_add(arg, local, address);
 }
 
-/* Reads until `least` bytes are there or the file ends. Returns how many, or -errno. */
-static ssize_t fill(int fd, char *to, size_t size, size_t least) {
-    size_t len = 0;
-    while (len < least) {
-        ssize_t n = read(fd, to + len, size - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
 static int choose_format(struct job *job, struct str head) {
     const char *name = job->request->format;
     if (name != NULL)
@@ -177,7 +162,7 @@ static int read_all(struct job *job, ssize_t len) {
     while (len > 0 && r == 0) {
         r = import_feed(import, (struct str){ job->piece, (size_t)len });
         if (r == 0)
-            len = fill(job->fd, job->piece, PIECE_SIZE, 1);
+            len = file_fill(job->fd, job->piece, PIECE_SIZE, 1);
     }
     if (len < 0 && r == 0)
         r = (int)len;
@@ -259,7 +244,7 @@ static int finish(struct job *job) {
 }
 
 static int run_job(struct job *job) {
-    ssize_t len = fill(job->fd, job->piece, PIECE_SIZE, GUESS_MIN);
+    ssize_t len = file_fill(job->fd, job->piece, PIECE_SIZE, GUESS_MIN);
     if (len < 0)
         return fail("%s: %s", job->options.path, strerror((int)-len));
     if (choose_format(job, (struct str){ job->piece, (size_t)len }) < 0) {

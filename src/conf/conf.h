@@ -20,6 +20,8 @@
 
 #include <sys/types.h>
 
+enum { CONF_FILE_MAX = 16 * 1024 * 1024 }; /* of each file that people write: postern.conf, policy, lists of domains */
+
 struct conf_cidrs {
     struct cidr *at;
     size_t n;

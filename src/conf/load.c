@@ -17,11 +17,11 @@
  */
 #include "conf/loader.h"
 
+#include "base/file.h"
 #include "conf/block_list_load.h"
 #include "conf/list.h"
 #include "conf/listeners.h"
 #include "conf/policy.h"
-#include "conf/source.h"
 #include "conf/store.h"
 #include "conf/table.h"
 #include "conf/values.h"
@@ -365,13 +365,13 @@ int conf_load_text(const char *path, struct str text, struct diag_list *diag, st
 static int load_file(const char *path, bool is_whole, struct diag_list *diag, struct conf **ret_conf) {
     struct arena arena = { 0 };
     struct str text;
-    int r = source_read(path, &arena, &text);
+    int r = file_read(path, CONF_FILE_MAX, &arena, &text);
     if (r == 0) {
         r = load_text(path, text, is_whole, diag, ret_conf);
     } else if (r != -ENOMEM) {
         const struct diag_source source = { .path = path, .text = STR("") };
         if (r == -EFBIG)
-            diag_error(diag, &source, NULL, "the file is larger than %d MiB", SOURCE_MAX / (1024 * 1024));
+            diag_error(diag, &source, NULL, "the file is larger than %d MiB", CONF_FILE_MAX / (1024 * 1024));
         else
             diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
         r = -EINVAL;

@@ -5,9 +5,9 @@
  */
 #include "conf/loader.h"
 
+#include "base/file.h"
 #include "conf/domains.h"
 #include "conf/list.h"
-#include "conf/source.h"
 
 #include <errno.h>
 
@@ -89,7 +89,7 @@ int loader_domains(struct loader *l, const struct statement *statement) {
     if (list == NULL || path == NULL)
         return -ENOMEM;
     list->path = path;
-    int r = source_read(path, &l->scratch, &list->text);
+    int r = file_read(path, CONF_FILE_MAX, &l->scratch, &list->text);
     if (r == -ENOMEM)
         return r;
     if (r < 0) {

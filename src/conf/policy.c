@@ -11,7 +11,7 @@
  */
 #include "conf/policy.h"
 
-#include "conf/source.h"
+#include "base/file.h"
 #include "conf/table.h"
 
 #include <errno.h>
@@ -189,7 +189,7 @@ int conf_policy_load(const struct value_reader *reader, const struct statement *
         return r;
     text = (struct str){ 0 }; /* without a file only what is built in decides */
     if (path != NULL)
-        r = source_read(path, &arena, &text);
+        r = file_read(path, CONF_FILE_MAX, &arena, &text);
     if (r == 0)
         r = load_text(reader, text, &arena);
     else if (r != -ENOMEM)

@@ -5,21 +5,17 @@
  * (".example.com" does, too) or for what is below it. For an address three words are looked up: all of it, its
  * domain, its local part. Addresses are compared by what their local part means ("a\ b" and "a b" are one mailbox), or
  * a banned sender would come back in quotes.
- *
- * Rejected: mapping the file. Whoever truncates it meanwhile would stop the program by SIGBUS.
  */
 #include "table/tables.h"
 
+#include "base/file.h"
 #include "smtp/address.h"
 #include "table/cidr.h"
 #include "table/patterns.h"
 #include "table/words.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { ADDRESS_MAX = SMTP_LOCAL_MAX + 1 + SMTP_DOMAIN_MAX };
 enum { ITSELF = 1, BELOW = 2, LOCAL = 4 };
@@ -184,69 +180,32 @@ int table_load(enum table_type type, const struct diag_source *source, struct di
     return 0;
 }
 
-/* As far as it reaches: a file that shrinks while it is read must not stop the program, as a mapped one would. */
-static int read_all(int fd, char *out, size_t size, size_t *ret_len) {
-    size_t len = 0;
-    while (len < size) {
-        ssize_t n = pread(fd, out + len, size - len, (off_t)len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
-    *ret_len = len;
-    return 0;
-}
-
-/* The whole of a regular file of at most TABLE_FILE_MAX bytes; to be freed. */
-static int read_file(int fd, char **ret_text, size_t *ret_len) {
-    struct stat st;
-    char *text = NULL;
-    int r = fstat(fd, &st) < 0 ? -errno : 0;
-    if (r == 0 && !S_ISREG(st.st_mode))
-        r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-    if (r == 0 && st.st_size > TABLE_FILE_MAX)
-        r = -EFBIG;
-    if (r == 0 && (text = malloc((size_t)st.st_size + 1)) == NULL)
-        r = -ENOMEM;
-    if (r == 0)
-        r = read_all(fd, text, (size_t)st.st_size, ret_len);
-    if (r < 0)
-        free(text);
-    else
-        *ret_text = text;
-    return r;
-}
-
 static int cannot_read(const char *path, int r, struct diag_list *diag) {
     const struct diag_source source = { .path = path, .text = STR("") };
     diag_error(diag, &source, NULL, "cannot be read: %s", r == -EINVAL ? "not a regular file" : strerror(-r));
     return r;
 }
 
-int table_load_fd(enum table_type type, int fd, const char *path, struct diag_list *diag, struct table **ret_table) {
-    struct diag_source source = { .path = path };
-    char *text = NULL;
-    size_t len = 0;
-    int r = read_file(fd, &text, &len);
-    if (r < 0)
-        return cannot_read(path, r, diag);
-    source.text = (struct str){ text, len };
-    r = table_load(type, &source, diag, ret_table);
-    free(text);
+/* `r` is how reading went. */
+static int load_read(enum table_type type, int r, const struct diag_source *source, struct arena *arena,
+                     struct diag_list *diag, struct table **ret_table) {
+    r = r == 0 ? table_load(type, source, diag, ret_table) : cannot_read(source->path, r, diag);
+    arena_reset(arena);
     return r;
 }
 
+int table_load_fd(enum table_type type, int fd, const char *path, struct diag_list *diag, struct table **ret_table) {
+    struct diag_source source = { .path = path };
+    struct arena arena = { 0 };
+    int r = file_read_fd(fd, TABLE_FILE_MAX, &arena, &source.text);
+    return load_read(type, r, &source, &arena, diag, ret_table);
+}
+
 int table_load_file(enum table_type type, const char *path, struct diag_list *diag, struct table **ret_table) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer would wait for ever */
-    if (fd < 0)
-        return cannot_read(path, -errno, diag);
-    int r = table_load_fd(type, fd, path, diag, ret_table);
-    close(fd);
-    return r;
+    struct diag_source source = { .path = path };
+    struct arena arena = { 0 };
+    int r = file_read(path, TABLE_FILE_MAX, &arena, &source.text);
+    return load_read(type, r, &source, &arena, diag, ret_table);
 }
 
 void table_free(struct table *table) {

@@ -1,8 +1,8 @@
 /*
  * Tests of `postern check`: what it says on which stream, and its exit codes.
  */
+#include "base/file.h"
 #include "cmd/cmd.h"
-#include "conf/source.h"
 #include "table/directory.h"
 
 #include "loaded.h"
@@ -48,7 +48,7 @@ static void put_back(FILE *stream, int before) {
 
 static const char *read_text(struct scene *scene, const char *name) {
     struct str text;
-    assert_int_equal(source_read(path_of(scene, name), &scene->arena, &text), 0);
+    assert_int_equal(file_read(path_of(scene, name), CONF_FILE_MAX, &scene->arena, &text), 0);
     return text.at;
 }
 

@@ -1,9 +1,9 @@
 /*
  * Tests of conf/load: what configurations mean, and how wrong ones are told.
  */
-#include "loaded.h"
+#include "base/file.h"
 
-#include "conf/source.h"
+#include "loaded.h"
 
 #include <unistd.h>
 
@@ -384,7 +384,7 @@ static void test_many_domains(void **state) {
     enum { MANY = 100000 };
     struct buf text;
     char name[64];
-    buf_init(&text, SOURCE_MAX);
+    buf_init(&text, CONF_FILE_MAX);
     assert_int_equal(buf_puts(&text, str_of(MINIMAL)), 0);
     for (unsigned i = 0; i < MANY; i++)
         assert_int_equal(buf_putf(&text, "domain d%u.example\n", i), 0);
@@ -553,12 +553,12 @@ static void test_large_file(void **state) {
     char path[128];
     write_file(folder, "postern.conf", MINIMAL "#");
     snprintf(path, sizeof(path), "%s/postern.conf", folder->path);
-    assert_int_equal(truncate(path, SOURCE_MAX + 1), 0);
+    assert_int_equal(truncate(path, CONF_FILE_MAX + 1), 0);
     struct loaded l = load_file(folder, "postern.conf");
     assert_int_equal(l.result, -EINVAL);
     assert_non_null(strstr(l.said, "larger than 16 MiB"));
     unload(&l);
-    assert_int_equal(truncate(path, SOURCE_MAX), 0); /* full of NUL, but read */
+    assert_int_equal(truncate(path, CONF_FILE_MAX), 0); /* full of NUL, but read */
     l = load_file(folder, "postern.conf");
     assert_non_null(strstr(l.said, "NUL byte"));
     unload(&l);
@@ -634,7 +634,7 @@ static void test_shipped(void **state) {
     diag_init(&l.diag);
     struct arena arena = { 0 };
     struct str text;
-    assert_int_equal(source_read(ETC_PATH "/postern.conf", &arena, &text), 0);
+    assert_int_equal(file_read(ETC_PATH "/postern.conf", CONF_FILE_MAX, &arena, &text), 0);
     const char *filled = arena_printf(&arena, "hostname mx.example.com\ndomain example.com\n%.*s", STR_ARG(text));
     assert_int_equal(conf_load_text(ETC_PATH "/postern.conf", str_of(filled), &l.diag, &l.conf), 0);
     assert_only_idle_rules(&l.diag);

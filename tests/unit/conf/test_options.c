@@ -1,8 +1,8 @@
 /*
  * Tests of conf/options: the table agrees with itself and with postern.conf(5).
  */
+#include "base/file.h"
 #include "conf/options.h"
-#include "conf/source.h"
 #include "conf/values.h"
 
 #include "loaded.h"
@@ -75,7 +75,7 @@ static struct str paragraph(struct str manual, const struct option *option) {
 static void test_manual(void **state) {
     struct arena arena = { 0 };
     struct str manual;
-    assert_int_equal(source_read(MAN_PATH "/postern.conf.5", &arena, &manual), 0);
+    assert_int_equal(file_read(MAN_PATH "/postern.conf.5", CONF_FILE_MAX, &arena, &manual), 0);
     char *one_line = arena_strdup(&arena, manual); /* a sentence may be broken anywhere */
     assert_non_null(one_line);
     for (char *c = one_line; (c = strchr(c, '\n')) != NULL;)
