@@ -101,10 +101,10 @@ static bool may_shrink(const struct job *job, uint64_t before) {
     if (job->request->is_forced || now >= before || before - now <= addresses ||
         (before - now) * 100 <= before * percent)
         return true;
-    recipients_fail("%.*s would shrink from %llu addresses to %llu, by more than %llu %% and more than %llu: not imported; "
-         "--force if that is right",
-         STR_ARG(job->domain), (unsigned long long)before, (unsigned long long)now, (unsigned long long)percent,
-         (unsigned long long)addresses);
+    recipients_fail("%.*s would shrink from %llu addresses to %llu, by more than %llu %% and more than %llu: not "
+                    "imported; --force if that is right",
+                    STR_ARG(job->domain), (unsigned long long)before, (unsigned long long)now,
+                    (unsigned long long)percent, (unsigned long long)addresses);
     return false;
 }
 
@@ -112,19 +112,21 @@ static bool may_shrink(const struct job *job, uint64_t before) {
 static bool may_replace(const struct job *job) {
     if (job->diag.errors > 0) {
         fwrite(job->diag.text.at, 1, job->diag.text.len, stderr);
-        recipients_fail("%s: %u error%s, nothing imported", job->options.path, job->diag.errors, job->diag.errors > 1 ? "s" : "");
+        recipients_fail("%s: %u error%s, nothing imported", job->options.path, job->diag.errors,
+                        job->diag.errors > 1 ? "s" : "");
         return false;
     }
     if (directory_writer_count(job->writer) == 0) {
         recipients_fail("%s: %llu lines and no address of %.*s: nothing imported", job->options.path,
-             (unsigned long long)job->counts.lines, STR_ARG(job->domain));
+                        (unsigned long long)job->counts.lines, STR_ARG(job->domain));
         tell_counts(job);
         return false;
     }
     struct directory *before;
     int r = recipients_open(job->request, job->domain, &before);
     if (r < 0 && r != -ENOENT)
-        fprintf(stderr, "postern recipients: warning: the list before this one is not compared with: %s\n", recipients_why(r));
+        fprintf(stderr, "postern recipients: warning: the list before this one is not compared with: %s\n",
+                recipients_why(r));
     if (r < 0)
         return true;
     bool may = may_shrink(job, directory_meta(before)->count);
