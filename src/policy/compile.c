@@ -232,9 +232,9 @@ int compile_policy(struct parsed *p, struct policy *policy) {
     policy->slots = arena_alloc(p->arena, POLICY_SLOTS_MAX * sizeof(struct slot));
     policy->rules = arena_alloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(struct rule));
     policy->nodes = arena_alloc(p->arena, POLICY_NODES_MAX * sizeof(struct node));
-    c.slot_at = arena_alloc(p->arena, POLICY_SLOTS_MAX * sizeof(char *));
     c.rule_at = arena_zalloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(char *));
-    if (!policy->slots || !policy->rules || !policy->nodes || !c.slot_at || !c.rule_at)
+    c.rule_off = arena_zalloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(*c.rule_off));
+    if (!policy->slots || !policy->rules || !policy->nodes || !c.rule_at || !c.rule_off)
         return -ENOMEM;
     policy->greylist_slot = RULE_NONE;
     int r = intern_builtin(&c);
@@ -248,5 +248,7 @@ int compile_policy(struct parsed *p, struct policy *policy) {
         r = slots_finish(&c);
     if (r == 0)
         r = cover_check(&c);
+    if (r == 0)
+        idle_tell(&c);
     return r == 0 ? keep(policy) : r;
 }

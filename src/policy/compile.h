@@ -29,8 +29,8 @@ struct node {
 struct compiler {
     struct parsed *p;
     struct policy *policy;
-    const char **slot_at; /* where each slot was first used; NULL for what is built in */
     const char **rule_at;
+    const struct slot **rule_off; /* what is off without which the rule never fires; NULL: nothing (cover.c) */
     struct arena scratch; /* of cover.c, emptied for each rule */
 };
 
@@ -52,3 +52,6 @@ int compile_policy(struct parsed *p, struct policy *policy);
  * -ENOMEM.
  */
 int cover_check(struct compiler *c);
+
+/* Warns, once a missing source, of the rules that are idle for want of it (idle.c). After cover_check(). */
+void idle_tell(struct compiler *c);

@@ -284,7 +284,7 @@ static bool is_off(const struct policy *policy, const struct node *node) {
     return policy->initial[slot->scope][slot->index].state == FACT_OFF;
 }
 
-/* A rule that needs what is switched off, whichever case of it. */
+/* A rule that needs what is switched off, whichever case of it: idle.c tells. */
 static void find_off(struct compiler *c, unsigned rule, const struct cases *cases) {
     const struct policy *policy = c->policy;
     const struct slot *off = NULL;
@@ -298,20 +298,7 @@ static void find_off(struct compiler *c, unsigned rule, const struct cases *case
             return;
         off = blame;
     }
-    if (off != NULL)
-        diag_warning(c->p->diag, &c->p->source, c->rule_at[rule],
-                     "this rule cannot fire: %s is off in this configuration", off->row->subject);
-}
-
-/* Its condition may be true, and the rule waits for nobody. */
-static void find_idle_greylist(struct compiler *c, unsigned rule) {
-    const struct policy *policy = c->policy;
-    if (policy->rules[rule].action != ACT_GREYLIST)
-        return;
-    const struct slot *status = &policy->slots[policy->greylist_slot];
-    if (policy->initial[status->scope][status->index].state == FACT_OFF)
-        diag_warning(c->p->diag, &c->p->source, c->rule_at[rule],
-                     "this rule makes nobody wait: greylist is off in this configuration (no store)");
+    c->rule_off[rule] = off;
 }
 
 int cover_check(struct compiler *c) {
@@ -323,7 +310,6 @@ int cover_check(struct compiler *c) {
         arena_reset(&c->scratch);
         if (r < 0)
             return r;
-        find_idle_greylist(c, i);
         if (!cases->is_whole)
             continue;
         if (cases->n == 0)

@@ -58,7 +58,6 @@ int slot_intern(struct compiler *c, const struct literal *literal, const char *a
     };
     if (slot->name.at == NULL)
         return -ENOMEM;
-    c->slot_at[policy->n_slots] = at;
     return policy->n_slots++;
 }
 
@@ -105,9 +104,6 @@ static struct fact initial_of_lists(struct compiler *c, size_t i) {
         lo += weight < 0 ? weight : 0;
         hi += weight > 0 ? weight : 0;
     }
-    if (fact.state == FACT_KNOWN && slot->argument.len > 0)
-        diag_warning(c->p->diag, &c->p->source, c->slot_at[i], "no block list is configured for %.*s; it is %s",
-                     STR_ARG(slot->name), slot->type == TYPE_BOOL ? "false" : "0");
     if (slot->type == TYPE_COUNT) {
         fact.lo = lo;
         fact.hi = hi;

@@ -115,12 +115,72 @@ static void a_rule_that_an_earlier_one_covers_is_refused(void **state) {
 }
 
 static void what_cannot_be_meant_is_a_warning(void **state) {
-    expect_said("layer policy { reject \"A\" when not sender.verified }", "cannot fire: sender.verified is off", true);
-    expect_said("layer policy { reject \"A\" when dnsbl.hits(mian) >= 1 }", "no block list is configured for", true);
-    expect_said("layer policy { reject \"A\" when dnsbl.listed(x.example) }", "it is false", true);
+    expect_said("layer policy { reject \"A\" when not sender.verified }", "cannot fire: reject \"A\"\n", true);
+    expect_said("layer policy { reject \"A\" when dnsbl.hits(mian) >= 1 }",
+                "policy: warning: no block list is configured for dnsbl.hits(mian) (0); asked by 1 rule: reject "
+                "\"A\"\n",
+                true);
+    expect_said("layer policy { reject \"A\" when dnsbl.listed(x.example) }", "dnsbl.listed(x.example) (false);", true);
     expect_said("layer policy { reject \"A\" when ptr.none and ptr.confirmed }", "can never be true", true);
     expect_said("layer connection { accept \"A\" when ptr.name in banned_names }", "add 'and ptr.confirmed'", true);
     policy_free(setup_policy("layer connection { accept \"A\" when ptr.name in banned_names and ptr.confirmed }"));
+}
+
+/* However many rules there are, a source that is missing is one line. */
+static void rules_without_a_source_are_told_once_a_source(void **state) {
+    struct policy_environment environment = setup_environment();
+    struct policy *policy = NULL;
+    environment.off = 1 << SOURCE_VIRUS | 1 << SOURCE_SPAM | 1 << SOURCE_GREYLIST;
+    environment.n_lists = 0;
+    char *said = setup_load("layer policy {\n"
+                            "  greylist \"GREY\" when ptr.none\n"
+                            "  reject \"L1\" when dnsbl.hits(main) >= 2\n"
+                            "  shadow reject \"L2\" when dnsbl.listed(x.example) or dnsbl.hits(main) >= 1\n"
+                            "  reject \"L3\" when dnsbl.hits >= 1\n"
+                            "}\n"
+                            "layer content {\n"
+                            "  reject \"V\" when virus\n"
+                            "  reject \"12\" when spam.score >= 12\n  reject \"11\" when spam.score >= 11\n"
+                            "  reject \"10\" when spam.score >= 10\n  reject \"9\" when spam.score >= 9\n"
+                            "  quarantine \"8\" when spam.score >= 8\n  tag \"7\" when spam.score >= 7\n"
+                            "  tag \"6\" when spam.score >= 6\n  tag \"5\" when spam.score >= 5\n"
+                            "  tag \"4\" when spam.score >= 4 or size > 1000000\n"
+                            "}\n", &environment, &policy);
+    assert_non_null(policy);
+    assert_string_equal(said,
+        "policy: warning: virus is off in this configuration; 1 rule cannot fire: reject \"V\"\n"
+        "policy: warning: spam is off in this configuration; 8 rules cannot fire: reject \"12\", reject \"11\", "
+        "reject \"10\", reject \"9\", quarantine \"8\", tag \"7\" and 2 more\n"
+        "policy: warning: greylist is off in this configuration (no store); 1 rule makes nobody wait: "
+        "greylist \"GREY\"\n"
+        "policy: warning: no block list is configured for dnsbl.hits(main), dnsbl.listed(x.example) (0 or false); "
+        "asked by 2 rules: reject \"L1\", reject \"L2\"\n");
+    free(said);
+    policy_free(policy);
+}
+
+/* The longest names there may be find room. */
+static void long_names_of_rules_without_a_source_are_told(void **state) {
+    struct policy_environment environment = setup_environment();
+    struct policy *policy = NULL;
+    char text[4096] = "layer content {\n", name[POLICY_NAME_MAX + 1];
+    size_t len = strlen(text);
+    environment.off = 1 << SOURCE_SPAM;
+    for (unsigned i = 0; i < 20; i++) {
+        memset(name, 'a' + (int)i, POLICY_NAME_MAX);
+        name[POLICY_NAME_MAX] = '\0';
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "quarantine \"%s\" when spam.score >= %u\n", name,
+                                100 - i);
+    }
+    snprintf(text + len, sizeof(text) - len, "}\n");
+    char *said = setup_load(text, &environment, &policy);
+    assert_non_null(policy);
+    memset(name, 'f', POLICY_NAME_MAX);
+    const char *last = strstr(said, name);
+    assert_non_null(last);
+    assert_string_equal(last + POLICY_NAME_MAX, "\" and 14 more\n");
+    free(said);
+    policy_free(policy);
 }
 
 static void replies_are_checked(void **state) {
@@ -213,6 +273,8 @@ int main(void) {
         cmocka_unit_test(an_action_that_its_layer_lacks_is_refused),
         cmocka_unit_test(a_rule_that_an_earlier_one_covers_is_refused),
         cmocka_unit_test(what_cannot_be_meant_is_a_warning),
+        cmocka_unit_test(rules_without_a_source_are_told_once_a_source),
+        cmocka_unit_test(long_names_of_rules_without_a_source_are_told),
         cmocka_unit_test(replies_are_checked),
         cmocka_unit_test(a_file_that_does_not_end_is_refused),
         cmocka_unit_test(depth_is_bounded),

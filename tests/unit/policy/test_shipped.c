@@ -29,10 +29,10 @@ static void it_loads_with_warnings_only_where_nothing_is_configured(void **state
     struct policy *policy = NULL;
     char *said = setup_load(text, &environment, &policy);
     assert_non_null(policy);
-    assert_non_null(strstr(said, "no block list is configured for dnsbl.hits(main); it is 0"));
-    assert_non_null(strstr(said, "this rule cannot fire: virus is off in this configuration"));
-    assert_non_null(strstr(said, "this rule cannot fire: spam is off in this configuration"));
-    assert_non_null(strstr(said, "this rule makes nobody wait: greylist is off in this configuration"));
+    assert_non_null(strstr(said, "no block list is configured for dnsbl.hits(main)"));
+    assert_non_null(strstr(said, "virus is off in this configuration; 1 rule cannot fire: reject \"INFECTED\""));
+    assert_non_null(strstr(said, "spam is off in this configuration; 2 rules cannot fire: "));
+    assert_non_null(strstr(said, "greylist is off in this configuration (no store); "));
     assert_null(strstr(said, "error"));
     free(said);
     policy_free(policy);
