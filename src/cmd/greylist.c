@@ -49,6 +49,10 @@ int greylist_fail(const char *format, ...) {
     return EXIT_FAILURE;
 }
 
+bool greylist_is_shared(const struct greylist_request *request) {
+    return request->conf->set.store.postgresql[0] != '\0';
+}
+
 static int usage(void) {
     fprintf(stderr, "usage: postern greylist %s\n", command_greylist.synopsis);
     return EXIT_USAGE;
@@ -161,6 +165,8 @@ static int open_store(struct greylist_request *request) {
     int r = local_open(&options, &why, &request->local);
     if (r < 0)
         greylist_fail("%.*s", STR_ARG(buf_str(&why)));
+    else if (greylist_is_shared(request)) /* whose clock counts for all that stands there */
+        request->now += local_shared_ahead_ms(request->local) / 1000;
     buf_deinit(&why);
     return r;
 }

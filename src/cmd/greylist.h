@@ -16,7 +16,7 @@ struct greylist_request {
     const char *conf_path;
     struct conf *conf;
     struct local *local;
-    int64_t now;
+    int64_t now; /* by the clock that counts for the store */
     const char *client, *sender, *recipient; /* filters; NULL: all */
     const char *format;                      /* of import: "export", "postgrey", "sqlgrey" */
     int64_t life_s;                          /* of allow; 0: for good */
@@ -28,6 +28,9 @@ struct greylist_request {
 
 /* Prints "postern: greylist: ..." to standard error. Returns EXIT_FAILURE. */
 __attribute__((format(printf, 1, 2))) int greylist_fail(const char *format, ...);
+
+/* Whether other hosts have the same greylist. */
+bool greylist_is_shared(const struct greylist_request *request);
 
 /* Each is an action; returns the exit code. */
 int greylist_list(struct greylist_request *request);

@@ -39,19 +39,15 @@ struct writing {
     uint64_t total;
 };
 
-static bool is_shared(const struct greylist_request *request) {
-    return request->conf->set.store.postgresql[0] != '\0';
-}
-
 static int may_write(const struct greylist_request *request) {
-    if (!is_shared(request) || local_key_is_shared(request->local))
+    if (!greylist_is_shared(request) || local_key_is_shared(request->local))
         return 0;
     return greylist_fail("this host has not met the shared store yet; start Postern first");
 }
 
 static int flush(struct writing *w) {
     struct local *local = w->request->local;
-    int r = local_merge(local, w->rows, w->n, w->request->now, is_shared(w->request));
+    int r = local_merge(local, w->rows, w->n, w->request->now, greylist_is_shared(w->request));
     if (r == 0)
         r = local_write_names(local, w->names, w->n);
     w->total += w->n;
@@ -186,7 +182,7 @@ static int forget_keys(const struct greylist_request *request, const struct forg
         size_t n = 0;
         for (; n < BATCH && at < f->n; n++, at++)
             rows[n] = (struct row){ .key = f->keys[at], .forgot = request->now };
-        int r = local_merge(request->local, rows, n, request->now, is_shared(request));
+        int r = local_merge(request->local, rows, n, request->now, greylist_is_shared(request));
         if (r < 0)
             return r;
     }

@@ -198,7 +198,7 @@ bool local_key_is_shared(const struct local *local) {
 }
 
 int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped) {
-    struct local_meta meta = { .is_shared = true };
+    struct local_meta meta = { .is_shared = true, .ahead_ms = local->meta.ahead_ms };
     memcpy(meta.key, key, sizeof(meta.key));
     int r = begin(local);
     if (r < 0)
@@ -208,6 +208,22 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
     r = end(local, r);
     if (r == 0)
         local->meta = meta;
+    return r;
+}
+
+int64_t local_shared_ahead_ms(const struct local *local) {
+    return local->meta.ahead_ms;
+}
+
+int local_keep_shared_ahead(struct local *local, int64_t ahead_ms) {
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    if (local_schema_keep_clock(local->db, ahead_ms) < 0)
+        r = fail(local, "cannot write");
+    r = end(local, r);
+    if (r == 0)
+        local->meta.ahead_ms = ahead_ms;
     return r;
 }
 

@@ -38,6 +38,13 @@ bool local_key_is_shared(const struct local *local);
 /* Another key counts from now on, a shared store's: rows under the old one are dropped. Returns 0 or -EIO. */
 int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped);
 
+/*
+ * How far the shared store's clock was ahead of this host's when it was last measured; 0: never. What is written into a
+ * store that is shared goes by that clock.
+ */
+int64_t local_shared_ahead_ms(const struct local *local);
+int local_keep_shared_ahead(struct local *local, int64_t ahead_ms); /* returns 0 or a negative error */
+
 /* ---- rows */
 
 /* Fills in the rows whose keys are given, and `has`. */

@@ -12,6 +12,7 @@
 #include "store/schema.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,8 @@ static int read_meta(const struct opening *o, struct local_meta *meta) {
             has_key = schema_key_parse(value, meta->key);
         } else if (strcmp(name, "key_is_shared") == 0) {
             meta->is_shared = strcmp(value, "1") == 0;
+        } else if (strcmp(name, "shared_ahead_ms") == 0) {
+            meta->ahead_ms = strtoll(value, NULL, 10);
         }
     }
     int r = step == SQLITE_DONE ? 0 : fail(o, sqlite3_errmsg(o->db));
@@ -172,6 +175,12 @@ int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret
         return -EIO;
     *ret_dropped = (uint64_t)sqlite3_changes64(db); /* of the last statement */
     return write_key(db, meta);
+}
+
+int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms) {
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, ahead_ms);
+    return write_meta(db, "shared_ahead_ms", text);
 }
 
 int local_schema_count(sqlite3 *db, struct local_counts *ret_counts) {

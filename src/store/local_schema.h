@@ -10,6 +10,7 @@
 struct local_meta {
     uint8_t key[GREYLIST_KEY_SIZE];
     bool is_shared; /* the key is a shared store's */
+    int64_t ahead_ms; /* of the shared store's clock, as last measured */
 };
 
 /*
@@ -20,5 +21,8 @@ int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_met
 
 /* Inside a transaction: takes the key, drops all rows. Returns 0 or -EIO. */
 int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret_dropped);
+
+/* Writes ahead_ms down. Returns 0 or -EIO. */
+int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms);
 
 int local_schema_count(sqlite3 *db, struct local_counts *ret_counts);

@@ -14,6 +14,9 @@
  * doubles from 200 ms to 30 s a new one is tried. Merging is idempotent, so a batch whose commit nobody saw is simply
  * merged again.
  *
+ * All hosts go by the server's clock, so its time is asked for when a connection is made, and then with a read once in
+ * CLOCK_EVERY_MS, as the first statement. An answer that took longer than CLOCK_TRIP_MAX_MS tells too little.
+ *
  * The schema holds the hash key. One that is empty (tables copied without rows) takes over the key that this host had
  * from its predecessor; what never was shared is not offered.
  *
@@ -22,6 +25,7 @@
  */
 #include "store/postgres.h"
 
+#include "base/clock.h"
 #include "store/schema.h"
 
 #include <endian.h>
@@ -36,6 +40,8 @@ enum {
     PAUSE_MIN_MS = 200,
     PAUSE_MAX_MS = 30000,
     WHY_MAX = 256,
+    CLOCK_EVERY_MS = 60000,
+    CLOCK_TRIP_MAX_MS = 1000,
 };
 
 enum { OID_INT8 = 20, OID_INT4 = 23 };
@@ -72,6 +78,8 @@ struct shared {
     struct row *rows;    /* reading: where results go */
     bool *has;
     size_t n, n_results;
+    bool asks_clock;         /* the first result is the server's time */
+    uint64_t asked_ms, asked_wall_ms, clock_due_ms;
     char why[WHY_MAX];
 };
 
@@ -161,14 +169,23 @@ static bool sync_pipeline(struct shared *s, enum state state, uint64_t limit_ms)
     return PQpipelineSync(s->conn) && flush(s);
 }
 
+/* Returns 1 or 0, as libpq does. */
+static int ask_clock(struct shared *s) {
+    s->asks_clock = true;
+    s->asked_ms = clock_ms();
+    s->asked_wall_ms = clock_wall_ms();
+    return PQsendQueryParams(s->conn, SCHEMA_READ_CLOCK, 0, NULL, NULL, NULL, NULL, 1);
+}
+
 static void ask_meta(struct shared *s) {
     s->meta = (struct postgres_meta){ 0 };
-    if (!PQsendQueryParams(s->conn, SCHEMA_READ_META, 0, NULL, NULL, NULL, NULL, 0)
+    if (!ask_clock(s) || !PQsendQueryParams(s->conn, SCHEMA_READ_META, 0, NULL, NULL, NULL, NULL, 0)
         || !sync_pipeline(s, STATE_META, CONNECT_LIMIT_MS))
         fail(s, PQerrorMessage(s->conn));
 }
 
 static void offer_key(struct shared *s) {
+    s->asks_clock = false;
     if (!postgres_send_meta(s->conn, s->key) || !sync_pipeline(s, STATE_OFFER, CONNECT_LIMIT_MS))
         fail(s, PQerrorMessage(s->conn));
 }
@@ -176,6 +193,7 @@ static void offer_key(struct shared *s) {
 static void prepare(struct shared *s) {
     static const Oid of_read[] = { OID_INT8 };
     static const Oid of_merge[] = { OID_INT8, OID_INT8, OID_INT8, OID_INT8, OID_INT8, OID_INT4, OID_INT8 };
+    s->asks_clock = false;
     if (!PQsendPrepare(s->conn, "read", SCHEMA_READ, 1, of_read)
         || !PQsendPrepare(s->conn, "merge", SCHEMA_MERGE, 7, of_merge)
         || !sync_pipeline(s, STATE_PREPARE, CONNECT_LIMIT_MS))
@@ -206,8 +224,23 @@ static bool is_row(const PGresult *result) {
     return true;
 }
 
+/* The server read its clock somewhere between question and answer: in the middle, for us. */
+static void take_clock(struct shared *s, const PGresult *result) {
+    uint64_t now_ms = clock_ms(), trip_ms = now_ms - s->asked_ms;
+    if (PQntuples(result) != 1 || PQnfields(result) != 1 || PQgetisnull(result, 0, 0)
+        || PQgetlength(result, 0, 0) != 8) {
+        s->has_failed = true;
+        note_why(s, "the server does not tell its time");
+        return;
+    }
+    if (trip_ms > CLOCK_TRIP_MAX_MS)
+        return;
+    s->clock_due_ms = now_ms + CLOCK_EVERY_MS;
+    s->events->on_clock(s->arg, int8_of(result, 0) - (int64_t)(s->asked_wall_ms + trip_ms / 2));
+}
+
 static void take_row(struct shared *s, const PGresult *result) {
-    size_t i = s->n_results;
+    size_t i = s->n_results - s->asks_clock;
     if (i >= s->n || PQntuples(result) == 0)
         return;
     if (!is_row(result) || int8_of(result, 0) != s->rows[i].key) {
@@ -223,7 +256,9 @@ static void take_row(struct shared *s, const PGresult *result) {
 
 static void take_result(struct shared *s, const PGresult *result) {
     ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_TUPLES_OK && s->state == STATE_READING) {
+    if (status == PGRES_TUPLES_OK && s->asks_clock && s->n_results == 0) {
+        take_clock(s, result);
+    } else if (status == PGRES_TUPLES_OK && s->state == STATE_READING) {
         take_row(s, result);
     } else if (status == PGRES_TUPLES_OK && s->state == STATE_META) {
         postgres_take_meta(result, &s->meta);
@@ -441,6 +476,9 @@ static int postgres_read(struct shared *s, struct row *rows, bool *has, size_t n
     s->rows = rows;
     s->has = has;
     s->n = n;
+    s->asks_clock = false;
+    if (clock_ms() >= s->clock_due_ms && !ask_clock(s))
+        return abandon(s);
     for (size_t i = 0; i < n; i++) {
         uint64_t key = htobe64((uint64_t)rows[i].key);
         const char *values[] = { (const char *)&key };
@@ -455,6 +493,7 @@ static int postgres_merge(struct shared *s, const struct row *rows, size_t n, in
     static const int lengths[] = { 8, 8, 8, 8, 8, 4, 8 }, formats[] = { 1, 1, 1, 1, 1, 1, 1 };
     if (s->state != STATE_IDLE)
         return -ENOTCONN;
+    s->asks_clock = false;
     uint64_t when = htobe64((uint64_t)now);
     for (size_t i = 0; i < n; i++) {
         uint64_t key = htobe64((uint64_t)rows[i].key), first = htobe64((uint64_t)rows[i].first);

@@ -28,6 +28,8 @@ bool schema_key_parse(const char *text, uint8_t ret_key[GREYLIST_KEY_SIZE]);
 char *schema_key_format(const uint8_t key[GREYLIST_KEY_SIZE], char out[SCHEMA_KEY_TEXT]); /* returns `out` */
 
 #define SCHEMA_READ_META "SELECT name, value FROM meta"
+/* Milliseconds since 1970 by the shared store's clock. */
+#define SCHEMA_READ_CLOCK "SELECT CAST(1000 * extract(epoch FROM now()) AS BIGINT)"
 #define SCHEMA_OFFER_META "INSERT INTO meta(name, value) VALUES($1, $2) ON CONFLICT(name) DO NOTHING"
 
 /* Columns in this order, here and below: k, first, last, expires, forgot, passes. */

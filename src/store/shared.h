@@ -23,6 +23,8 @@ struct shared_events {
     /* It can be used (again), with this hash key; or it cannot, and why (one line, for the log). */
     void (*on_up)(void *arg, const uint8_t *key);
     void (*on_down)(void *arg, const char *why);
+    /* How far the shared store's clock is ahead of this host's: before on_up, and again from time to time. */
+    void (*on_clock)(void *arg, int64_t ahead_ms);
     /* A read: rows[i].passes etc. are filled in and has[i] set where the store holds one. */
     void (*on_read)(void *arg, enum shared_result result);
     void (*on_merged)(void *arg, enum shared_result result);
@@ -48,7 +50,7 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
 };
 
-enum { SHARED_VERSION = 1 };
+enum { SHARED_VERSION = 2 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

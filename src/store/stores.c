@@ -11,6 +11,11 @@
  * The hash key is that of the shared store as soon as one was met, and rows under another key are worthless: they are
  * dropped then, and the key is kept in the local store for the time without the shared one.
  *
+ * Whose time? The clocks of hosts that share a list differ, and a triplet that one of them wrote would wait longer or
+ * shorter at another. So all go by the shared store's clock: how far it is ahead of ours is kept, in the local store
+ * too, for the time without it. One that is wildly off is not followed. Where no difference was measured, the rule of
+ * greylist.c about first attempts in the future bounds the harm.
+ *
  * Rejected: to write to the shared store behind the answers (a retry at another host may come before, and would be new
  * to it); to read the shared store only for what the local one does not know (a triplet that another host saw first
  * has an earlier first-seen there, and waits less).
@@ -34,6 +39,9 @@ enum {
     SWEEP_US = 5000,         /* of a slice */
     PUSH_MAX = BATCH_MAX,
     AVERAGE_OF = 16,
+    CLOCK_STEP_MS = 1000,     /* a smaller change of the difference is a matter of how it is measured */
+    CLOCK_TELL_MS = 10000,    /* from here on the log hears of it */
+    CLOCK_APART_MAX_MS = 24 * 3600 * 1000, /* from here on the shared clock is wrong, or ours is; nobody can tell */
 };
 
 enum phase { PHASE_IDLE, PHASE_READING, PHASE_MERGING, PHASE_PUSHING };
@@ -58,6 +66,10 @@ struct stores {
     bool is_shared_up;
     uint8_t shared_key[GREYLIST_KEY_SIZE];
     bool has_shared_key, is_key_new; /* a key was told while something was under way */
+    int64_t ahead_ms;     /* of the shared store's clock; 0 without one */
+    bool has_clock;       /* it was measured since we started */
+    bool is_clock_wild;   /* it is not followed */
+    int64_t told_ahead_ms; /* what the log was last told */
 
     enum phase phase;
     bool is_due;        /* a batch waits for the end of PUSHING */
@@ -110,6 +122,32 @@ static void tell_recovery(struct stores *s) {
     note(s, LOG_LEVEL_INFO, "the local store: in order again");
 }
 
+/* ---- the time */
+
+/* Seconds since 1970, by the clock that counts for this list. */
+static int64_t time_of(const struct stores *s) {
+    return ((int64_t)clock_wall_ms() + s->ahead_ms) / 1000;
+}
+
+static int64_t distance(int64_t a, int64_t b) {
+    return a < b ? b - a : a - b;
+}
+
+static void tell_clock(struct stores *s, int64_t ahead_ms) {
+    char text[160];
+    if (distance(ahead_ms, s->told_ahead_ms) < CLOCK_TELL_MS)
+        return;
+    bool is_apart = distance(ahead_ms, 0) >= CLOCK_TELL_MS;
+    s->told_ahead_ms = is_apart ? ahead_ms : 0;
+    if (is_apart)
+        snprintf(text, sizeof(text), "this host's clock is %" PRId64 " s %s that of the shared store, which %s",
+                 distance(ahead_ms, 0) / 1000, ahead_ms < 0 ? "ahead of" : "behind",
+                 s->is_clock_wild ? "is too far away to be followed" : "counts for the greylist");
+    else
+        snprintf(text, sizeof(text), "the clocks of this host and of the shared store agree again");
+    note(s, is_apart ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, text);
+}
+
 /* ---- the local store */
 
 static void try_again_later(struct stores *s);
@@ -160,6 +198,16 @@ static void adopt_key(struct stores *s) {
     note(s, LOG_LEVEL_WARNING, text);
 }
 
+/* What the file says of the shared clock and what we know become the same. */
+static void keep_clock(struct stores *s) {
+    if (s->local == NULL || s->settings.shared == NULL)
+        return;
+    if (!s->has_clock)
+        s->ahead_ms = local_shared_ahead_ms(s->local);
+    else if (local_shared_ahead_ms(s->local) != s->ahead_ms)
+        is_done(s, local_keep_shared_ahead(s->local, s->ahead_ms));
+}
+
 static void open_local(struct stores *s) {
     const struct local_options options = { .path = s->settings.path, .syncs_always = s->settings.is_synced_always };
     struct buf why;
@@ -173,6 +221,7 @@ static void open_local(struct stores *s) {
         s->has_pending = true;
         s->count_ms = s->sweep_ms = 0;
         adopt_key(s);
+        keep_clock(s);
     }
     buf_deinit(&why);
     show_state(s);
@@ -265,7 +314,7 @@ static void keep_in_shared(struct stores *s, bool *ret_is_waited_for) {
 /* True: the batch is through. */
 static bool decide(struct stores *s) {
     bool is_waited_for;
-    s->now = (int64_t)(clock_wall_ms() / 1000);
+    s->now = time_of(s);
     batch_decide(&s->batch, s->now);
     answer_those(s, false, false);
     size_t n = batch_changes_of(&s->batch, &s->batch.local, s->now, s->out, &is_waited_for);
@@ -359,7 +408,7 @@ static void push_or_rest(struct stores *s) {
     s->has_pending = s->n_out > 0;
     if (!s->has_pending)
         return;
-    if (s->settings.shared->merge(s->shared, s->out, s->n_out, (int64_t)(clock_wall_ms() / 1000)) == 0)
+    if (s->settings.shared->merge(s->shared, s->out, s->n_out, time_of(s)) == 0)
         s->phase = PHASE_PUSHING;
 }
 
@@ -387,8 +436,21 @@ static void on_down(void *arg, const char *why) {
     show_state(s);
 }
 
+static void on_clock(void *arg, int64_t ahead_ms) {
+    struct stores *s = arg;
+    s->is_clock_wild = distance(ahead_ms, 0) > CLOCK_APART_MAX_MS;
+    tell_clock(s, ahead_ms);
+    if (s->is_clock_wild)
+        ahead_ms = 0;
+    if (s->has_clock && distance(ahead_ms, s->ahead_ms) < CLOCK_STEP_MS)
+        return;
+    s->has_clock = true;
+    s->ahead_ms = ahead_ms;
+    keep_clock(s);
+}
+
 static const struct shared_events shared_events = {
-    .on_up = on_up, .on_down = on_down, .on_read = on_read, .on_merged = on_merged,
+    .on_up = on_up, .on_down = on_down, .on_clock = on_clock, .on_read = on_read, .on_merged = on_merged,
 };
 
 /* ---- upkeep, while nobody waits */
@@ -406,7 +468,7 @@ static void count_rows(struct stores *s) {
 static void sweep(struct stores *s) {
     uint64_t n_dropped;
     bool is_round = false;
-    is_done(s, local_sweep(s->local, (int64_t)(clock_wall_ms() / 1000), SWEEP_US, &n_dropped, &is_round));
+    is_done(s, local_sweep(s->local, time_of(s), SWEEP_US, &n_dropped, &is_round));
     if (is_round)
         s->sweep_ms = loop_now(s->loop) + SWEEP_PAUSE_MS;
 }

@@ -16,7 +16,9 @@ from lib import clamd, nameserver
 from lib import postfix as real
 from lib import spamd
 from lib.certificates import Authority
+from lib.host import MODULE, RULES, Host
 from lib.postern import DOMAIN, PROGRAM, Postern
+from lib.postgres import Postgres, program
 from lib.server import MailServer
 
 KNOWN = ("anna", "bert", "carl", "refused", "jörg")
@@ -171,6 +173,31 @@ def make_clamd(base_folder):
 def make_spamd(base_folder):
     """A Spamd with these keywords, stopped at the end of the module."""
     yield from scanners_until_the_end(base_folder, spamd, spamd.Spamd)
+
+
+@pytest.fixture
+def shared_server(folder):
+    """A PostgreSQL of the test's own, for hosts to share."""
+    assert program("postgres"), "PostgreSQL is not installed (scripts/bootstrap check)"
+    server = Postgres(os.path.join(folder, "postgres")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_host(folder, make_server, make_postern, shared_server):
+    """A Host that greylists everyone and shares that with others, not started; keywords are those of Postern, `store`
+    and `delay` apart."""
+    rules = os.path.join(folder, "policy")
+    with open(rules, "w", encoding="utf-8") as file:
+        file.write(RULES)
+
+    def make(name, delay="1h", store=None, **options):
+        block = {"path": os.path.join(folder, name, "greylist.db"), "postgresql": f'"{shared_server.conninfo()}"',
+                 "module": MODULE, **(store or {})}
+        return Host(make_postern([make_server()], policy=rules, dns={"use": "off"}, workers=1,
+                                 greylist={"delay": delay}, start=False, store=block, **options))
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,8 @@ class Postern(Program):
     def command(self, *arguments):
         """A subcommand with this configuration. Returns the CompletedProcess, output as text, stderr included."""
         return subprocess.run(self.command_line(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+                              env={**os.environ, **self.environment})
 
     def json_lines(self, *arguments):
         """What a subcommand that must succeed prints, a JSON object a line."""

@@ -105,6 +105,10 @@ void fake_shared_up(void) {
     fake_shared.events->on_up(fake_shared.arg, fake_shared.key);
 }
 
+void fake_shared_clock(int64_t ahead_ms) {
+    fake_shared.events->on_clock(fake_shared.arg, ahead_ms);
+}
+
 void fake_shared_down(void) {
     fake_shared.events->on_down(fake_shared.arg, "it was told to");
     end(SHARED_AWAY);

@@ -33,6 +33,7 @@ extern const struct shared_ops fake_shared_ops;
 
 void fake_shared_reset(uint8_t key_byte);
 void fake_shared_up(void);
+void fake_shared_clock(int64_t ahead_ms);
 void fake_shared_down(void); /* what is under way ends in SHARED_AWAY first */
 
 /* Completes what is under way, if anything. */

@@ -244,6 +244,20 @@ static void test_pending_rows_are_those_that_were_marked_and_not_settled(void **
     assert_int_equal(rows[0].key, 3);
 }
 
+static void test_the_shared_clock_is_kept(void **state) {
+    struct world *w = *state;
+    static const uint8_t shared[GREYLIST_KEY_SIZE] = "fifteen letters";
+    uint64_t dropped;
+    open_local(w);
+    assert_int_equal(local_shared_ahead_ms(w->local), 0);
+    assert_int_equal(local_keep_shared_ahead(w->local, -600123), 0);
+    assert_int_equal(local_adopt_key(w->local, shared, &dropped), 0);
+    assert_int_equal(local_shared_ahead_ms(w->local), -600123);
+    close_local(w);
+    open_local(w);
+    assert_int_equal(local_shared_ahead_ms(w->local), -600123);
+}
+
 static void test_another_key_drops_what_was_hashed_with_the_old_one(void **state) {
     struct world *w = *state;
     static const uint8_t shared[GREYLIST_KEY_SIZE] = "fifteen letters";
@@ -480,6 +494,7 @@ int main(void) {
         TEST(test_all_who_open_a_new_store_at_once_find_the_same),
         TEST(test_a_command_does_not_make_a_store),
         TEST(test_pending_rows_are_those_that_were_marked_and_not_settled),
+        TEST(test_the_shared_clock_is_kept),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
         TEST(test_names_stand_beside_their_rows),
         TEST(test_the_sweep_drops_what_is_spent_and_nothing_else),

@@ -29,7 +29,8 @@ static const uint8_t key_a[GREYLIST_KEY_SIZE] = "aaaaaaaaaaaaaaa", key_b[GREYLIS
 static const struct shared_ops *ops;
 
 struct seen {
-    unsigned ups, downs, reads, merges;
+    unsigned ups, downs, clocks, reads, merges;
+    int64_t ahead_ms;
     enum shared_result result;
     uint8_t key[GREYLIST_KEY_SIZE];
     char why[512];
@@ -57,6 +58,12 @@ static void on_down(void *arg, const char *why) {
     snprintf(seen->why, sizeof(seen->why), "%s", why);
 }
 
+static void on_clock(void *arg, int64_t ahead_ms) {
+    struct seen *seen = &((struct world *)arg)->seen;
+    seen->clocks++;
+    seen->ahead_ms = ahead_ms;
+}
+
 static void on_read(void *arg, enum shared_result result) {
     struct seen *seen = &((struct world *)arg)->seen;
     seen->reads++;
@@ -70,7 +77,7 @@ static void on_merged(void *arg, enum shared_result result) {
 }
 
 static const struct shared_events events = {
-    .on_up = on_up, .on_down = on_down, .on_read = on_read, .on_merged = on_merged,
+    .on_up = on_up, .on_down = on_down, .on_clock = on_clock, .on_read = on_read, .on_merged = on_merged,
 };
 
 /* ---- the world of a test */
@@ -287,6 +294,21 @@ static void test_two_hosts_merge_the_same_rows_without_a_deadlock(void **state) 
         assert_int_equal(other.seen.result, SHARED_DONE);
     }
     ops->close(other.shared);
+}
+
+static void test_the_servers_clock_is_told_before_it_is_up(void **state) {
+    struct world *w = *state;
+    make_tables(w, key_a);
+    open_shared(w, NULL);
+    until(w, &w->seen.clocks, 1);
+    assert_int_equal(w->seen.ups, 0);
+    assert_in_range(w->seen.ahead_ms + 1000, 0, 2000); /* it is this machine's */
+    until(w, &w->seen.ups, 1);
+    struct row row = some_row(1, 0);
+    bool has;
+    read_one(w, &row, &has);
+    assert_false(has);
+    assert_int_equal(w->seen.clocks, 1); /* not with each read */
 }
 
 /* ---- whose key */
@@ -508,6 +530,7 @@ int main(void) {
         TEST(test_a_batch_larger_than_the_socket_takes_at_once_gets_through),
         TEST(test_only_one_batch_is_under_way),
         TEST(test_two_hosts_merge_the_same_rows_without_a_deadlock),
+        TEST(test_the_servers_clock_is_told_before_it_is_up),
         TEST(test_the_schemas_key_counts_for_everyone),
         TEST(test_an_empty_schema_takes_over_the_key_that_was_shared_before),
         TEST(test_a_host_without_a_shared_key_gives_none_to_an_empty_schema),

@@ -466,6 +466,57 @@ static void what_was_pending_is_handed_in_after_a_restart_too(void **state) {
     assert_non_null(fake_shared_find(shared_triplet(b, "anna@example.net")));
 }
 
+static void the_clock_of_the_shared_store_counts(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared_clock(-600000); /* we are ahead */
+    fake_shared_up();
+    assert_int_equal(noted(b, "this host's clock is 600 s ahead"), 1);
+    int64_t now = (int64_t)time(NULL);
+    ask(b, 1, "anna@example.net");
+    complete_all();
+    assert_in_range(fake_shared_find(shared_triplet(b, "anna@example.net"))->first, now - 602, now - 598);
+    fake_shared_clock(-600900); /* a second more or less is how it was measured */
+    fake_shared_down();
+    ask(b, 2, "bert@example.net"); /* it is known while the store is away, and after a restart */
+    close_stores(b);
+    open_stores(b);
+    ask(b, 3, "carl@example.net");
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey WHERE first < CAST(strftime('%s') AS INTEGER) - 590"),
+                     3);
+    assert_int_equal(number_in_file(b, "SELECT value FROM meta WHERE name = 'shared_ahead_ms'"), -600000);
+    fake_shared_clock(-100);
+    ask(b, 4, "dora@example.net");
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey WHERE first < CAST(strftime('%s') AS INTEGER) - 590"),
+                     3);
+}
+
+static void a_clock_that_comes_back_is_told_once(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    for (int64_t s = 0; s <= 30; s++)
+        fake_shared_clock(s * 1000);
+    assert_int_equal(noted(b, "behind that of the shared store"), 3); /* each ten seconds */
+    fake_shared_clock(3000);
+    fake_shared_clock(2000);
+    assert_int_equal(noted(b, "agree again"), 1);
+}
+
+static void a_clock_that_is_wildly_off_is_not_followed(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared_up();
+    fake_shared_clock(0);
+    ask(b, 1, "anna@example.net");
+    complete_all();
+    fake_shared_clock(INT64_C(50) * 365 * 86400 * 1000);
+    fake_shared_clock(INT64_C(50) * 365 * 86400 * 1000);
+    assert_int_equal(noted(b, "too far away to be followed"), 1);
+    ask(b, 2, "anna@example.net");
+    complete_all();
+    assert_status(b, 2, GREYLIST_EARLY);
+}
+
 static void a_shared_store_that_dies_while_it_reads_is_done_without(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -644,6 +695,9 @@ int main(void) {
         TEST(a_refresh_is_not_waited_for),
         TEST(without_the_shared_store_it_goes_on_and_hands_in_later),
         TEST(what_was_pending_is_handed_in_after_a_restart_too),
+        TEST(the_clock_of_the_shared_store_counts),
+        TEST(a_clock_that_comes_back_is_told_once),
+        TEST(a_clock_that_is_wildly_off_is_not_followed),
         TEST(a_shared_store_that_dies_while_it_reads_is_done_without),
         TEST(a_shared_store_that_dies_while_it_merges_gets_it_later),
         TEST(a_slice_that_is_lost_is_handed_in_again),
