@@ -3,7 +3,9 @@
  *
  * Rows are merged like everyone's (row.h), so a change made while the store process works is safe, and so is the same
  * import twice. What is forgotten is written as forgotten, not deleted, or another host that shares the store would
- * bring it back. Work is cut into transactions of BATCH rows, between which the store process gets its turn.
+ * bring it back; a client is written as forgotten itself too, which makes all its triplets worthless, those that only
+ * other hosts know by name included. Work is cut into transactions of BATCH rows, between which the store process gets
+ * its turn.
  *
  * A host that shares its store and has not met it yet must wait: what it writes under a key of its own is dropped as
  * soon as it learns the shared one.
@@ -132,7 +134,40 @@ static int parse_client(const char *text, struct greylist_words *words, struct s
     return 0;
 }
 
+/* As whom all of a client is known, as far as its name alone tells. Returns how many. */
+static size_t identities_named(struct str client, struct greylist_words words[2], struct str ret_identities[2]) {
+    struct cidr prefix;
+    if (client.len == 0 || client.len >= GREYLIST_TEXT_MAX - 4)
+        return 0;
+    if (cidr_parse(client, &prefix) == 0) {
+        bool is_host = prefix.bits == (prefix.ip.family == IP_V4 ? 32 : 128);
+        ret_identities[0] = identity_of(&prefix.ip, true, &words[0]);
+        if (is_host)
+            ret_identities[1] = identity_of(&prefix.ip, false, &words[1]);
+        return is_host ? 2 : prefix.bits == (prefix.ip.family == IP_V4 ? 24 : 64);
+    }
+    bool has_kind = str_find(client, ':') < client.len;
+    int len = snprintf(words[0].sender, sizeof(words[0].sender), "%s%.*s", has_kind ? "" : "org:", STR_ARG(client));
+    for (int i = 0; i < len; i++)
+        words[0].sender[i] = ascii_lower(words[0].sender[i]);
+    ret_identities[0] = (struct str){ words[0].sender, (size_t)len };
+    return 1;
+}
+
 /* ---- allow */
+
+/* One that was forgotten a moment ago begins behind that, or it would be forgotten too. */
+static int allow_one(struct writing *w, struct str identity, int64_t life) {
+    struct local *local = w->request->local;
+    struct row held = { .key = greylist_identity_key(local_hash_key(local), identity) };
+    bool has = false;
+    int r = local_read(local, &held, &has, 1);
+    if (r < 0)
+        return r;
+    int64_t now = w->request->now, first = has && held.forgot >= now ? held.forgot + 1 : now;
+    return add_client(w, identity, (struct row){ .first = first, .last = now, .expires = now + life,
+                                                 .passes = INT32_MAX });
+}
 
 int greylist_allow(struct greylist_request *request) {
     struct writing w = { .request = request };
@@ -142,8 +177,7 @@ int greylist_allow(struct greylist_request *request) {
         struct greylist_words words;
         struct str identity;
         r = parse_client(request->args[i], &words, &identity);
-        if (r == 0 && add_client(&w, identity, (struct row){ .first = request->now, .last = request->now,
-                                                             .expires = request->now + life, .passes = INT32_MAX }) < 0)
+        if (r == 0 && allow_one(&w, identity, life) < 0)
             r = greylist_fail("%s", local_why(request->local));
     }
     if (r == 0 && flush(&w) < 0)
@@ -155,38 +189,49 @@ int greylist_allow(struct greylist_request *request) {
 
 struct forgetting {
     struct greylist_filter filter;
-    int64_t *keys;
+    struct row *rows; /* what is merged */
     size_t n, cap;
     int64_t now;
 };
 
+static int forget_key(struct forgetting *f, int64_t key, int64_t forgot) {
+    if (f->n == f->cap) {
+        size_t cap = f->cap > 0 ? 2 * f->cap : 1024;
+        struct row *rows = reallocarray(f->rows, cap, sizeof(*rows));
+        if (rows == NULL)
+            return -ENOMEM;
+        f->rows = rows;
+        f->cap = cap;
+    }
+    f->rows[f->n++] = (struct row){ .key = key, .forgot = forgot };
+    return 0;
+}
+
+/* A host whose clock was ahead may have written what begins in the future. */
 static int find_one(void *arg, const struct local_name *name, const struct row *row) {
     struct forgetting *f = arg;
     if (!row_is_alive(row, f->now) || !greylist_filter_takes(&f->filter, name))
         return 0;
-    if (f->n == f->cap) {
-        size_t cap = f->cap > 0 ? 2 * f->cap : 1024;
-        int64_t *keys = reallocarray(f->keys, cap, sizeof(*keys));
-        if (keys == NULL)
-            return -ENOMEM;
-        f->keys = keys;
-        f->cap = cap;
-    }
-    f->keys[f->n++] = name->key;
-    return 0;
+    return forget_key(f, name->key, row->first > f->now ? row->first : f->now);
 }
 
-static int forget_keys(const struct greylist_request *request, const struct forgetting *f) {
-    struct row rows[BATCH];
-    for (size_t at = 0; at < f->n;) {
-        size_t n = 0;
-        for (; n < BATCH && at < f->n; n++, at++)
-            rows[n] = (struct row){ .key = f->keys[at], .forgot = request->now };
-        int r = local_merge(request->local, rows, n, request->now, greylist_is_shared(request));
-        if (r < 0)
-            return r;
-    }
-    return 0;
+static int find_client(struct forgetting *f, const struct local *local) {
+    struct greylist_words words[2];
+    struct str identities[2];
+    size_t n = f->filter.sender.len == 0 && f->filter.recipient.len == 0
+                 ? identities_named(f->filter.client, words, identities) : 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = forget_key(f, greylist_identity_key(local_hash_key(local), identities[i]), f->now);
+    return r;
+}
+
+static int write_forgotten(const struct greylist_request *request, const struct forgetting *f) {
+    int r = 0;
+    for (size_t at = 0; r == 0 && at < f->n; at += BATCH)
+        r = local_merge(request->local, f->rows + at, f->n - at < BATCH ? f->n - at : BATCH, request->now,
+                        greylist_is_shared(request));
+    return r;
 }
 
 int greylist_forget(struct greylist_request *request) {
@@ -200,11 +245,14 @@ int greylist_forget(struct greylist_request *request) {
     if (r != 0 || (r = may_write(request)) != 0)
         return r;
     r = local_each(request->local, find_one, &f);
+    size_t n_named = f.n;
     if (r == 0)
-        r = forget_keys(request, &f);
+        r = find_client(&f, request->local);
     if (r == 0)
-        printf("%zu forgotten\n", f.n);
-    free(f.keys);
+        r = write_forgotten(request, &f);
+    if (r == 0)
+        printf("%zu forgotten\n", n_named);
+    free(f.rows);
     return r == -ENOMEM ? greylist_fail("out of memory")
         : r < 0         ? greylist_fail("%s", local_why(request->local))
                         : EXIT_SUCCESS;

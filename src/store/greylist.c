@@ -5,6 +5,9 @@
  * Times. A first-seen in the future (a host whose clock is ahead wrote it) counts as now, and is corrected by writing
  * now: merging keeps the earliest. Where a forgotten row stands in the way, a row begins one second after it was
  * forgotten at the earliest, or it would be forgotten too.
+ *
+ * Who is forgotten as a client is so with all its triplets, whichever host wrote them and whether or not anybody knows
+ * their names: a triplet first seen before its identity was forgotten says nothing.
  */
 #include "store/greylist.h"
 
@@ -69,8 +72,13 @@ static const struct row *identity(const struct asking *a, size_t i) {
     return &a->rows->at[GREYLIST_IDENTITIES_MAX + i];
 }
 
+/* Since when the triplet of identity `i` counts, its own row apart; 0: always. */
+static int64_t client_forgot(const struct asking *a, size_t i) {
+    return a->rows->has[GREYLIST_IDENTITIES_MAX + i] ? identity(a, i)->forgot : 0;
+}
+
 static bool has_triplet(const struct asking *a, size_t i) {
-    return a->rows->has[i] && row_is_alive(triplet(a, i), a->now);
+    return a->rows->has[i] && row_is_alive(triplet(a, i), a->now) && triplet(a, i)->first > client_forgot(a, i);
 }
 
 static bool has_identity(const struct asking *a, size_t i) {
@@ -86,10 +94,12 @@ static int32_t passes_of(const struct asking *a, size_t i) {
 static void write_row(struct asking *a, const struct row *where, struct row row) {
     if (a->question->is_read_only)
         return;
+    size_t slot = (size_t)(where - a->rows->at);
     row.key = where->key;
-    row.forgot = 0; /* what stands there stays, by merging */
-    if (row.first <= where->forgot)
-        row.first = where->forgot + 1;
+    row.forgot = slot < GREYLIST_IDENTITIES_MAX ? client_forgot(a, slot) : 0; /* what stands there stays, by merging */
+    int64_t forgot = row.forgot > where->forgot ? row.forgot : where->forgot;
+    if (row.first <= forgot)
+        row.first = forgot + 1;
     a->changes->rows[a->changes->n++] = row;
 }
 

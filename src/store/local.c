@@ -27,8 +27,8 @@ enum {
     LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
 };
 
-enum statement { READ, MERGE, MARK, PENDING, SETTLE, NAME, ROWS_END, SWEEP_ROWS, NAMES_END, SWEEP_NAMES, BEGIN,
-                 BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
+enum statement { READ, MERGE, MARK, PENDING, SETTLE, VERSION, NAME, ROWS_END, SWEEP_ROWS, NAMES_END, SWEEP_NAMES,
+                 BEGIN, BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
 
 static const char *const texts[N_STATEMENTS] = {
     [READ] = SCHEMA_READ,
@@ -36,7 +36,9 @@ static const char *const texts[N_STATEMENTS] = {
     [MARK] = "INSERT INTO pending(k) VALUES($1) ON CONFLICT(k) DO NOTHING",
     [PENDING] = "SELECT pending.k, first, last, expires, forgot, passes"
                 " FROM pending LEFT JOIN grey ON grey.k = pending.k LIMIT $1",
-    [SETTLE] = "DELETE FROM pending WHERE k = $1",
+    [SETTLE] = "DELETE FROM pending WHERE k = $1 AND NOT EXISTS (SELECT 1 FROM grey WHERE k = $1 AND (first <> $2"
+               " OR last <> $3 OR expires <> $4 OR forgot <> $5 OR passes <> $6))",
+    [VERSION] = "PRAGMA data_version", /* another one when another connection has committed */
     [NAME] = "INSERT INTO names(k, identity, sender, recipient) VALUES($1, $2, $3, $4)",
     [ROWS_END] = "SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT 1 OFFSET $2",
     [SWEEP_ROWS] = "DELETE FROM grey WHERE k >= $1 AND k <= $2 AND (expires <= $3 OR first <= forgot)"
@@ -60,6 +62,7 @@ struct local {
     sqlite3_stmt *statements[N_STATEMENTS];
     struct local_sync *sync; /* NULL: a command, or each commit is synced */
     struct local_meta meta;
+    int64_t version;  /* of what others have written; 0: not looked at */
     int log_pages;    /* in the write-ahead log */
     struct walk rows, names; /* of the sweep */
     bool sweeps_names;       /* the rows' turn is over */
@@ -227,6 +230,15 @@ int local_keep_shared_ahead(struct local *local, int64_t ahead_ms) {
     return r;
 }
 
+bool local_was_written(struct local *local) {
+    sqlite3_stmt *statement = local->statements[VERSION];
+    int64_t version = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    bool is_another = version != local->version;
+    local->version = version;
+    return is_another;
+}
+
 /* ---- rows */
 
 static int read_one(struct local *local, struct row *row, bool *has) {
@@ -252,14 +264,18 @@ int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
     return r;
 }
 
-static int merge_one(struct local *local, const struct row *row, int64_t now) {
-    sqlite3_stmt *statement = local->statements[MERGE];
+static void bind_row(sqlite3_stmt *statement, const struct row *row) {
     sqlite3_bind_int64(statement, 1, row->key);
     sqlite3_bind_int64(statement, 2, row->first);
     sqlite3_bind_int64(statement, 3, row->last);
     sqlite3_bind_int64(statement, 4, row->expires);
     sqlite3_bind_int64(statement, 5, row->forgot);
     sqlite3_bind_int(statement, 6, row->passes);
+}
+
+static int merge_one(struct local *local, const struct row *row, int64_t now) {
+    sqlite3_stmt *statement = local->statements[MERGE];
+    bind_row(statement, row);
     sqlite3_bind_int64(statement, 7, now);
     return run(local, MERGE);
 }
@@ -297,7 +313,7 @@ int local_settle(struct local *local, const struct row *rows, size_t n) {
     if (r < 0)
         return r;
     for (size_t i = 0; i < n && r == 0; i++) {
-        sqlite3_bind_int64(local->statements[SETTLE], 1, rows[i].key);
+        bind_row(local->statements[SETTLE], &rows[i]);
         r = run(local, SETTLE);
     }
     return end(local, r);

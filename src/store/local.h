@@ -45,6 +45,9 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
 int64_t local_shared_ahead_ms(const struct local *local);
 int local_keep_shared_ahead(struct local *local, int64_t ahead_ms); /* returns 0 or a negative error */
 
+/* Whether somebody else, a command, has written since this was asked last (the first time: perhaps). */
+bool local_was_written(struct local *local);
+
 /* ---- rows */
 
 /* Fills in the rows whose keys are given, and `has`. */
@@ -55,7 +58,7 @@ int local_merge(struct local *local, const struct row *rows, size_t n, int64_t n
 
 /* Up to `max` rows that the shared store has not heard of. */
 int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n);
-/* It has heard of these. */
+/* It has heard of these; a row that is another one by now stays pending. */
 int local_settle(struct local *local, const struct row *rows, size_t n);
 
 struct local_counts {

@@ -16,6 +16,8 @@
  * too, for the time without it. One that is wildly off is not followed. Where no difference was measured, the rule of
  * greylist.c about first attempts in the future bounds the harm.
  *
+ * Commands write into the local store's file beside us: upkeep looks whether they did, and hands it in.
+ *
  * Rejected: to write to the shared store behind the answers (a retry at another host may come before, and would be new
  * to it); to read the shared store only for what the local one does not know (a triplet that another host saw first
  * has an earlier first-seen there, and waits less).
@@ -482,6 +484,8 @@ static void on_upkeep(struct timer *timer) {
         sweep(s);
     if (is_idle && loop_now(s->loop) >= s->count_ms)
         count_rows(s);
+    if (s->shared != NULL && s->local != NULL && local_was_written(s->local))
+        s->has_pending = true;
     show_state(s);
     push_or_rest(s);
     timer_set(s->loop, &s->upkeep, loop_now(s->loop) + UPKEEP_MS, on_upkeep);

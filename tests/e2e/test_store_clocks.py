@@ -10,6 +10,7 @@ from lib.wait import eventually
 
 APART_S = 600
 DELAY_S = 4
+CLIENT = "127.0.0.1"
 numbers = itertools.count()
 
 
@@ -82,3 +83,18 @@ def test_a_first_attempt_in_the_future_counts_as_now(make_hosts, shared_server):
     assert set(seen[:-1]) <= {"early"} and seen[-1] == "retry", seen
     assert time.monotonic() - began >= DELAY_S - 1
     assert wrong.status(sender) == "cached"
+
+
+@pytest.mark.parametrize("commander", [0, 1, 2])
+def test_who_is_forgotten_at_any_host_waits_just_his_delay_again(make_hosts, commander):
+    hosts = make_hosts(0, APART_S, -APART_S, delay="2s")
+    sender = new_sender()
+    assert hosts[0].status(sender) == "new"
+    eventually(lambda: hosts[0].status(sender) == "retry", "the delay is over")
+    hosts[commander].greylist("forget", "--client", CLIENT)
+    eventually(lambda: hosts[0].status(sender) == "new", "it is heard")
+    assert hosts[2].status(sender) in ("early", "retry")
+    eventually(lambda: hosts[1].status(sender) in ("retry", "cached"), "the delay is over")
+    hosts[commander].greylist("allow", CLIENT)
+    for host in hosts:
+        eventually(lambda: host.status(new_sender()) == "whitelisted", "that is heard too")

@@ -1,4 +1,5 @@
-"""Two gateways that share their greylist in a real PostgreSQL: stopped, started, replaced by an empty one."""
+"""Two gateways that share their greylist in a real PostgreSQL: stopped, started, replaced by an empty one; and what
+`postern greylist` changes at one of them."""
 import itertools
 import os
 
@@ -7,6 +8,7 @@ import pytest
 from lib.postgres import Postgres
 from lib.wait import eventually
 
+CLIENT = "127.0.0.1"
 numbers = itertools.count()
 
 
@@ -94,3 +96,71 @@ def test_another_key_drops_what_a_host_had_learned_alone(make_host, shared_serve
     assert second.status(sender) == "new"
     second.gateway.reload()
     assert len(second.gateway.find_all_log("was taken over")) == 1
+
+
+# ---- commands
+
+@pytest.fixture
+def two_quick(make_host):
+    """The same, and who is new waits a second."""
+    first, second = make_host("first", delay="1s"), make_host("second", delay="1s")
+    assert first.gateway.command("store", "init").returncode == 0
+    return first.start(), second.start()
+
+
+def passed(host):
+    """A sender that has waited there, and is known."""
+    sender = new_sender()
+    assert host.status(sender) == "new"
+    eventually(lambda: host.status(sender) == "retry", "the delay is over")
+    return sender
+
+
+def test_who_is_allowed_at_one_host_is_so_at_the_other_until_one_of_them_forgets(two):
+    first, second = two
+    assert second.status(new_sender()) == "new"
+    first.greylist("allow", CLIENT)
+    assert first.status(new_sender()) == "whitelisted"
+    eventually(lambda: second.status(new_sender()) == "whitelisted", "it is heard")
+    second.greylist("forget", "--client", CLIENT)
+    assert second.status(new_sender()) == "new"
+    eventually(lambda: first.status(new_sender()) == "new", "it is heard")
+
+
+def test_what_one_host_forgets_the_other_forgets_though_they_know_different_names(two_quick):
+    first, second = two_quick
+    one, other = passed(first), passed(first)
+    assert second.greylist("forget", "--sender", one) == "0 forgotten\n"  # it has not met it
+    eventually(lambda: first.greylist("list", "--sender", one), "names are written behind")
+    first.greylist("forget", "--sender", one)
+    assert first.status(one) == "new"
+    assert second.status(one) in ("early", "retry")
+    assert second.status(other) == "cached"
+    second.greylist("forget", "--client", CLIENT)
+    eventually(lambda: first.status(other) == "new", "it is heard")
+
+
+def test_what_is_changed_while_the_server_is_away_is_heard_when_it_is_back(two_quick, shared_server):
+    first, second = two_quick
+    sender = passed(first)
+    assert second.status(sender) == "cached"
+    shared_server.stop()
+    for host in (first, second):
+        host.wait_shared("down")
+    first.greylist("forget", "--client", CLIENT)
+    assert first.status(sender) == "new"
+    assert second.status(sender) == "cached"
+    shared_server.start()
+    for host in (first, second):
+        host.wait_shared("up")
+    eventually(lambda: second.status(sender) != "cached", "it is heard")
+
+
+def test_what_is_changed_while_no_service_runs_is_heard_after_its_start(two_quick):
+    first, second = two_quick
+    sender = passed(first)
+    first.gateway.stop()
+    first.greylist("forget", "--client", CLIENT)
+    assert second.status(sender) == "cached"
+    first.start()
+    eventually(lambda: second.status(sender) == "new", "it is heard")

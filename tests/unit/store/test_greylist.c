@@ -343,6 +343,22 @@ static void test_a_forgotten_triplet_begins_anew_in_the_same_second(void **state
 
 /* ---- bounds */
 
+static void test_a_forgotten_client_is_so_with_all_it_has_passed(void **state) {
+    struct world *w = *state;
+    struct str identity = STR("ip:192.0.2.1");
+    assert_int_equal(deliver(w, "ip:192.0.2.1", "a@b", "c@d"), GREYLIST_RETRY);
+    assert_int_equal(deliver(w, "ip:192.0.2.2", "a@b", "c@d"), GREYLIST_RETRY);
+    struct row *row = find(w, greylist_identity_key(hash_key, identity));
+    *row = row_merge(row, &(struct row){ .key = row->key, .forgot = w->now }, w->now);
+    assert_int_equal(ask(w, "ip:192.0.2.1", "a@b", "c@d"), GREYLIST_NEW);
+    assert_int_equal(ask(w, "ip:192.0.2.1", "a@b", "c@d"), GREYLIST_EARLY);
+    assert_int_equal(ask(w, "ip:192.0.2.2", "a@b", "c@d"), GREYLIST_CACHED); /* nobody else is */
+    w->now += 6 * MINUTE;
+    assert_int_equal(ask(w, "ip:192.0.2.1", "a@b", "c@d"), GREYLIST_RETRY);
+    assert_in_range(w->answer.waited, 5 * MINUTE, 6 * MINUTE);
+    assert_int_equal(ask(w, "ip:192.0.2.1", "a@b", "c@d"), GREYLIST_CACHED);
+}
+
 static void test_a_question_without_identity_is_new_and_writes_nothing(void **state) {
     struct world *w = *state;
     assert_int_equal(ask(w, "", "a@b", "c@d"), GREYLIST_NEW);
@@ -380,6 +396,7 @@ int main(void) {
         TEST(test_a_threshold_of_zero_never_whitelists),
         TEST(test_organisation_and_address_are_both_counted),
         TEST(test_a_forgotten_triplet_begins_anew_in_the_same_second),
+        TEST(test_a_forgotten_client_is_so_with_all_it_has_passed),
         TEST(test_a_question_without_identity_is_new_and_writes_nothing),
         TEST(test_the_longest_texts_make_a_key),
     };

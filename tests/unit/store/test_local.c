@@ -244,6 +244,40 @@ static void test_pending_rows_are_those_that_were_marked_and_not_settled(void **
     assert_int_equal(rows[0].key, 3);
 }
 
+static void test_a_row_that_changed_while_it_was_handed_in_stays_pending(void **state) {
+    struct world *w = *state;
+    struct row rows[2];
+    size_t n;
+    open_local(w);
+    merge(w, some_row(1, NOW + 1), true);
+    merge(w, some_row(2, NOW + 1), true);
+    assert_int_equal(local_pending(w->local, rows, 2, &n), 0);
+    merge(w, (struct row){ .key = 2, .forgot = NOW }, true); /* as a command does, beside the store */
+    assert_int_equal(local_settle(w->local, rows, n), 0);
+    assert_int_equal(local_pending(w->local, rows, 2, &n), 0);
+    assert_int_equal(n, 1);
+    assert_true(rows[0].key == 2 && rows[0].forgot == NOW);
+    assert_int_equal(local_settle(w->local, rows, n), 0);
+    assert_int_equal(count(w).pending, 0);
+}
+
+static void test_what_a_command_writes_is_noticed_and_what_the_store_writes_is_not(void **state) {
+    struct world *w = *state;
+    open_local(w);
+    local_was_written(w->local);
+    merge(w, some_row(1, NOW + 1), true);
+    assert_false(local_was_written(w->local));
+    struct world command = *w;
+    char why[512];
+    assert_int_equal(try_open(&command, true, why), 0);
+    assert_true(has(&command, 1));
+    assert_false(local_was_written(w->local));
+    merge(&command, some_row(2, NOW + 1), true);
+    close_local(&command);
+    assert_true(local_was_written(w->local));
+    assert_false(local_was_written(w->local));
+}
+
 static void test_the_shared_clock_is_kept(void **state) {
     struct world *w = *state;
     static const uint8_t shared[GREYLIST_KEY_SIZE] = "fifteen letters";
@@ -494,6 +528,8 @@ int main(void) {
         TEST(test_all_who_open_a_new_store_at_once_find_the_same),
         TEST(test_a_command_does_not_make_a_store),
         TEST(test_pending_rows_are_those_that_were_marked_and_not_settled),
+        TEST(test_a_row_that_changed_while_it_was_handed_in_stays_pending),
+        TEST(test_what_a_command_writes_is_noticed_and_what_the_store_writes_is_not),
         TEST(test_the_shared_clock_is_kept),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
         TEST(test_names_stand_beside_their_rows),

@@ -466,6 +466,46 @@ static void what_was_pending_is_handed_in_after_a_restart_too(void **state) {
     assert_non_null(fake_shared_find(shared_triplet(b, "anna@example.net")));
 }
 
+/* What `postern greylist` does, beside the store process. */
+static void write_as_command(const struct bench *b, const struct row *row) {
+    struct local *local;
+    struct buf why;
+    buf_init(&why, 512);
+    assert_int_equal(local_open(&(struct local_options){ .path = b->path, .is_command = true }, &why, &local), 0);
+    assert_int_equal(local_merge(local, row, 1, (int64_t)time(NULL), true), 0);
+    local_close(local);
+    buf_deinit(&why);
+}
+
+static void what_a_command_wrote_is_handed_in_without_a_question(void **state) {
+    struct bench *b = *state;
+    const struct row row = { .key = 4711, .forgot = (int64_t)time(NULL) };
+    open_shared(b);
+    fake_shared_up();
+    later(b, 300);
+    assert_null(fake_shared.merging);
+    write_as_command(b, &row);
+    later(b, 300);
+    complete_all();
+    assert_non_null(fake_shared_find(4711));
+    assert_int_equal(fake_shared_find(4711)->forgot, row.forgot);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM pending"), 0);
+}
+
+static void what_a_command_wrote_without_the_shared_store_is_handed_in_later(void **state) {
+    struct bench *b = *state;
+    const struct row row = { .key = 4711, .forgot = (int64_t)time(NULL) };
+    open_shared(b);
+    fake_shared_up();
+    fake_shared_down();
+    write_as_command(b, &row);
+    later(b, 300);
+    assert_null(fake_shared.merging);
+    fake_shared_up();
+    complete_all();
+    assert_non_null(fake_shared_find(4711));
+}
+
 static void the_clock_of_the_shared_store_counts(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -695,6 +735,8 @@ int main(void) {
         TEST(a_refresh_is_not_waited_for),
         TEST(without_the_shared_store_it_goes_on_and_hands_in_later),
         TEST(what_was_pending_is_handed_in_after_a_restart_too),
+        TEST(what_a_command_wrote_is_handed_in_without_a_question),
+        TEST(what_a_command_wrote_without_the_shared_store_is_handed_in_later),
         TEST(the_clock_of_the_shared_store_counts),
         TEST(a_clock_that_comes_back_is_told_once),
         TEST(a_clock_that_is_wildly_off_is_not_followed),
