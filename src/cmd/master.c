@@ -76,9 +76,9 @@ static void finish_if_empty(struct master *master) {
 
 static void on_ending_limit(struct timer *timer) {
     struct generation *generation = (struct generation *)((char *)timer - offsetof(struct generation, limit));
-    int signo = generation->n_signals++ == 0 ? SIGTERM : SIGKILL;
+    int signo = generation->n_signals++ == 0 ? SIGQUIT : SIGKILL;
     log_warning("%u workers did not end in time: sending %s", generation_running(generation),
-        signo == SIGTERM ? "SIGTERM" : "SIGKILL");
+        signo == SIGQUIT ? "SIGQUIT" : "SIGKILL");
     generation_signal(generation, signo);
     timer_set(generation->loop, &generation->limit, loop_now(generation->loop) + KILL_AFTER_MS, on_ending_limit);
 }
@@ -91,7 +91,7 @@ static void end_generation(struct master *master, struct generation *generation,
     if (generation_running(generation) == 0)
         remove_generation(master, generation);
     else if (timer_set(master->loop, &generation->limit, loop_now(master->loop) + limit_ms, on_ending_limit) != 0)
-        generation_signal(generation, SIGTERM);
+        generation_signal(generation, SIGQUIT);
 }
 
 static void set_last_reload(struct master *master, bool failed, const char *text) {
@@ -486,7 +486,7 @@ static void on_reload_signal(int signo, void *arg) {
 static void stop_at_once(struct master *master) {
     log_warning("stopping at once");
     for (struct generation *g = master->generations; g != NULL; g = g->next) {
-        generation_signal(g, SIGTERM);
+        generation_signal(g, SIGQUIT);
         g->n_signals = 1;
         timer_set(master->loop, &g->limit, loop_now(master->loop) + SHORT_LIFE_MS, on_ending_limit);
     }

@@ -7,8 +7,9 @@
  *
  * Draining. DRAIN comes at a reload, when a new worker serves the slot: this one accepts no more, says so, and ends
  * with its last session, at the latest at drain_limit. SIGTERM is the same for good: sessions without a mail in hand
- * end at once; at a second one, all do. When the master is gone (its channel closes), so are we, in the same way. A
- * delivery whose final dot is out is always waited for, since only its answer tells whether the message arrived.
+ * end at once; at SIGQUIT, all do (not at a second SIGTERM: two that come close together are one). When the master is
+ * gone (its channel closes), so are we, in the same way. A delivery whose final dot is out is always waited for, since
+ * only its answer tells whether the message arrived.
  *
  * All workers hear DRAIN at about the same time, but not at once: one that has not may still hand a connection to one
  * that has. So where connections are handed over at all, a worker listens to the others for MESH_GRACE_MS more, and
@@ -60,7 +61,6 @@ struct worker {
     struct timer drain_limit, mesh_grace;
     bool is_draining;
     bool is_mesh_over; /* nobody hands connections to us any more */
-    unsigned n_sigterms;
 };
 
 /* ---- connections in */
@@ -181,10 +181,9 @@ static void shut_down(struct worker *w) {
     stop_when_done(w);
 }
 
-static void on_sigterm(int signo, void *arg) {
+static void on_end_signal(int signo, void *arg) {
     struct worker *w = arg;
-    (void)signo;
-    if (w->n_sigterms++ > 0)
+    if (signo == SIGQUIT)
         server_end_all(&w->server);
     shut_down(w);
 }
@@ -536,7 +535,9 @@ static int run(struct worker *w) {
     if (r == 0)
         r = start_listening(w);
     if (r == 0)
-        r = loop_on_signal(w->loop, SIGTERM, on_sigterm, w);
+        r = loop_on_signal(w->loop, SIGTERM, on_end_signal, w);
+    if (r == 0)
+        r = loop_on_signal(w->loop, SIGQUIT, on_end_signal, w);
     if (r == 0)
         r = give_up_rights(w->setup);
     if (r < 0)
