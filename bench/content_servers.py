@@ -28,8 +28,8 @@ class CannedScanners:
         self.ports, self.hangs, self.process = (free_port(), free_port()), hangs, None
 
     def __enter__(self):
-        command = [sys.executable, os.path.join(ROOT, "bench", "canned_scanners.py"), *(["--hang"] if self.hangs else []),
-                   *map(str, self.ports)]
+        program = os.path.join(ROOT, "bench", "canned_scanners.py")
+        command = [sys.executable, program, *(["--hang"] if self.hangs else []), *map(str, self.ports)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         end = time.monotonic() + START_LIMIT_S
         for port in self.ports:
@@ -90,8 +90,8 @@ class Waiting:
             client = socket.create_connection(("127.0.0.1", self.port), timeout=60,
                                               source_address=(f"127.2.0.{number % 200 + 1}", 0))
             self.sockets.append(client)
-            for line in ("EHLO client.example.net", "MAIL FROM:<a@client.example.net>", f"RCPT TO:<user1@{self.domain}>",
-                         "DATA"):
+            for line in ("EHLO client.example.net", "MAIL FROM:<a@client.example.net>",
+                         f"RCPT TO:<user1@{self.domain}>", "DATA"):
                 client.recv(4096)
                 client.sendall(line.encode() + b"\r\n")
             client.recv(4096)
