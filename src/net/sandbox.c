@@ -184,7 +184,7 @@ static int add_locks(scmp_filter_ctx filter) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < sizeof commands / sizeof commands[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
-    return r;
+    return r == 0 ? add(filter, SCMP_ACT_ALLOW, "flock", 0, NULL) : r;
 }
 
 /* clone3() keeps its flags in memory, where no filter sees them: the C library takes clone() when there is none. */

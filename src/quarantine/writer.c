@@ -19,12 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 1000, OLD_PENDING_MAX = 10000, LOOK_S = 60, COPY = 65536, WHAT_MAX = 256 };
+enum { JOBS_MAX = 1000, LOOK_S = 60, COPY = 65536, WHAT_MAX = 256 };
 
 enum job { JOB_PUT, JOB_KEEP, JOB_REMOVE };
 
@@ -43,6 +44,7 @@ struct quarantine_put {
     char id[QUARANTINE_NAME_MAX], name[QUARANTINE_NAME_MAX + 32];
     struct buf head, text;    /* the entry; the part of the message that was in memory, */
     int fd;                   /* and what stands before it; -1 */
+    int file_fd;              /* its file, locked as long as it is pending; -1 */
     uint64_t file_size;
 };
 
@@ -65,11 +67,6 @@ struct quarantine {
     /* the thread's own */
     uint64_t used;
     time_t looked;
-    struct old_pending {
-        uint64_t hash;
-        char name[QUARANTINE_NAME_MAX];
-    } *old;
-    size_t n_old;
 };
 
 /* ---- the thread: looking */
@@ -80,29 +77,12 @@ static int on_found(void *arg, const struct quarantine_file *file) {
     return 0;
 }
 
-/* At the start alone: nobody else's transaction is under way that this worker could know of. */
-static int on_pending(void *arg, const struct quarantine_file *file) {
-    struct quarantine *q = arg;
-    const char *dot = strrchr(file->name, '.');
-    if ((file->state != QUARANTINE_PENDING && file->state != QUARANTINE_UNCERTAIN) || q->n_old == OLD_PENDING_MAX)
-        return 0;
-    struct old_pending *old = realloc(q->old, (q->n_old + 1) * sizeof(*old));
-    if (old == NULL || dot == NULL || dot - file->name < 17)
-        return 0;
-    q->old = old;
-    old[q->n_old].hash = strtoull(dot - 16, NULL, 16);
-    snprintf(old[q->n_old++].name, sizeof(old->name), "%s", file->name);
-    return 0;
-}
-
-static void look(struct quarantine *q, bool is_start) {
+static void look(struct quarantine *q) {
     time_t now = time(NULL);
-    if (!is_start && now < q->looked + LOOK_S)
+    if (now < q->looked + LOOK_S)
         return;
     q->used = 0;
     quarantine_each(q->folder_fd, now, on_found, q);
-    if (is_start)
-        quarantine_each(q->folder_fd, now, on_pending, q);
     if (q->settings.expires && q->settings.keep_s > 0)
         quarantine_expire(q->folder_fd, now - (time_t)q->settings.keep_s, now);
     q->looked = now;
@@ -153,10 +133,9 @@ static int write_file(struct quarantine *q, struct quarantine_put *put) {
     int r = fd < 0 ? -errno : write_all(fd, put->head.at, put->head.len);
     if (r == 0)
         r = write_text(put, fd);
-    if (r == 0 && fsync(fd) < 0)
+    if (r == 0 && (fsync(fd) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0))
         r = -errno;
-    if (fd >= 0)
-        close(fd);
+    put->file_fd = fd;
     snprintf(put->name, sizeof(put->name), "%s.%016llx.pending", put->id, (unsigned long long)put->hash);
     if (r == 0 && renameat(q->folder_fd, name, q->folder_fd, put->name) < 0)
         r = -errno;
@@ -168,13 +147,20 @@ static int write_file(struct quarantine *q, struct quarantine_put *put) {
     return r;
 }
 
-static void drop_older(struct quarantine *q, const struct quarantine_put *put) {
-    for (size_t i = 0; i < q->n_old; i++) {
-        if (q->old[i].hash != put->hash || strcmp(q->old[i].name, put->name) == 0)
-            continue;
-        quarantine_remove(q->folder_fd, q->old[i].name);
-        q->old[i--] = q->old[--q->n_old];
-    }
+/* The same message, pending under another id: if nobody holds its lock any more, its worker is dead, and its sender had
+ * no answer, or it would not have come again. */
+static int drop_if_left_behind(void *arg, const struct quarantine_file *file) {
+    const struct quarantine_put *put = arg;
+    char ending[40];
+    snprintf(ending, sizeof(ending), ".%016llx.pending", (unsigned long long)put->hash);
+    if (!str_ends_nocase(str_of(file->name), str_of(ending)) || strcmp(file->name, put->name) == 0)
+        return 0;
+    int folder_fd = put->quarantine->folder_fd, fd = openat(folder_fd, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        quarantine_remove(folder_fd, file->name);
+    if (fd >= 0)
+        close(fd);
+    return 0;
 }
 
 static void finish(struct quarantine *q, struct quarantine_put *put, bool is_final) {
@@ -190,11 +176,11 @@ static void finish(struct quarantine *q, struct quarantine_put *put, bool is_fin
 
 static void put_one(struct quarantine *q, struct quarantine_put *put) {
     uint64_t size = put->head.len + put->file_size + put->text.len;
-    look(q, false);
+    look(q);
     put->err = q->used + size > q->settings.size_max ? -EDQUOT : write_file(q, put);
     if (put->err == 0) {
         q->used += size;
-        drop_older(q, put);
+        quarantine_each(q->folder_fd, time(NULL), drop_if_left_behind, put);
         atomic_fetch_add(&q->kept, 1);
         atomic_fetch_add(&q->bytes, size);
     } else {
@@ -217,7 +203,7 @@ static void work(struct quarantine *q, struct quarantine_put *put) {
 static void *run(void *arg) {
     struct quarantine *q = arg;
     const uint64_t one = 1;
-    look(q, true);
+    look(q);
     pthread_mutex_lock(&q->lock);
     while (!q->is_stopping || !STAILQ_EMPTY(&q->asked)) {
         struct quarantine_put *put = STAILQ_FIRST(&q->asked);
@@ -242,6 +228,8 @@ static void *run(void *arg) {
 static void put_free(struct quarantine_put *put) {
     if (put->fd >= 0)
         close(put->fd);
+    if (put->file_fd >= 0)
+        close(put->file_fd);
     buf_deinit(&put->head);
     buf_deinit(&put->text);
     free(put);
@@ -322,7 +310,7 @@ struct quarantine_put *quarantine_put_start(struct quarantine *q, const struct q
     if (put == NULL)
         return NULL;
     put->quarantine = q;
-    put->fd = -1;
+    put->fd = put->file_fd = -1;
     put->done = done;
     put->arg = arg;
     put->hash = add_hash(14695981039346656037U, entry->sender.at, entry->sender.len);
@@ -364,7 +352,6 @@ static void release(struct quarantine *q) {
         close(q->folder_fd);
     pthread_cond_destroy(&q->wake);
     pthread_mutex_destroy(&q->lock);
-    free(q->old);
     free(q);
 }
 

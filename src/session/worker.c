@@ -511,6 +511,7 @@ static int give_up_rights(const struct worker_setup *setup) {
         .user = geteuid() == 0 ? setup->conf->set.user : NULL,
         .paths = paths,
         .n_paths = sizeof(paths) / sizeof(*paths),
+        .may_lock_files = setup->conf->set.quarantine.path != NULL,
         .may_start_threads = setup->conf->set.quarantine.path != NULL || has_table_files(setup->conf),
     };
     int gaps = sandbox_enter(&sandbox);

@@ -1,12 +1,14 @@
 """What nobody gets is kept, and gets where it should when somebody says so: through the real gateway, with the real
 spamd, in front of a mailbox server that records. Promised is: never lost, never twice, never silently dropped."""
+import itertools
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
-from lib.client import Client, message
+from lib.client import Client, Closed, message
 from lib.program import is_root, kill
 from lib.server import DROP, HANG, Delay
 from lib.spamd import GTUBE
@@ -232,6 +234,52 @@ def test_a_worker_that_dies_leaves_what_it_kept_and_a_retry_leaves_one(make, mak
     assert send(gateway, spam(subject), "anna@example.com", "postmaster@example.com").code == 250
     one_kept(gateway)
     assert len(os.listdir(path)) == 1
+
+
+def test_workers_are_killed_and_nothing_is_missing_or_there_twice(make, server, capsys):
+    """Senders try again until they hear 250, while workers are killed at any moment."""
+    gateway = make(server, workers=2)
+    acknowledged, is_over = set(), threading.Event()
+
+    def deliver(number):
+        """As a sender's queue does."""
+        for nth in itertools.count():
+            name = f"{number}-{nth}"
+            while name not in acknowledged and not is_over.is_set():
+                try:
+                    with Client(gateway.address, source=f"127.4.0.{number}", timeout=30) as client:
+                        client.ehlo()
+                        client.envelope("anna@example.com", "postmaster@example.com")
+                        if client.data(spam(name)).code == 250:
+                            acknowledged.add(name)
+                except (OSError, AssertionError, Closed):
+                    time.sleep(0.05)
+            if is_over.is_set():
+                return
+    senders = [threading.Thread(target=deliver, args=(number,)) for number in range(1, 7)]
+    for sender in senders:
+        sender.start()
+    n_kills = 20
+    for nth in range(n_kills):
+        time.sleep(0.15 + 0.037 * (nth % 7))
+        pids = gateway.worker_pids()
+        if pids:
+            gateway.expected_deaths += 1
+            kill(pids[nth % len(pids)])
+    eventually(lambda: len(gateway.worker_pids()) == 2, "both workers serve")
+    eventually(lambda: len(acknowledged) > 30, "most were cut off and sent again")
+    is_over.set()
+    for sender in senders:
+        sender.join()
+    eventually(lambda: acknowledged <= {entry["subject"] for entry in kept(gateway)}, "what was acknowledged is there")
+    names = [entry["subject"] for entry in kept(gateway) if entry["state"] == "kept"]
+    path = gateway.options["quarantine"]["path"]
+    left = [name for name in os.listdir(path) if name.endswith(".pending")]
+    with capsys.disabled():
+        print(f"\nworkers killed {n_kills} times: {len(acknowledged)} acknowledged, {len(names)} kept, "
+              f"{len(names) - len(set(names))} twice, {len(left)} pending")
+    assert len(names) == len(set(names))
+    assert len(left) <= len(senders)  # those whose senders were stopped before they came again
 
 
 def test_what_nobody_ended_is_shown_after_a_while(gateway, subject):

@@ -190,6 +190,19 @@ static void a_retry_replaces_what_was_left_behind(void **state) {
     assert_true(turn_until(is_kept));
 }
 
+/* Two clients send the same at the same time: neither takes the other's away. */
+static void one_that_is_under_way_is_left_alone(void **state) {
+    struct quarantine_put *one = put("a1.1");
+    assert_true(turn_until(is_done));
+    t.n_done = 0;
+    struct quarantine_put *other = put("a1.2");
+    assert_true(turn_until(is_done));
+    assert_int_equal(n_files(".pending"), 2);
+    quarantine_settle(other, false);
+    quarantine_settle(one, true);
+    assert_true(turn_until(is_kept));
+}
+
 static void what_was_asked_for_is_done_at_the_end(void **state) {
     struct quarantine_put *one = put("a1.1");
     assert_true(turn_until(is_done));
@@ -210,6 +223,7 @@ int main(void) {
         TEST(past_its_size_there_is_no_room),
         TEST(a_folder_that_is_gone_is_told),
         TEST(a_retry_replaces_what_was_left_behind),
+        TEST(one_that_is_under_way_is_left_alone),
         TEST(what_was_asked_for_is_done_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
