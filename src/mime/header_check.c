@@ -6,8 +6,8 @@
  *
  * What is a fault is what amavis' check of bad headers knows, the field's reference: required fields that are missing
  * and fields that occur twice (RFC 5322 3.6), lines over 998 octets (2.1.1), names that are none (2.2), bytes outside
- * ASCII without SMTPUTF8, control characters, folds of nothing (2.2.3: an RFC 822 parser ends the header there), and a
- * header that does not end.
+ * ASCII without SMTPUTF8 or, with it, of no UTF-8 (RFC 6532 3.1), control characters, folds of nothing (2.2.3: an
+ * RFC 822 parser ends the header there), and a header that does not end.
  *
  * Rejected: looking into the values (an address list that is not one, a date of next year): that is a spam scanner's
  * work, and SpamAssassin does it.
@@ -71,13 +71,43 @@ static void take_name(struct header_check *check, unsigned char c) {
         check->name[check->name_len++] = c > ' ' && c < 127 ? (char)c : '?';
 }
 
+/* Begins a character of more than one byte (RFC 3629 4). False: none begins so. */
+static bool begin_utf8(struct header_check *check, unsigned char c) {
+    if (c < 0xC2 || c > 0xF4)
+        return false;
+    check->utf8_left = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
+    check->utf8_min = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80; /* not a longer form of another */
+    check->utf8_max = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF; /* no surrogate, none beyond the last */
+    return true;
+}
+
+/* Whether the byte is right in UTF-8 behind those before it. */
+static bool is_utf8(struct header_check *check, unsigned char c) {
+    if (check->utf8_left == 0)
+        return c < 128 || begin_utf8(check, c);
+    bool is_right = c >= check->utf8_min && c <= check->utf8_max;
+    check->utf8_left = is_right ? check->utf8_left - 1 : 0;
+    check->utf8_min = 0x80;
+    check->utf8_max = 0xBF;
+    return is_right;
+}
+
 static void take_value(struct header_check *check, unsigned char c) {
+    if (check->allows_utf8 && !is_utf8(check, c))
+        fault(check, "byte 0x%02X is no UTF-8 in %.*s", c, STR_ARG(name_of(check)));
     if (c == 0)
         fault(check, "NUL in %.*s", STR_ARG(name_of(check)));
     else if ((c < ' ' && c != '\t') || c == 127)
         fault(check, "control character 0x%02X in %.*s", c, STR_ARG(name_of(check)));
     else if (c > 127 && !check->allows_utf8)
         fault(check, "byte 0x%02X outside ASCII in %.*s", c, STR_ARG(name_of(check)));
+}
+
+/* A character does not go on in the next line. */
+static void take_value_end(struct header_check *check) {
+    if (check->utf8_left > 0)
+        fault(check, "a character is cut in %.*s", STR_ARG(name_of(check)));
+    check->utf8_left = 0;
 }
 
 /* ---- lines */
@@ -133,8 +163,10 @@ static enum state step(struct header_check *check, unsigned char c) {
         return VALUE;
     case FOLD:
     case VALUE:
-        if (c == '\r')
+        if (c == '\r') {
+            take_value_end(check);
             return CR;
+        }
         check->is_blank = check->is_blank && (c == ' ' || c == '\t');
         take_value(check, c);
         return state;

@@ -19,6 +19,7 @@ struct header_check {
     uint8_t state;      /* header_check.c's own, as all of it */
     uint8_t name_len;   /* saturates at HEADER_NAME_MAX */
     bool allows_utf8, is_over, is_name_bad, is_blank;
+    uint8_t utf8_left, utf8_min, utf8_max; /* bytes that a character still wants, and bounds of the next */
     uint32_t line, column, n_fields;
     uint32_t seen;      /* of the fields that the table knows */
     char name[HEADER_NAME_MAX];
@@ -31,7 +32,7 @@ void header_check_init(struct header_check *check, bool allows_utf8);
 void header_check_feed(struct header_check *check, const char *at, size_t len);
 
 /*
- * The message is over. Returns why its header is bad ("Date is missing", "From occurs twice", "byte 0xE9 in Subject"),
- * printable ASCII, or "". Valid as long as the check.
+ * The message is over. Returns why its header is bad ("Date is missing", "From occurs twice", "byte 0xE9 outside ASCII
+ * in Subject"), printable ASCII, or "". Valid as long as the check.
  */
 struct str header_check_end(struct header_check *check);

@@ -39,6 +39,19 @@ static const struct header {
     { GOOD "Subject: a\r\n caf\xe9\r\n\r\n", "byte 0xE9 outside ASCII in Subject", false },
     { GOOD "Subject: caf\xc3\xa9\r\n\r\n", "", true },
     { GOOD "\r\ncaf\xe9\r\n", "", false },
+    { GOOD "Subject: caf\xe9 au lait\r\n\r\n", "byte 0x20 is no UTF-8 in Subject", true },
+    { GOOD "Subject: caf\xe9\r\n\r\n", "a character is cut in Subject", true },
+    { GOOD "Subject: \xe2\x82\r\n \xac\r\n\r\n", "a character is cut in Subject", true },
+    { GOOD "Subject: \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf\r\n\r\n", "", true },
+    { GOOD "Subject: \xed\x9f\xbf \xee\x80\x80 \xe0\xa0\x80 \xf0\x90\x80\x80\r\n\r\n", "", true },
+    { GOOD "X: \x80\r\n\r\n", "byte 0x80 is no UTF-8 in X", true },
+    { GOOD "X: \xc1\xbf\r\n\r\n", "byte 0xC1 is no UTF-8 in X", true },     /* longer forms */
+    { GOOD "X: \xe0\x9f\xbf\r\n\r\n", "byte 0x9F is no UTF-8 in X", true },
+    { GOOD "X: \xf0\x8f\xbf\xbf\r\n\r\n", "byte 0x8F is no UTF-8 in X", true },
+    { GOOD "X: \xed\xa0\x80\r\n\r\n", "byte 0xA0 is no UTF-8 in X", true }, /* a surrogate */
+    { GOOD "X: \xf4\x90\x80\x80\r\n\r\n", "byte 0x90 is no UTF-8 in X", true }, /* beyond U+10FFFF */
+    { GOOD "X: \xff\r\n\r\n", "byte 0xFF is no UTF-8 in X", true },
+    { GOOD "Sub\xc3\xa9: x\r\n\r\n", "line 4 is no field: a field's name is printable ASCII without blanks", true },
     { GOOD "X: a\x01\r\n\r\n", "control character 0x01 in X", false },
     { GOOD "X: a\x7f\r\n\r\n", "control character 0x7F in X", false },
     { GOOD "X: a\tb\r\n\r\n", "", false },
