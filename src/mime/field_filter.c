@@ -111,9 +111,7 @@ enum field_fate field_filter_begin(struct field_filter *filter, const char *at, 
     *ret_at = 0;
     *ret_insert = (struct str){ 0 };
     filter->line_end = 0;
-    if (len == 0)
-        return FIELD_TEXT;
-    if (len >= 2 && at[0] == '\r' && at[1] == '\n') {
+    if (len == 0 || (len >= 2 && at[0] == '\r' && at[1] == '\n')) { /* the header is over, or the message */
         *ret_insert = tag.len > 0 && !filter->has_subject ? filter->edit->subject : *ret_insert;
         return FIELD_TEXT;
     }

@@ -24,7 +24,7 @@ enum { FIELD_PEEK = 512 };
 struct field_edit {
     struct str authserv_id; /* ours (RFC 8601 2.5); "": fields of no authserv-id are dropped */
     struct str subject_tag; /* in front of the subject, "*** SPAM *** "; "": none */
-    struct str subject;     /* the whole field, where a message that gets a tag has none */
+    struct str subject;     /* the whole field with its CRLF, where a message that gets a tag has none */
 };
 
 enum field_fate { FIELD_KEPT, FIELD_DROPPED, FIELD_TEXT };

@@ -23,9 +23,14 @@ static void put(struct writer *w, const char *at, size_t len) {
     w->column += (unsigned)len;
 }
 
-/* A word that stands together with the separator behind it: on a new line when this one is full. */
+/*
+ * A word that stands together with the separator behind it: on a new line when this one is full. A blank alone that
+ * does not fit is dropped, since the fold is one; lines of blanks alone are a fault (RFC 5322 3.2.2).
+ */
 static void put_word(struct writer *w, struct str word) {
     char clean[COLUMNS];
+    if (w->column >= COLUMNS && str_eq(word, STR(" ")))
+        return;
     size_t len = word.len < sizeof(clean) ? word.len : sizeof(clean);
     for (size_t i = 0; i < len; i++)
         clean[i] = word.at[i] >= ' ' && word.at[i] < 127 ? word.at[i] : '?';

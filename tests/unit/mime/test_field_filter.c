@@ -104,7 +104,9 @@ static void the_first_subject_gets_the_tag(void **state) {
         { "two", "Subject: x\r\nSubject: y\r\n\r\n", "Subject: [SPAM] x\r\nSubject: y\r\n\r\n" },
         { "none", "A: b\r\n\r\ntext", "A: b\r\nSubject: [SPAM]\r\n\r\ntext" },
         { "no header", "\r\ntext", "Subject: [SPAM]\r\n\r\ntext" },
-        { "a header without an end", "A: b\r\n", "A: b\r\n" },
+        { "a header without an end", "A: b\r\n", "A: b\r\nSubject: [SPAM]\r\n" },
+        { "a header without an end, and a subject", "Subject: x\r\n", "Subject: [SPAM] x\r\n" },
+        { "nothing at all", "", "Subject: [SPAM]\r\n" },
     };
     static char out[4096];
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++) {

@@ -1,6 +1,7 @@
 /*
  * What we write in front of a message: as mail clients know it, in lines that end, whatever others have said.
  */
+#include "mime/header_check.h"
 #include "mime/result_fields.h"
 
 #include <setjmp.h>
@@ -77,6 +78,26 @@ static void no_words_break_out(void **state) {
     buf_deinit(&out);
 }
 
+/* Blanks where a line is full: a fold, and no line of blanks alone, which would be a fault of ours. */
+static void blanks_at_the_fold_make_no_empty_line(void **state) {
+    for (size_t n = 40; n < 140; n++) {
+        char name[200];
+        struct buf out;
+        struct header_check check;
+        memset(name, 'n', sizeof(name));
+        memset(name + n - 4, ' ', 4 + n % 3);
+        const struct result_fields fields = { .virus = RESULT_KNOWN, .virus_name = { name, sizeof(name) } };
+        buf_init(&out, 8192);
+        assert_int_equal(buf_puts(&out, STR("Date: d\r\nFrom: f\r\nMessage-ID: i\r\n")), 0);
+        assert_int_equal(result_fields_format(&fields, &out), 0);
+        assert_int_equal(buf_puts(&out, STR("\r\n")), 0);
+        header_check_init(&check, false);
+        header_check_feed(&check, out.at, out.len);
+        assert_int_equal(header_check_end(&check).len, 0);
+        buf_deinit(&out);
+    }
+}
+
 static void what_does_not_fit_leaves_nothing(void **state) {
     struct buf out;
     buf_init(&out, 40);
@@ -94,6 +115,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_was_not_asked_says_nothing), cmocka_unit_test(scanners_are_quoted),
         cmocka_unit_test(scores_are_bounded),             cmocka_unit_test(no_words_break_out),
+        cmocka_unit_test(blanks_at_the_fold_make_no_empty_line),
         cmocka_unit_test(what_does_not_fit_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
