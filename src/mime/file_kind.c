@@ -1,5 +1,8 @@
 /*
  * file_kind: see the header. The signatures are public facts, one row each; the first that fits counts.
+ *
+ * "MZ" alone is also how a text may begin. Windows reads at byte 60 where its own head stands, four bytes, and of a
+ * program that fits into a mail the last of them is 0, which no text has there.
  */
 #include "mime/file_kind.h"
 
@@ -8,7 +11,6 @@ static const struct signature {
     size_t at;
     struct str bytes;
 } signatures[] = {
-    { FILE_DOS_PROGRAM, 0, STR_INIT("MZ") },
     { FILE_ELF, 0, STR_INIT("\x7f" "ELF") },
     { FILE_MACH_O, 0, STR_INIT("\xfe\xed\xfa\xce") },
     { FILE_MACH_O, 0, STR_INIT("\xfe\xed\xfa\xcf") },
@@ -46,38 +48,41 @@ static const struct signature {
     { FILE_GIF, 0, STR_INIT("GIF8") },
 };
 
-static const char *const names[N_FILE_KINDS] = {
-    [FILE_UNKNOWN] = "unknown",
-    [FILE_DOS_PROGRAM] = "Windows program",
-    [FILE_ELF] = "Linux program",
-    [FILE_MACH_O] = "macOS program or Java class",
-    [FILE_SHORTCUT] = "Windows shortcut",
-    [FILE_HELP] = "compiled help",
-    [FILE_SCRIPT] = "script",
-    [FILE_ENCODED_SCRIPT] = "encoded script",
-    [FILE_HTML] = "HTML",
-    [FILE_HTML_APPLICATION] = "HTML application",
-    [FILE_ONENOTE] = "OneNote section",
-    [FILE_OLE] = "OLE document",
-    [FILE_RTF] = "RTF",
-    [FILE_PDF] = "PDF",
-    [FILE_ZIP] = "ZIP",
-    [FILE_RAR] = "RAR",
-    [FILE_7Z] = "7z",
-    [FILE_GZIP] = "gzip",
-    [FILE_BZIP2] = "bzip2",
-    [FILE_XZ] = "xz",
-    [FILE_ZSTD] = "zstd",
-    [FILE_CAB] = "CAB",
-    [FILE_ACE] = "ACE",
-    [FILE_ARJ] = "ARJ",
-    [FILE_LZH] = "LZH",
-    [FILE_WIM] = "WIM",
-    [FILE_DISK_IMAGE] = "disk image",
-    [FILE_TNEF] = "TNEF",
-    [FILE_JPEG] = "JPEG",
-    [FILE_PNG] = "PNG",
-    [FILE_GIF] = "GIF",
+static const char *const phrases[N_FILE_KINDS] = {
+    [FILE_UNKNOWN] = "an unknown",
+    [FILE_DOS_PROGRAM] = "a Windows program",
+    [FILE_ELF] = "a Linux program",
+    [FILE_MACH_O] = "a macOS program or Java class",
+    [FILE_SHORTCUT] = "a Windows shortcut",
+    [FILE_HELP] = "a compiled help",
+    [FILE_SCRIPT] = "a script",
+    [FILE_ENCODED_SCRIPT] = "an encoded script",
+    [FILE_HTML] = "an HTML",
+    [FILE_HTML_APPLICATION] = "an HTML application",
+    [FILE_ONENOTE] = "a OneNote section",
+    [FILE_OLE] = "an OLE document",
+    [FILE_RTF] = "an RTF",
+    [FILE_PDF] = "a PDF",
+    [FILE_ZIP] = "a ZIP",
+    [FILE_OFFICE] = "an Office document",
+    [FILE_OPEN_DOCUMENT] = "an OpenDocument",
+    [FILE_JAVA_ARCHIVE] = "a Java archive",
+    [FILE_RAR] = "a RAR",
+    [FILE_7Z] = "a 7z",
+    [FILE_GZIP] = "a gzip",
+    [FILE_BZIP2] = "a bzip2",
+    [FILE_XZ] = "an xz",
+    [FILE_ZSTD] = "a zstd",
+    [FILE_CAB] = "a CAB",
+    [FILE_ACE] = "an ACE",
+    [FILE_ARJ] = "an ARJ",
+    [FILE_LZH] = "an LZH",
+    [FILE_WIM] = "a WIM",
+    [FILE_DISK_IMAGE] = "a disk image",
+    [FILE_TNEF] = "a TNEF",
+    [FILE_JPEG] = "a JPEG",
+    [FILE_PNG] = "a PNG",
+    [FILE_GIF] = "a GIF",
 };
 
 /* Text may have a byte order mark and blanks in front. */
@@ -93,16 +98,40 @@ static enum file_kind text_kind(struct str head) {
     return FILE_UNKNOWN;
 }
 
+/* By the name of the first file in it, which those who write such documents keep to. */
+static enum file_kind zip_kind(struct str head) {
+    static const struct {
+        enum file_kind kind;
+        struct str name;
+    } firsts[] = {
+        { FILE_OFFICE, STR_INIT("[Content_Types].xml") }, { FILE_OFFICE, STR_INIT("_rels/") },
+        { FILE_OFFICE, STR_INIT("docProps/") }, { FILE_OFFICE, STR_INIT("word/") }, { FILE_OFFICE, STR_INIT("xl/") },
+        { FILE_OFFICE, STR_INIT("ppt/") }, { FILE_OPEN_DOCUMENT, STR_INIT("mimetype") },
+        { FILE_JAVA_ARCHIVE, STR_INIT("META-INF/") },
+    };
+    struct str name = str_from(head, 30);
+    for (size_t i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++)
+        if (str_starts_nocase(name, firsts[i].name))
+            return firsts[i].kind;
+    return FILE_ZIP;
+}
+
 enum file_kind file_kind_of(const char *at, size_t len) {
     const struct str head = { at, len < FILE_HEAD ? len : FILE_HEAD };
+    if (head.len == FILE_HEAD && at[0] == 'M' && at[1] == 'Z' && at[63] == 0)
+        return FILE_DOS_PROGRAM;
     for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
         const struct signature *s = &signatures[i];
         if (head.len >= s->at + s->bytes.len && memcmp(head.at + s->at, s->bytes.at, s->bytes.len) == 0)
-            return s->kind;
+            return s->kind == FILE_ZIP ? zip_kind(head) : s->kind;
     }
     return text_kind(head);
 }
 
+const char *file_kind_phrase(enum file_kind kind) {
+    return phrases[kind];
+}
+
 const char *file_kind_name(enum file_kind kind) {
-    return names[kind];
+    return strchr(phrases[kind], ' ') + 1;
 }

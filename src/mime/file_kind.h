@@ -7,7 +7,7 @@
 
 enum file_kind {
     FILE_UNKNOWN,
-    FILE_DOS_PROGRAM, /* MZ: exe, dll, scr, cpl, ... */
+    FILE_DOS_PROGRAM, /* MZ, as Windows runs it: exe, dll, scr, cpl, ... */
     FILE_ELF,
     FILE_MACH_O, /* and Java classes, which begin alike */
     FILE_SHORTCUT,
@@ -20,7 +20,10 @@ enum file_kind {
     FILE_OLE, /* Office until 2003, msi */
     FILE_RTF,
     FILE_PDF,
-    FILE_ZIP, /* and Office since 2007, jar, apk */
+    FILE_ZIP,
+    FILE_OFFICE,        /* a ZIP: Office since 2007 */
+    FILE_OPEN_DOCUMENT, /* a ZIP: OpenDocument, EPUB */
+    FILE_JAVA_ARCHIVE,  /* a ZIP: jar, and what is made like one */
     FILE_RAR,
     FILE_7Z,
     FILE_GZIP,
@@ -32,7 +35,7 @@ enum file_kind {
     FILE_ARJ,
     FILE_LZH,
     FILE_WIM,
-    FILE_DISK_IMAGE, /* vhd, vhdx, qcow2 */
+    FILE_DISK_IMAGE, /* vhd, vhdx, qcow2; and ISO, which only leaf.h can see */
     FILE_TNEF,
     FILE_JPEG,
     FILE_PNG,
@@ -44,5 +47,10 @@ enum { FILE_HEAD = 64 }; /* bytes that file_kind_of() wants to see */
 
 enum file_kind file_kind_of(const char *head, size_t len);
 
-/* "Windows program": for people. */
+static inline bool is_zip(enum file_kind kind) {
+    return kind >= FILE_ZIP && kind <= FILE_JAVA_ARCHIVE;
+}
+
+/* "Windows program", "a Windows program": for people. */
 const char *file_kind_name(enum file_kind kind);
+const char *file_kind_phrase(enum file_kind kind);

@@ -5,32 +5,30 @@
 #pragma once
 
 #include "mime/file_kind.h"
-#include "mime/part_header.h"
+#include "mime/transfer.h"
+#include "mime/zip_names.h"
 
-enum { ZIP_NAME_MAX = 255 };
+enum { VOLUME_MARK = 5 };
 
 struct leaf {
-    uint8_t encoding; /* enum part_encoding */
+    struct transfer transfer;
     bool wants_more;  /* false: nothing that still comes can tell anything */
-    /* decoding */
-    uint32_t bits;
-    uint8_t n_bits, escape; /* base64: bits that wait; quoted-printable: characters behind '=' */
-    char escaped;
-    /* the file */
+    bool may_be_zip, is_zip;
+    uint8_t kind;     /* enum file_kind, once the head is whole */
     uint8_t head_len;
     char head[FILE_HEAD];
-    /* ZIP: a signature, then a fixed head, then the name (APPNOTE 4.3.7, 4.3.12) */
-    uint8_t zip_state, zip_seen;
-    uint8_t zip_head[46];
-    uint16_t name_len, name_at;
-    char name[ZIP_NAME_MAX];
+    uint32_t total;   /* bytes that were decoded; counted as far as they are of interest */
+    char volume[VOLUME_MARK];
+    struct zip_names zip;
 };
 
-typedef void leaf_name_fn(void *arg, struct str name, bool is_encrypted);
-
-void leaf_init(struct leaf *leaf, enum part_encoding encoding);
+/* `may_be_zip`: its name or type says so, and it is searched for names even if it does not begin like one. */
+void leaf_init(struct leaf *leaf, enum transfer_encoding encoding, bool may_be_zip);
 
 /* The part's text as it stands in the message. `on_name` comes for each file in a ZIP. */
-void leaf_feed(struct leaf *leaf, const char *at, size_t len, leaf_name_fn *on_name, void *arg);
+void leaf_feed(struct leaf *leaf, const char *at, size_t len, zip_name_fn *on_name, void *arg);
+
+/* The part is over. */
+void leaf_end(struct leaf *leaf, zip_name_fn *on_name, void *arg);
 
 enum file_kind leaf_kind(const struct leaf *leaf);
