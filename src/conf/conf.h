@@ -249,7 +249,7 @@ struct conf_settings {
 
     struct { /* block `attachments` */
         bool defaults;           /* yes: the built-in list counts */
-        struct conf_words ban;   /* extensions, without the dot, besides */
+        struct conf_words ban;   /* extensions, without the dot, and types, besides */
         struct conf_words allow; /* and those that are none */
         bool inside;             /* yes: names in ZIP archives count, too */
         bool encrypted;          /* files in archives with a password are banned; no */

@@ -294,8 +294,8 @@ const struct option option_table[] = {
 
     { ATTACHMENTS(defaults), .type = OPTION_FLAG, .number = true,
       .help = "programs, scripts, shortcuts and disk images are banned; no: what is listed here alone" },
-    { ATTACHMENTS(ban), .type = OPTION_WORDS, .help = "extensions that are banned, too" },
-    { ATTACHMENTS(allow), .type = OPTION_WORDS, .help = "extensions that are not, whoever bans them" },
+    { ATTACHMENTS(ban), .type = OPTION_FILES, .help = "extensions and types that are banned, too" },
+    { ATTACHMENTS(allow), .type = OPTION_FILES, .help = "those that are not, whoever bans them" },
     { ATTACHMENTS(inside), .type = OPTION_FLAG, .number = true, .help = "names in ZIP archives count, too" },
     { ATTACHMENTS(encrypted), .type = OPTION_FLAG,
       .help = "files in archives with a password are banned, which no scanner can read" },
@@ -401,7 +401,7 @@ const char *option_block_title(enum option_block block) {
 
 bool option_is_repeatable(const struct option *option) {
     return option->type == OPTION_CIDRS || option->type == OPTION_SERVER || option->type == OPTION_CERTIFICATE ||
-           option->type == OPTION_WORDS || option->type == OPTION_ENDPOINTS || option->type == OPTION_STUB ||
-           option->type == OPTION_CODES || option->type == OPTION_SCANNER || option->type == OPTION_PROBES ||
-           (option->type == OPTION_BLOCK && option->max != 1);
+           option->type == OPTION_WORDS || option->type == OPTION_FILES || option->type == OPTION_ENDPOINTS ||
+           option->type == OPTION_STUB || option->type == OPTION_CODES || option->type == OPTION_SCANNER ||
+           option->type == OPTION_PROBES || (option->type == OPTION_BLOCK && option->max != 1);
 }

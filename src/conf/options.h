@@ -56,6 +56,7 @@ enum option_type {
     OPTION_CATCH_ALL,   /* const char * */
     OPTION_ADDRESS,     /* const char *, a mail address; `none` is the word for NULL */
     OPTION_WORDS,       /* struct conf_words; may be repeated */
+    OPTION_FILES,       /* the same: extensions and types of files */
     OPTION_ENDPOINTS,   /* struct conf_endpoints, of name servers: port 53 when left out; may be repeated */
     OPTION_STUB,        /* struct conf_stubs; may be repeated */
     OPTION_WEIGHT,      /* int64_t, thousandths */

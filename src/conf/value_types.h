@@ -22,7 +22,7 @@ extern const struct value_type flag_type, number_type, size_type, time_type, mod
     hostname_type, path_type, delimiter_type, catch_all_type, address_type, secret_type;
 
 /* values_lists.c */
-extern const struct value_type cidrs_type, words_type, endpoints_type, stub_type;
+extern const struct value_type cidrs_type, words_type, files_type, endpoints_type, stub_type;
 
 /* values_parts.c */
 extern const struct value_type group_type, server_type, certificate_type, directory_type;

@@ -56,6 +56,7 @@ static const struct value_type *const types[OPTION_TYPES] = {
     [OPTION_DELIMITER] = &delimiter_type,
     [OPTION_CATCH_ALL] = &catch_all_type,
     [OPTION_WORDS] = &words_type,
+    [OPTION_FILES] = &files_type,
     [OPTION_ENDPOINTS] = &endpoints_type,
     [OPTION_STUB] = &stub_type,
     [OPTION_ADDRESS] = &address_type,
@@ -106,6 +107,7 @@ void value_set_default(const struct option *option, void *base) {
     case OPTION_CERTIFICATE:
     case OPTION_DIRECTORY:
     case OPTION_WORDS:
+    case OPTION_FILES:
     case OPTION_ENDPOINTS:
     case OPTION_STUB:
     case OPTION_CODES:

@@ -4,6 +4,7 @@
 #include "conf/value_types.h"
 
 #include "conf/list.h"
+#include "mime/banned.h"
 #include "smtp/address.h"
 
 #include <errno.h>
@@ -75,6 +76,18 @@ static int parse_words(const struct value_reader *reader, const struct option *o
         list->n++;
     }
     return 0;
+}
+
+/* One that can match nothing is a mistake, and would let pass what it was meant for. */
+static int parse_files(const struct value_reader *reader, const struct option *option,
+                       const struct statement *statement, void *base) {
+    for (size_t i = 1; i < statement->n_words; i++) {
+        const struct word *word = &statement->words[i];
+        if (!banned_is_word(word->text))
+            FAIL(reader, word, "'%.*s' is neither an extension, such as docm, nor a type, such as text/calendar",
+                 STR_ARG(word->text));
+    }
+    return parse_words(reader, option, statement, base);
 }
 
 static bool words_eq(const struct option *option, const void *a, const void *b) {
@@ -171,7 +184,7 @@ static bool stubs_eq(const struct option *option, const void *a, const void *b) 
 static int put_entry(const struct option *option, const void *base, size_t i, struct buf *out) {
     const void *field = value_field(option, base);
     char text[ENDPOINT_TEXT_MAX];
-    if (option->type == OPTION_WORDS) {
+    if (option->type == OPTION_WORDS || option->type == OPTION_FILES) {
         const struct conf_words *words = field;
         return i < words->n ? value_put_word(str_of(words->at[i]), out) : -ENOENT;
     }
@@ -206,5 +219,6 @@ static int dump_entries(const struct option *option, const void *base, const cha
 
 const struct value_type cidrs_type = { parse_cidrs, NULL, dump_cidrs, cidrs_eq };
 const struct value_type words_type = { parse_words, NULL, dump_entries, words_eq };
+const struct value_type files_type = { parse_files, NULL, dump_entries, words_eq };
 const struct value_type endpoints_type = { parse_endpoints, NULL, dump_entries, endpoints_eq };
 const struct value_type stub_type = { parse_stub, NULL, dump_entries, stubs_eq };

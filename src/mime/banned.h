@@ -1,9 +1,9 @@
 /*
  * banned: which attachments does nobody get by mail?
  *
- * By the extension of a name, also of the names inside a ZIP, and by what the first bytes are, whatever the name says.
- * The list that is built in names what Windows or macOS runs when somebody opens it; an administrator adds and takes
- * away (`attachments` in postern.conf).
+ * By the extension of a name, also of the names inside a ZIP; by what the first bytes are, whatever the name says; and
+ * by the declared type where there is no name to go by. The list that is built in names what Windows or macOS runs
+ * when somebody opens it; an administrator adds and takes away (`attachments` in postern.conf).
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 
 struct banned_rules {
     bool uses_defaults;      /* the built-in list counts */
-    const char *const *ban;  /* extensions without the dot, besides */
+    const char *const *ban;  /* extensions without the dot ("docm"), and types ("text/calendar"), besides */
     size_t n_ban;
     const char *const *allow;/* and those that are none, whoever bans them */
     size_t n_allow;
@@ -25,6 +25,9 @@ struct banned_rules {
  */
 enum { BANNED_WHY_MAX = 160 };
 bool banned_check(const struct banned_rules *rules, const struct mime_file *file, char why[BANNED_WHY_MAX]);
+
+/* Whether a word of an administrator is one that can match: an extension without a dot, or a type. */
+bool banned_is_word(struct str word);
 
 /* Why an extension is on the built-in list, or NULL: it is not. */
 const char *banned_reason(struct str extension);

@@ -96,6 +96,9 @@ static void put_value(const struct option *option, struct buf *out) {
     case OPTION_WORDS:
         buf_puts(out, str_of(PICK("one", "\"two #words\" three", "\\.example\\.net$", "\"a\\\\b{2}\"")));
         break;
+    case OPTION_FILES:
+        buf_puts(out, str_of(PICK("docm", "7z text/calendar", "settingcontent-ms")));
+        break;
     case OPTION_ENDPOINTS:
         buf_puts(out, str_of(PICK("192.0.2.53", "192.0.2.53:5353 [2001:db8::53]:53", "2001:db8::1")));
         break;

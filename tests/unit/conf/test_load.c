@@ -185,6 +185,10 @@ static void test_values(void **state) {
     assert_refused(MINIMAL "servers b { server 10.0.0.1\n tls maybe }\n", "expected none, may, require or verify");
     assert_refused(MINIMAL "user \"\"\n", "'user' takes 1 to 32 bytes");
     assert_refused(MINIMAL "spool_path \"\"\n", "expected a path, got nothing");
+    assert_refused(MINIMAL "attachments { ban docm .exe }\n",
+                   "error: '.exe' is neither an extension, such as docm, nor a type, such as text/calendar");
+    assert_refused(MINIMAL "attachments { allow text/ }\n", "'text/' is neither an extension");
+    assert_refused(MINIMAL "attachments { ban }\n", "'ban' needs a value");
     assert_refused(MINIMAL "relay_clients 192.0.2.1/24\n", "'192.0.2.1/24' is not an address or prefix");
     assert_refused(MINIMAL "relay_clients\n", "'relay_clients' needs a value");
     assert_refused(MINIMAL "smart_host nobody\n", ":6:12: error: no group of servers is called 'nobody'");
