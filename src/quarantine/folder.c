@@ -62,20 +62,32 @@ static bool parse_name(const char *name, struct quarantine_file *file) {
     return false;
 }
 
-int quarantine_each(int folder_fd, int64_t now, quarantine_file_fn *fn, void *arg) {
-    int r = 0, fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/* NULL: errno says why. */
+static DIR *open_folder(int folder_fd) {
+    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (dir == NULL) {
-        r = -errno;
-        if (fd >= 0)
-            close(fd);
-        return r;
+    if (dir == NULL && fd >= 0) {
+        int r = errno;
+        close(fd);
+        errno = r;
     }
+    return dir;
+}
+
+static bool is_file(int folder_fd, const char *name, struct stat *info) {
+    return fstatat(folder_fd, name, info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(info->st_mode);
+}
+
+int quarantine_each_named(int folder_fd, struct str ending, int64_t now, quarantine_file_fn *fn, void *arg) {
+    DIR *dir = open_folder(folder_fd);
+    int r = dir != NULL ? 0 : -errno;
+    if (dir == NULL)
+        return r;
     for (const struct dirent *entry; r == 0 && (errno = 0, entry = readdir(dir)) != NULL;) {
         struct quarantine_file file;
         struct stat info;
-        if (!parse_name(entry->d_name, &file) || fstatat(folder_fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0 ||
-            !S_ISREG(info.st_mode))
+        if (!str_ends_nocase(str_of(entry->d_name), ending) || !parse_name(entry->d_name, &file)
+            || !is_file(folder_fd, entry->d_name, &info))
             continue;
         file.size = (uint64_t)info.st_size;
         file.written = info.st_mtime;
@@ -87,6 +99,10 @@ int quarantine_each(int folder_fd, int64_t now, quarantine_file_fn *fn, void *ar
         r = -errno;
     closedir(dir);
     return r;
+}
+
+int quarantine_each(int folder_fd, int64_t now, quarantine_file_fn *fn, void *arg) {
+    return quarantine_each_named(folder_fd, STR(""), now, fn, arg);
 }
 
 struct search {
@@ -162,4 +178,21 @@ long quarantine_expire(int folder_fd, int64_t before, int64_t now) {
     struct expiry expiry = { folder_fd, before, 0 };
     int r = quarantine_each(folder_fd, now, on_old, &expiry);
     return r < 0 ? r : expiry.n;
+}
+
+long quarantine_sweep(int folder_fd, int64_t now) {
+    DIR *dir = open_folder(folder_fd);
+    long n = dir != NULL ? 0 : -errno;
+    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        struct str name = str_of(entry->d_name);
+        struct stat info;
+        bool is_ours = name.len > 5 && name.at[0] == '.' && str_ends_nocase(name, STR(".tmp"))
+            && is_id(str_from(str_head(name, name.len - 4), 1));
+        if (is_ours && is_file(folder_fd, name.at, &info) && info.st_mtime + QUARANTINE_PENDING_S < now
+            && quarantine_remove(folder_fd, name.at) == 0)
+            n++;
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return n;
 }

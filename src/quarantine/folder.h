@@ -40,6 +40,9 @@ struct quarantine_file {
 typedef int quarantine_file_fn(void *arg, const struct quarantine_file *file);
 int quarantine_each(int folder_fd, int64_t now, quarantine_file_fn *fn, void *arg);
 
+/* The same for names with this ending: no other file is looked at. */
+int quarantine_each_named(int folder_fd, struct str ending, int64_t now, quarantine_file_fn *fn, void *arg);
+
 /* The file with this id. Returns 1, 0 (there is none) or -errno. */
 int quarantine_find(int folder_fd, const char *id, int64_t now, struct quarantine_file *ret_file);
 
@@ -54,3 +57,6 @@ int quarantine_remove(int folder_fd, const char *name);
 
 /* Removes what was written before `before` and is not being released. Returns how many, or -errno. */
 long quarantine_expire(int folder_fd, int64_t before, int64_t now);
+
+/* Removes what somebody was writing when he died: PENDING_S without a byte more. Returns how many, or -errno. */
+long quarantine_sweep(int folder_fd, int64_t now);

@@ -12,6 +12,8 @@
  */
 #include "quarantine/writer.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOBS_MAX = 1000, LOOK_S = 60, COPY = 65536, WHAT_MAX = 256 };
+enum { JOBS_MAX = 1000, LOOK_MS = 60000, COPY = 65536, WHAT_MAX = 256 };
 
 enum job { JOB_PUT, JOB_KEEP, JOB_REMOVE };
 
@@ -45,7 +47,7 @@ struct quarantine_put {
     struct buf head, text;    /* the entry; the part of the message that was in memory, */
     int fd;                   /* and what stands before it; -1 */
     int file_fd;              /* its file, locked as long as it is pending; -1 */
-    uint64_t file_size;
+    uint64_t file_size, size; /* of the part in `fd`; of its own file, as long as it lies there */
 };
 
 STAILQ_HEAD(jobs, quarantine_put);
@@ -62,30 +64,50 @@ struct quarantine {
     struct jobs asked, ended;
     struct held held; /* pending, and not settled */
     unsigned n_jobs;
+    uint64_t kept, failed;
     bool is_stopping;
-    _Atomic uint64_t kept, bytes, failures;
-    /* the thread's own */
-    uint64_t used;
-    time_t looked;
+    _Atomic uint64_t messages, pending, used, looked_ms; /* the thread writes these */
+    _Atomic bool is_broken;
 };
 
 /* ---- the thread: looking */
 
+struct found {
+    uint64_t messages, pending, bytes;
+};
+
 static int on_found(void *arg, const struct quarantine_file *file) {
-    struct quarantine *q = arg;
-    q->used += file->size;
+    struct found *found = arg;
+    (*(file->state == QUARANTINE_PENDING ? &found->pending : &found->messages))++;
+    found->bytes += file->size;
     return 0;
 }
 
+/* A folder that was removed can still be read through its descriptor. */
+static bool is_removed(int folder_fd) {
+    struct stat info;
+    return fstat(folder_fd, &info) < 0 || info.st_nlink == 0;
+}
+
 static void look(struct quarantine *q) {
+    struct found found = { 0 };
     time_t now = time(NULL);
-    if (now < q->looked + LOOK_S)
+    if (q->looked_ms > 0 && clock_ms() < q->looked_ms + q->settings.look_ms)
         return;
-    q->used = 0;
-    quarantine_each(q->folder_fd, now, on_found, q);
+    if (q->settings.expires)
+        quarantine_sweep(q->folder_fd, now);
     if (q->settings.expires && q->settings.keep_s > 0)
         quarantine_expire(q->folder_fd, now - (time_t)q->settings.keep_s, now);
-    q->looked = now;
+    q->is_broken = is_removed(q->folder_fd) || quarantine_each(q->folder_fd, now, on_found, &found) < 0;
+    q->messages = found.messages;
+    q->pending = found.pending;
+    q->used = found.bytes;
+    q->looked_ms = clock_ms();
+}
+
+/* What was counted may be older than the message that goes now. */
+static void take_off(_Atomic uint64_t *count, uint64_t n) {
+    *count -= *count < n ? *count : n;
 }
 
 /* ---- the thread: writing */
@@ -151,16 +173,23 @@ static int write_file(struct quarantine *q, struct quarantine_put *put) {
  * no answer, or it would not have come again. */
 static int drop_if_left_behind(void *arg, const struct quarantine_file *file) {
     const struct quarantine_put *put = arg;
-    char ending[40];
-    snprintf(ending, sizeof(ending), ".%016llx.pending", (unsigned long long)put->hash);
-    if (!str_ends_nocase(str_of(file->name), str_of(ending)) || strcmp(file->name, put->name) == 0)
+    struct quarantine *q = put->quarantine;
+    if (strcmp(file->name, put->name) == 0)
         return 0;
-    int folder_fd = put->quarantine->folder_fd, fd = openat(folder_fd, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-        quarantine_remove(folder_fd, file->name);
+    int fd = openat(q->folder_fd, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && quarantine_remove(q->folder_fd, file->name) == 0) {
+        take_off(&q->pending, 1);
+        take_off(&q->used, file->size);
+    }
     if (fd >= 0)
         close(fd);
     return 0;
+}
+
+static void drop_left_behind(struct quarantine *q, struct quarantine_put *put) {
+    char ending[40];
+    snprintf(ending, sizeof(ending), ".%016llx.pending", (unsigned long long)put->hash);
+    quarantine_each_named(q->folder_fd, str_of(ending), time(NULL), drop_if_left_behind, put);
 }
 
 static void finish(struct quarantine *q, struct quarantine_put *put, bool is_final) {
@@ -172,22 +201,28 @@ static void finish(struct quarantine *q, struct quarantine_put *put, bool is_fin
     else if (renameat(q->folder_fd, put->name, q->folder_fd, name) < 0 || fsync(q->folder_fd) < 0)
         r = -errno;
     put->err = r;
+    take_off(&q->pending, 1);
+    if (!is_final)
+        take_off(&q->used, put->size);
+    else
+        q->messages++;
 }
 
 static void put_one(struct quarantine *q, struct quarantine_put *put) {
-    uint64_t size = put->head.len + put->file_size + put->text.len;
     look(q);
-    put->err = q->used + size > q->settings.size_max ? -EDQUOT : write_file(q, put);
-    if (put->err == 0) {
-        q->used += size;
-        quarantine_each(q->folder_fd, time(NULL), drop_if_left_behind, put);
-        atomic_fetch_add(&q->kept, 1);
-        atomic_fetch_add(&q->bytes, size);
-    } else {
-        atomic_fetch_add(&q->failures, 1);
-        if (put->is_written)
-            finish(q, put, false);
+    put->size = put->head.len + put->file_size + put->text.len;
+    put->err = q->used + put->size > q->settings.size_max ? -EDQUOT : write_file(q, put);
+    if (put->is_written) {
+        q->pending++;
+        q->used += put->size;
+    }
+    int r = put->err;
+    if (r == 0) {
+        drop_left_behind(q, put);
+    } else if (put->is_written) { /* its name may be lost with the next crash */
+        finish(q, put, false);
         put->is_written = false;
+        put->err = r;
     }
     bool is_full = put->err == -ENOSPC || put->err == -EDQUOT;
     put->result = put->err == 0 ? QUARANTINE_DONE : is_full ? QUARANTINE_NO_ROOM : QUARANTINE_BROKEN;
@@ -200,6 +235,21 @@ static void work(struct quarantine *q, struct quarantine_put *put) {
         finish(q, put, put->job == JOB_KEEP);
 }
 
+/* With the lock held. Who expires looks when his time has come, even if nothing is put for weeks. */
+static void wait_for_work(struct quarantine *q) {
+    if (!q->settings.expires) {
+        pthread_cond_wait(&q->wake, &q->lock);
+        return;
+    }
+    const uint64_t until_ms = q->looked_ms + q->settings.look_ms;
+    const struct timespec until = { .tv_sec = (time_t)(until_ms / 1000), .tv_nsec = (long)(until_ms % 1000) * 1000000 };
+    if (pthread_cond_clockwait(&q->wake, &q->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT) {
+        pthread_mutex_unlock(&q->lock);
+        look(q);
+        pthread_mutex_lock(&q->lock);
+    }
+}
+
 static void *run(void *arg) {
     struct quarantine *q = arg;
     const uint64_t one = 1;
@@ -208,7 +258,7 @@ static void *run(void *arg) {
     while (!q->is_stopping || !STAILQ_EMPTY(&q->asked)) {
         struct quarantine_put *put = STAILQ_FIRST(&q->asked);
         if (put == NULL) {
-            pthread_cond_wait(&q->wake, &q->lock);
+            wait_for_work(q);
             continue;
         }
         STAILQ_REMOVE_HEAD(&q->asked, entry);
@@ -249,6 +299,7 @@ static void tell(struct quarantine *q, const struct quarantine_put *put) {
     char what[WHAT_MAX];
     if (put->err == 0 || (put->err == -ENOENT && put->job != JOB_PUT)) /* replaced by a retry, or removed by hand */
         return;
+    q->failed++;
     int len = snprintf(what, sizeof(what), "%s cannot be %s: %s", put->id, tasks[put->job],
                        put->err == -EDQUOT ? "size_max is reached" : strerror(-put->err));
     q->settings.on_trouble(q->settings.arg, (struct str){ what, (size_t)len });
@@ -256,6 +307,7 @@ static void tell(struct quarantine *q, const struct quarantine_put *put) {
 
 /* It has come back. */
 static void on_ended(struct quarantine *q, struct quarantine_put *put) {
+    q->kept += put->job == JOB_KEEP && put->err == 0;
     tell(q, put);
     if (put->job != JOB_PUT) {
         put_free(put);
@@ -338,7 +390,9 @@ void quarantine_settle(struct quarantine_put *put, bool is_final) {
 }
 
 struct quarantine_counters quarantine_counters(const struct quarantine *q) {
-    return (struct quarantine_counters){ .kept = q->kept, .bytes = q->bytes, .failures = q->failures };
+    return (struct quarantine_counters){ .kept = q->kept, .failed = q->failed, .messages = q->messages,
+                                         .pending = q->pending, .bytes = q->used, .counted_ms = q->looked_ms,
+                                         .is_broken = q->is_broken };
 }
 
 /* ---- life */
@@ -362,6 +416,8 @@ int quarantine_start(struct loop *loop, const struct quarantine_settings *settin
         return -ENOMEM;
     q->loop = loop;
     q->settings = *settings;
+    if (q->settings.look_ms == 0)
+        q->settings.look_ms = LOOK_MS;
     STAILQ_INIT(&q->asked);
     STAILQ_INIT(&q->ended);
     LIST_INIT(&q->held);

@@ -30,14 +30,18 @@ typedef void quarantine_done_fn(void *arg, enum quarantine_result result);
 struct quarantine_settings {
     const char *path;
     uint64_t size_max;  /* of the folder, about: files that others wrote are counted once a minute */
-    uint64_t keep_s;    /* older ones are removed, by who has `expires` */
-    bool expires;
+    uint64_t keep_s;    /* older ones are removed, by who has `expires`, */
+    bool expires;       /* who also counts when nothing is put */
+    uint64_t look_ms;   /* how often the folder is counted; 0: once a minute */
     void (*on_trouble)(void *arg, struct str what); /* for the log: "ID cannot be kept: No space left on device" */
     void *arg;
 };
 
 struct quarantine_counters {
-    uint64_t kept, bytes, failures; /* since the start */
+    uint64_t kept, failed;             /* messages since the start; failed: what could not be done is told, too */
+    uint64_t messages, pending, bytes; /* in the folder when it was last counted, and what was put since */
+    uint64_t counted_ms;               /* when that was, by clock_ms(); 0: never */
+    bool is_broken;                    /* it could not be counted the last time */
 };
 
 /* Starts the thread: behind the sandbox, which holds for it, too. Returns 0 or -errno (the folder cannot be opened). */

@@ -75,6 +75,19 @@ static void names_say_the_state(void **state) {
     assert_int_equal(quarantine_find(folder, "../etc/passwd", time(NULL), &file), 0);
 }
 
+/* Whoever was writing them has died. */
+static void what_was_never_finished_is_swept_away(void **state) {
+    make(".a1.1.tmp", QUARANTINE_PENDING_S + 10);
+    make(".a1.2.tmp", 0);
+    make(".a1.3.0123456789abcdef.tmp", QUARANTINE_PENDING_S + 10);
+    make("a1.4.tmp", QUARANTINE_PENDING_S + 10);
+    make(".tmp", QUARANTINE_PENDING_S + 10);
+    assert_int_equal(quarantine_sweep(folder, time(NULL)), 1);
+    assert_int_equal(faccessat(folder, ".a1.1.tmp", F_OK, 0), -1);
+    assert_int_equal(faccessat(folder, ".a1.2.tmp", F_OK, 0), 0);
+    assert_int_equal(faccessat(folder, "a1.4.tmp", F_OK, 0), 0);
+}
+
 static void what_is_not_ours_is_left_alone(void **state) {
     make(".a1.1.tmp", 0);
     make("README", 0);
@@ -136,6 +149,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(names_say_the_state),
         TEST(what_is_not_ours_is_left_alone),
+        TEST(what_was_never_finished_is_swept_away),
         TEST(of_two_who_change_a_state_one_succeeds),
         TEST(old_ones_expire_but_for_those_that_are_busy),
         TEST(an_open_file_is_read_behind_its_head),

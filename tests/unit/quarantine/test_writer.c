@@ -6,11 +6,15 @@
 #include "base/clock.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,8 +25,19 @@ static struct stage {
     struct quarantine *quarantine;
     struct spool spool;
     unsigned n_done, n_trouble;
+    _Atomic bool folder_fails; /* to sync */
     enum quarantine_result result;
 } t;
+
+/* The C library's, but for a folder that fails. */
+int fsync(int fd) {
+    struct stat info;
+    if (t.folder_fails && fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static void on_trouble(void *arg, struct str what) {
     t.n_trouble++;
@@ -104,6 +119,15 @@ static bool is_empty(void) {
     return n_files("") == 0;
 }
 
+static bool is_counted(void) {
+    return quarantine_counters(t.quarantine).kept == 1;
+}
+
+static bool is_counted_empty(void) {
+    struct quarantine_counters counters = quarantine_counters(t.quarantine);
+    return counters.counted_ms > 0 && counters.messages + counters.pending + counters.bytes == 0;
+}
+
 static void pending_until_it_is_settled(void **state) {
     struct quarantine_put *one = put("a1.1");
     assert_non_null(one);
@@ -111,10 +135,17 @@ static void pending_until_it_is_settled(void **state) {
     assert_true(turn_until(is_done));
     assert_int_equal(t.result, QUARANTINE_DONE);
     assert_int_equal(n_files(".pending"), 1);
+    assert_int_equal(quarantine_counters(t.quarantine).pending, 1);
+    assert_int_equal(quarantine_counters(t.quarantine).kept, 0);
     quarantine_settle(one, true);
     assert_true(turn_until(is_kept));
     assert_int_equal(t.n_trouble, 0);
-    assert_int_equal(quarantine_counters(t.quarantine).kept, 1);
+    assert_true(turn_until(is_counted));
+    struct quarantine_counters counters = quarantine_counters(t.quarantine);
+    assert_int_equal(counters.messages, 1);
+    assert_int_equal(counters.pending, 0);
+    assert_in_range(counters.bytes, 5000, 5500);
+    assert_int_equal(counters.failed, 0);
 }
 
 static void settled_the_other_way_it_is_gone(void **state) {
@@ -122,6 +153,7 @@ static void settled_the_other_way_it_is_gone(void **state) {
     assert_true(turn_until(is_done));
     quarantine_settle(one, false);
     assert_true(turn_until(is_empty));
+    assert_true(turn_until(is_counted_empty));
 }
 
 static void who_leaves_while_it_is_written_hears_nothing(void **state) {
@@ -163,6 +195,7 @@ static void past_its_size_there_is_no_room(void **state) {
     assert_true(turn_until(is_done));
     assert_int_equal(t.result, QUARANTINE_NO_ROOM);
     assert_int_equal(t.n_trouble, 1);
+    assert_int_equal(quarantine_counters(t.quarantine).failed, 1);
     assert_true(is_kept());
 }
 
@@ -173,6 +206,66 @@ static void a_folder_that_is_gone_is_told(void **state) {
     assert_int_equal(t.result, QUARANTINE_BROKEN);
     assert_int_equal(t.n_trouble, 1);
     assert_int_equal(mkdir(t.path, 0700), 0);
+}
+
+/* The message is written, and its name is not sure to outlive a crash: as good as not written. */
+static void a_folder_that_cannot_be_synced_keeps_nothing(void **state) {
+    t.folder_fails = true;
+    put("a1.1");
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.result, QUARANTINE_BROKEN);
+    assert_int_equal(t.n_trouble, 1);
+    assert_true(is_empty());
+    assert_true(is_counted_empty());
+}
+
+static bool is_known_to_be_broken(void) {
+    return quarantine_counters(t.quarantine).is_broken;
+}
+
+/* status should say so before there is something to keep. */
+static void a_folder_that_goes_away_is_noticed(void **state) {
+    const struct quarantine_settings settings = { .path = t.path, .size_max = 1 << 20, .expires = true, .look_ms = 20,
+                                                  .on_trouble = on_trouble };
+    quarantine_stop(t.quarantine);
+    assert_int_equal(quarantine_start(t.loop, &settings, &t.quarantine), 0);
+    assert_true(turn_until(is_counted_empty));
+    assert_false(is_known_to_be_broken());
+    assert_int_equal(rmdir(t.path), 0);
+    assert_true(turn_until(is_known_to_be_broken));
+    assert_int_equal(mkdir(t.path, 0700), 0);
+}
+
+static void make_old(const char *name, int64_t age_s) {
+    const struct timespec then = { .tv_sec = time(NULL) - age_s };
+    const struct timespec times[] = { then, then };
+    char path[160];
+    snprintf(path, sizeof(path), "%s/%s", t.path, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool is_swept(void) {
+    char path[160];
+    snprintf(path, sizeof(path), "%s/.a1.9.tmp", t.path);
+    return is_empty() && access(path, F_OK) < 0;
+}
+
+/* Also where no mail comes that would have to be kept. */
+static void old_ones_go_by_themselves(void **state) {
+    const struct quarantine_settings settings = { .path = t.path, .size_max = 1 << 20, .keep_s = 100, .expires = true,
+                                                  .look_ms = 20, .on_trouble = on_trouble };
+    quarantine_stop(t.quarantine);
+    assert_int_equal(quarantine_start(t.loop, &settings, &t.quarantine), 0);
+    make_old("a1.1.mail", 50);
+    make_old("a1.2.mail", 200);
+    assert_true(turn_until(is_kept));
+    make_old("a1.1.mail", 200);
+    make_old(".a1.9.tmp", QUARANTINE_PENDING_S + 10);
+    assert_true(turn_until(is_swept));
+    assert_true(turn_until(is_counted_empty));
 }
 
 /* A worker died with it pending; the sender comes again, to the next one. */
@@ -222,6 +315,9 @@ int main(void) {
         TEST(the_text_is_what_it_was_wherever_it_was_kept),
         TEST(past_its_size_there_is_no_room),
         TEST(a_folder_that_is_gone_is_told),
+        TEST(a_folder_that_cannot_be_synced_keeps_nothing),
+        TEST(a_folder_that_goes_away_is_noticed),
+        TEST(old_ones_go_by_themselves),
         TEST(a_retry_replaces_what_was_left_behind),
         TEST(one_that_is_under_way_is_left_alone),
         TEST(what_was_asked_for_is_done_at_the_end),
