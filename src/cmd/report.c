@@ -17,7 +17,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 15 };
+enum { N_TOTALS = 17 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -35,6 +35,8 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"early_talkers", t->early_talkers},
         {"left_early", t->left_early},
         {"turned_away", t->turned_away},
+        {"quarantined", t->quarantined},
+        {"quarantine_failed", t->quarantine_failed},
         {"journal_lost", t->journal_lost},
     };
     memcpy(out, list, sizeof(list));
@@ -157,7 +159,7 @@ static int text_totals(const struct report *report, struct buf *out) {
 int report_text(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
         text_head, text_workers, text_servers, report_scanners_text, text_lists, text_directories, text_store,
-        text_totals,
+        report_quarantine_text, text_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -286,7 +288,7 @@ static int json_totals(const struct report *report, struct buf *out) {
 int report_json(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
         json_head, json_workers, json_servers, report_scanners_json, json_lists, json_directories, json_store,
-        json_totals,
+        report_quarantine_json, json_totals,
     };
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
@@ -370,6 +372,9 @@ static void find_warnings(const struct report *report, struct finding *finding) 
     const char *store = report_store_warning(&report->store);
     if (store != NULL)
         found(finding, "%s", store);
+    const char *quarantine = report_quarantine_warning(&report->quarantine);
+    if (quarantine != NULL)
+        found(finding, "%s", quarantine);
     if (report->last_reload_failed)
         found(finding, "the last reload failed");
     if (report->totals.journal_lost > 0)

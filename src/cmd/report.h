@@ -61,6 +61,12 @@ struct report_scanner_server {
     bool is_down;
 };
 
+struct report_quarantine {
+    const char *path; /* NULL: none is configured */
+    bool is_broken, is_counted;
+    uint64_t messages, pending, bytes, size_max;
+};
+
 struct report_store {
     const char *state; /* of its process: store_child_state(); NULL: none is configured */
     const char *local, *shared; /* "up", "down", "full" (can be read, not written), "off" */
@@ -73,6 +79,7 @@ struct report_store {
 struct report_totals {
     uint64_t sessions_now, sessions, messages, recipients_passed, refused, deferred, relay_denied, unknown;
     uint64_t evicted, too_many, handed_over, early_talkers, left_early, turned_away, journal_lost;
+    uint64_t quarantined, quarantine_failed;
 };
 
 struct report {
@@ -98,6 +105,7 @@ struct report {
     const struct report_directory *directories;
     size_t n_directories;
     struct report_store store;
+    struct report_quarantine quarantine;
 };
 
 enum { REPORT_DEATH_RECENT_MS = 300000 };
@@ -118,6 +126,12 @@ int report_put_member(struct buf *out, const char *name, const char *text); /* "
 int report_scanners_text(const struct report *report, struct buf *out);
 int report_scanners_json(const struct report *report, struct buf *out);
 bool report_scanner_works(const struct report *report, const struct report_scanner *scanner);
+
+/* ---- report_quarantine.c: nothing, or a member that is null, where none is configured */
+
+int report_quarantine_text(const struct report *report, struct buf *out);
+int report_quarantine_json(const struct report *report, struct buf *out);
+const char *report_quarantine_warning(const struct report_quarantine *quarantine); /* NULL: all is well */
 
 /* ---- report_store.c: nothing, or a member that is null, where no store is configured */
 

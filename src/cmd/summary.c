@@ -26,6 +26,8 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->left_early += from->left_early;
     to->turned_away += from->turned_away;
     to->journal_lost += from->journal_lost;
+    to->quarantined += from->quarantined;
+    to->quarantine_failed += from->quarantine_failed;
 }
 
 void summary_keep(struct master *master, const struct worker *worker) {
@@ -196,6 +198,26 @@ static int list_scanners(const struct generation *generation, struct arena *aren
     return 0;
 }
 
+/* The folder is the same for all workers: the newest count is the best. A worker that has none cannot use it. */
+static void describe_quarantine(const struct generation *generation, struct report *report) {
+    struct report_quarantine *quarantine = &report->quarantine;
+    uint64_t newest_ms = 0;
+    quarantine->path = generation->conf->set.quarantine.path;
+    quarantine->size_max = generation->conf->set.quarantine.size_max;
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        const struct worker_counters *counters = generation->workers[i].counters;
+        uint64_t counted_ms = counters->quarantine.counted_ms;
+        quarantine->is_broken |= counters->quarantine.is_broken != 0;
+        if (generation->workers[i].pid == 0 || counted_ms <= newest_ms)
+            continue;
+        newest_ms = counted_ms;
+        quarantine->is_counted = true;
+        quarantine->messages = counters->quarantine.messages;
+        quarantine->pending = counters->quarantine.pending;
+        quarantine->bytes = counters->quarantine.bytes;
+    }
+}
+
 static struct report_directory describe_directory(const struct generation *generation, size_t i, uint64_t now_ms) {
     const struct conf_domain *domain = &generation->conf->domains[i];
     const struct generation_directory *entry = &generation->directories[i];
@@ -291,5 +313,7 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         r = list_scanners(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         r = list_directories(shown, arena, ret_report);
+    if (r == 0 && shown != NULL)
+        describe_quarantine(shown, ret_report);
     return r == 0 ? describe_store(&master->store, arena, ret_report) : r;
 }

@@ -21,13 +21,13 @@
 #include "net/channel.h"
 #include "net/listen.h"
 #include "net/sandbox.h"
-#include "quarantine/writer.h"
 #include "session/handover.h"
 #include "session/keeping.h"
 #include "session/policy_door.h"
 #include "session/rehearsal.h"
 #include "session/session.h"
 #include "session/table_swap.h"
+#include "session/worker_quarantine.h"
 #include "session/worker_scanners.h"
 
 #include <errno.h>
@@ -274,6 +274,7 @@ static void on_tick(struct timer *timer) {
     publish_servers(w);
     if (w->scanners != NULL)
         worker_scanners_publish(w->scanners, w->setup->conf, w->setup->counters);
+    worker_quarantine_publish(w->server.quarantine, w->setup->conf, w->setup->counters);
     stop_when_done(w); /* an orphan may have been the last */
     timer_set(w->loop, &w->tick, loop_now(w->loop) + TICK_MS, on_tick);
 }
@@ -456,25 +457,6 @@ static const char *quarantine_path(const struct worker_setup *setup) {
     return set->quarantine.path != NULL ? set->quarantine.path : set->spool_path;
 }
 
-static void on_quarantine_trouble(void *arg, struct str what) {
-    (void)arg;
-    log_error("quarantine: %.*s", STR_ARG(what));
-}
-
-/* Mail goes on without: what would have to be kept is deferred. */
-static void start_quarantine(struct worker *w) {
-    const struct conf_settings *set = &w->setup->conf->set;
-    const struct quarantine_settings settings = {
-        .path = set->quarantine.path, .size_max = set->quarantine.size_max, .keep_s = set->quarantine.keep / 1000,
-        .expires = w->setup->slot == 0, .on_trouble = on_quarantine_trouble,
-    };
-    if (settings.path == NULL)
-        return;
-    int r = quarantine_start(w->loop, &settings, &w->server.quarantine);
-    if (r < 0)
-        log_error("quarantine %s cannot be used: %s; what it should keep is deferred", settings.path, strerror(-r));
-}
-
 static bool has_table_files(const struct conf *conf) {
     bool has_any = false;
     for (size_t i = 0; i < conf->n_tables; i++)
@@ -547,7 +529,7 @@ static int run(struct worker *w) {
     if (r < 0)
         return r;
     w->server.gather.scanners = w->scanners;
-    start_quarantine(w);
+    w->server.quarantine = worker_quarantine_start(w->loop, w->setup);
     if ((r = start_tables(w)) < 0)
         return r;
     loop_on_turn_end(w->loop, on_turn_end, w);

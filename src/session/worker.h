@@ -73,6 +73,12 @@ struct worker_counters {
     _Atomic uint64_t left_early;         /* clients gone before they were greeted */
     _Atomic uint64_t turned_away;        /* by layer connection, instead of the greeting */
     _Atomic uint64_t journal_lost;
+    _Atomic uint64_t quarantined, quarantine_failed; /* messages */
+    struct {
+        _Atomic uint64_t messages, pending, bytes; /* in the folder, as this worker counted it … */
+        _Atomic uint64_t counted_ms;               /* … by clock_ms(); 0: not yet */
+        _Atomic uint32_t is_broken;                /* there should be one, and it cannot be used */
+    } quarantine;
     struct worker_list_counters lists[CONF_BLOCK_LISTS_MAX][N_DNSBL_KINDS];
     struct worker_scanner_counters scanners[N_SCANNERS];
     struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */

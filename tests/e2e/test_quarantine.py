@@ -112,6 +112,28 @@ def test_a_message_is_kept_listed_shown_and_released_once(gateway, server, subje
     assert "no such message" in action(gateway, "delete", reply.id, code=1)
 
 
+def test_status_shows_what_lies_there(make, server, subject):
+    gateway = make(server, workers=1)
+    for _ in range(2):
+        assert send(gateway, spam(subject)).code == 250
+    eventually(lambda: gateway.total("quarantined") == 2, "both are counted")
+    shown = gateway.status()["quarantine"]
+    assert (shown["state"], shown["messages"], shown["pending"]) == ("ok", 2, 0)
+    path = gateway.options["quarantine"]["path"]
+    assert shown["path"] == path and shown["size_max"] > 0
+    assert shown["bytes"] == sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path))
+    assert gateway.total("quarantine_failed") == 0
+    assert path in gateway.command("status").stdout
+
+
+def test_status_warns_when_what_should_be_kept_cannot_be(make, server, subject):
+    gateway = make(server, workers=1, quarantine={"size_max": "1M"})
+    text = message(subject, SEVEN.encode() + b"\r\n" + b"y" * 320000 + b"\r\n")
+    assert [send(gateway, text).code for _ in range(4)] == [250, 250, 250, 451]
+    eventually(lambda: gateway.total("quarantine_failed") == 1, "it is counted")
+    assert "the quarantine is nearly full" in gateway.command("status", "--check").stdout
+
+
 def test_who_passes_gets_it_and_for_the_others_it_is_kept(gateway, server, subject):
     """One reply is true for all: 250, and nobody's mail is dropped."""
     reply = send(gateway, spam(subject), "anna@example.com", "postmaster@example.com", "bert@example.com")

@@ -230,6 +230,46 @@ static void a_store_that_fails_warns(void **state) {
     assert_check(&report, REPORT_WARNING, "the store process does not run");
 }
 
+static struct report with_quarantine(void) {
+    struct report report = healthy();
+    report.quarantine = (struct report_quarantine){ .path = "/q", .is_counted = true, .messages = 12, .pending = 1,
+                                                    .bytes = 3565158, .size_max = 10737418240 };
+    return report;
+}
+
+static void the_quarantine_is_shown_where_there_is_one(void **state) {
+    struct report report = with_quarantine();
+    struct buf out;
+    report.totals.quarantined = 34;
+    report.totals.quarantine_failed = 2;
+    buf_init(&out, 16384);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    buf_putc(&out, '\0');
+    assert_non_null(strstr(out.at, "\n/q                                   ok        12         1        3.4M     "
+                                   "10.0G\n"));
+    assert_non_null(strstr(out.at, "quarantined        34\nquarantine_failed  2\n"));
+    assert_non_null(strstr(out.at, "\"quarantine\":{\"path\":\"/q\",\"state\":\"ok\",\"messages\":12,\"pending\":1,"
+                                   "\"bytes\":3565158,\"size_max\":10737418240},"));
+    buf_clear(&out);
+    report = healthy();
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    buf_putc(&out, '\0');
+    assert_null(strstr(out.at, "\nquarantine "));
+    assert_non_null(strstr(out.at, "\"quarantine\":null,"));
+    buf_deinit(&out);
+}
+
+static void a_quarantine_without_room_warns(void **state) {
+    struct report report = with_quarantine();
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+    report.quarantine.bytes = report.quarantine.size_max / 100 * 90;
+    assert_check(&report, REPORT_WARNING, "the quarantine is nearly full");
+    report.quarantine.is_broken = true;
+    assert_check(&report, REPORT_WARNING, "the quarantine cannot be used");
+}
+
 static void json_quotes_what_needs_it(void **state) {
     struct report report = healthy();
     struct buf out;
@@ -272,6 +312,8 @@ int main(void) {
         cmocka_unit_test(a_scanner_that_is_away_is_as_bad_as_what_it_leads_to),
         cmocka_unit_test(the_store_is_shown_where_there_is_one),
         cmocka_unit_test(a_store_that_fails_warns),
+        cmocka_unit_test(the_quarantine_is_shown_where_there_is_one),
+        cmocka_unit_test(a_quarantine_without_room_warns),
         cmocka_unit_test(json_quotes_what_needs_it),
         cmocka_unit_test(a_report_that_does_not_fit_is_an_error),
     };

@@ -1,0 +1,63 @@
+/*
+ * How full is the quarantine? The part of the report that is about it: nothing where none is configured.
+ *
+ * A quarantine that is full or cannot be used defers the mail that it should keep, so it warns before that.
+ */
+#include "cmd/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { WARN_PERCENT = 90 };
+
+/* "3.4G": what a reader compares with size_max, written in the same way. */
+static char *format_size(uint64_t bytes, char out[32]) {
+    static const char units[] = "KMGTP";
+    double size = (double)bytes;
+    int unit = -1;
+    while (size >= 1024 && unit < 4) {
+        size /= 1024;
+        unit++;
+    }
+    if (unit < 0)
+        snprintf(out, 32, "%" PRIu64, bytes);
+    else
+        snprintf(out, 32, "%.1f%c", size, units[unit]);
+    return out;
+}
+
+static const char *state_of(const struct report_quarantine *q) {
+    return q->is_broken ? "broken" : q->is_counted ? "ok" : "starting";
+}
+
+int report_quarantine_text(const struct report *report, struct buf *out) {
+    const struct report_quarantine *q = &report->quarantine;
+    char bytes[32], limit[32];
+    if (q->path == NULL)
+        return 0;
+    int r = buf_putf(out, "\n%-36s %-9s %-10s %-8s %-8s %s\n", "quarantine", "state", "messages", "pending", "size",
+                     "of");
+    return r != 0 ? r : buf_putf(out, "%-36s %-9s %-10" PRIu64 " %-8" PRIu64 " %-8s %s\n", q->path, state_of(q),
+                                 q->messages, q->pending, format_size(q->bytes, bytes),
+                                 format_size(q->size_max, limit));
+}
+
+int report_quarantine_json(const struct report *report, struct buf *out) {
+    const struct report_quarantine *q = &report->quarantine;
+    if (q->path == NULL)
+        return buf_puts(out, STR("\"quarantine\":null,"));
+    int r = buf_puts(out, STR("\"quarantine\":{"));
+    r = r == 0 ? report_put_member(out, "path", q->path) : r;
+    r = r == 0 ? report_put_member(out, "state", state_of(q)) : r;
+    return r == 0 ? buf_putf(out, "\"messages\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"bytes\":%" PRIu64
+                                  ",\"size_max\":%" PRIu64 "},", q->messages, q->pending, q->bytes, q->size_max)
+                  : r;
+}
+
+const char *report_quarantine_warning(const struct report_quarantine *q) {
+    if (q->path == NULL)
+        return NULL;
+    if (q->is_broken)
+        return "the quarantine cannot be used";
+    return q->bytes >= q->size_max / 100 * WARN_PERCENT ? "the quarantine is nearly full" : NULL;
+}
