@@ -30,7 +30,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 512, TURN_END_MAX = 4, SIGNALS_MAX = 16, SLOTS_MIN = 64, HEAP_MIN = 64 };
+enum { EVENTS_MAX = 64, TURN_END_MAX = 4, SIGNALS_MAX = 16, SLOTS_MIN = 64, HEAP_MIN = 64 };
 
 struct slot { /* one a descriptor number */
     struct watch *watch; /* NULL: not watched */

@@ -4,8 +4,8 @@
  * Embedded in the session or the mailbox-server connection that owns it. An idle plain stream owns no memory: reading
  * goes through one scratch buffer of the loop (64 KiB), and only what the owner does not consume is kept, in a buffer
  * of at most `in.max` bytes; never more is read than could be kept. Output borrows a block of the loop while bytes
- * wait. It is written when the stream's callback returns, or, written from elsewhere, at the end of the turn, or at
- * stream_flush(), so that the replies to a pipelined group leave in one packet.
+ * wait. It is written at the end of the turn, or at stream_flush(), so that the replies to a pipelined group leave in
+ * one packet.
  *
  * Reading can be paused while the owner waits for something. Pausing costs no system call unless the peer goes on
  * sending. The laws of loop.h hold: no callback comes from inside stream_write(), stream_flush(), stream_resume() or

@@ -22,7 +22,7 @@ enum stream_flag {
     STREAM_FAILED = 1 << 7,      /* the task will call on_end */
     STREAM_OFFER = 1 << 8,       /* the task will offer what is kept, and read on */
     STREAM_BLOCKED = 1 << 9,     /* output waits for EPOLLOUT */
-    STREAM_BUSY = 1 << 10,       /* in an event or task of the stream, which flushes when it is done */
+    STREAM_BUSY = 1 << 10,       /* in a task of the stream, which flushes when it is done */
     STREAM_HANDSHAKE = 1 << 11,  /* TLS is not up yet */
     STREAM_TLS_NEW = 1 << 12,    /* TLS was started inside the on_data that is running */
     STREAM_OFFERING = 1 << 13,   /* on_data is running */
