@@ -126,17 +126,15 @@ static bool is_plain(unsigned char byte, enum quoting quoting) {
 }
 
 static void put_escaped(struct line *line, struct str s, enum quoting quoting) {
-    size_t from = 0;
-    for (size_t i = 0; i < s.len && !line->is_cut; i++) {
-        unsigned char byte = (unsigned char)s.at[i];
-        if (is_plain(byte, quoting))
-            continue;
-        put(line, s.at + from, i - from);
-        put_escape(line, byte, quoting);
-        from = i + 1;
+    while (s.len > 0 && !line->is_cut) {
+        size_t plain = str_plain_len(s);
+        while (plain < s.len && is_plain((unsigned char)s.at[plain], quoting))
+            plain++;
+        put(line, s.at, plain);
+        if (plain < s.len && !line->is_cut)
+            put_escape(line, (unsigned char)s.at[plain], quoting);
+        s = str_from(s, plain + 1);
     }
-    if (from < s.len && !line->is_cut)
-        put(line, s.at + from, s.len - from);
 }
 
 static bool needs_quotes(struct str value) {
@@ -228,8 +226,20 @@ static void put_head(struct line *line, enum log_level level, uint64_t wall_ms) 
     put(line, logger.head, logger.head_len);
 }
 
-static void put_json(struct line *line, enum log_level level, uint64_t wall_ms, const struct log_field *fields,
-                     size_t n, struct str message) {
+/* What a line says: the words one behind the other, then the fields. */
+struct event {
+    const struct str *words;
+    size_t n_words;
+    const struct log_field *fields;
+    size_t n_fields;
+};
+
+static void put_words(struct line *line, const struct event *event, enum quoting quoting) {
+    for (size_t i = 0; i < event->n_words; i++)
+        put_escaped(line, event->words[i], quoting);
+}
+
+static void put_json(struct line *line, enum log_level level, uint64_t wall_ms, const struct event *event) {
     char time[CLOCK_RFC3339_MAX];
     line->end -= 2; /* the closing quote and brace always find room */
     put_text(line, "{\"time\":\"");
@@ -241,27 +251,27 @@ static void put_json(struct line *line, enum log_level level, uint64_t wall_ms, 
     put_text(line, "\",\"pid\":");
     put_text(line, logger.pid);
     put_text(line, ",\"message\":\"");
-    put_escaped(line, message, QUOTING_JSON);
+    put_words(line, event, QUOTING_JSON);
     line->end++;
     put(line, "\"", 1);
-    put_fields(line, fields, n);
+    put_fields(line, event->fields, event->n_fields);
     line->end++;
     put(line, "}", 1);
 }
 
 /* Writes one line behind the others. The caller has made sure of LOG_LINE_MAX bytes of room. */
-static void compose(enum log_level level, const struct log_field *fields, size_t n, struct str message) {
+static void compose(enum log_level level, const struct event *event) {
     struct line line = { .at = logger.out + logger.len };
     line.end = line.at + LOG_LINE_MAX - 1; /* the LF */
     uint64_t wall_ms = clock_wall_ms();
     if (logger.sink != SINK_PLAIN)
         put_head(&line, level, wall_ms);
     if (logger.sink != SINK_PLAIN && logger.format == LOG_FORMAT_JSON) {
-        put_json(&line, level, wall_ms, fields, n, message);
+        put_json(&line, level, wall_ms, event);
     } else {
         put_text(&line, LEVEL_MARKS[level]);
-        put_escaped(&line, message, QUOTING_NONE);
-        put_fields(&line, fields, n);
+        put_words(&line, event, QUOTING_NONE);
+        put_fields(&line, event->fields, event->n_fields);
     }
     *line.at++ = '\n';
     logger.len = (size_t)(line.at - logger.out);
@@ -370,7 +380,7 @@ static void tell_lost(void) {
     snprintf(text, sizeof(text), "%llu log lines were dropped, the log did not take them",
              (unsigned long long)logger.lost);
     logger.lost = 0;
-    compose(LOG_LEVEL_WARNING, NULL, 0, str_of(text));
+    compose(LOG_LEVEL_WARNING, &(struct event){ .words = &(struct str){ text, strlen(text) }, .n_words = 1 });
 }
 
 void log_flush(void) {
@@ -383,9 +393,7 @@ void log_flush(void) {
 
 /* --- events --- */
 
-__attribute__((format(printf, 4, 0)))
-static void add(enum log_level level, const struct log_field *fields, size_t n, const char *message, va_list args) {
-    char text[LOG_LINE_MAX];
+static void add(enum log_level level, const struct event *event) {
     if (!has_room(2))
         log_flush();
     if (!has_room(2)) {
@@ -394,12 +402,19 @@ static void add(enum log_level level, const struct log_field *fields, size_t n, 
     }
     if (logger.lost > 0)
         tell_lost();
-    int len = vsnprintf(text, sizeof(text), message, args);
-    size_t taken = len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
-    compose(level, fields, n, (struct str){ text, taken });
+    compose(level, event);
     /* What may be the last words of a process, or stands outside of any loop, does not wait for the turn to end. */
     if (level == LOG_LEVEL_ERROR || logger.sink == SINK_PLAIN)
         log_flush();
+}
+
+__attribute__((format(printf, 4, 0)))
+static void add_printed(enum log_level level, const struct log_field *fields, size_t n, const char *message,
+                        va_list args) {
+    char text[LOG_LINE_MAX];
+    int len = vsnprintf(text, sizeof(text), message, args);
+    const struct str words = { text, len < 0 ? 0 : (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1 };
+    add(level, &(struct event){ &words, 1, fields, n });
 }
 
 void log_line(enum log_level level, const char *message, ...) {
@@ -407,8 +422,13 @@ void log_line(enum log_level level, const char *message, ...) {
     if (level > logger.level)
         return;
     va_start(args, message);
-    add(level, NULL, 0, message, args);
+    add_printed(level, NULL, 0, message, args);
     va_end(args);
+}
+
+void log_words(enum log_level level, const struct str *words, size_t n) {
+    if (level <= logger.level)
+        add(level, &(struct event){ .words = words, .n_words = n });
 }
 
 void log_event(enum log_level level, const struct log_field *fields, size_t n, const char *message, ...) {
@@ -416,7 +436,7 @@ void log_event(enum log_level level, const struct log_field *fields, size_t n, c
     if (level > logger.level)
         return;
     va_start(args, message);
-    add(level, fields, n, message, args);
+    add_printed(level, fields, n, message, args);
     va_end(args);
 }
 

@@ -47,6 +47,9 @@ void log_ident(const char *ident);
  */
 void log_line(enum log_level level, const char *message, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for a line that is written often: `words` stand one behind the other, without the detour by printf(). */
+void log_words(enum log_level level, const struct str *words, size_t n);
+
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)

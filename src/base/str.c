@@ -51,6 +51,51 @@ size_t str_find_last(struct str s, char c) {
     return hit ? (size_t)(hit - s.at) : s.len;
 }
 
+/* The highest bit of each byte that is zero; of those above one, which a borrow may have reached, too. */
+static uint64_t zero_bytes(uint64_t word) {
+    return (word - UINT64_C(0x0101010101010101)) & ~word & UINT64_C(0x8080808080808080);
+}
+
+static bool has_special(uint64_t word) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
+    uint64_t control = (word - ones * ' ') & ~word & tops;
+    return ((word & tops) | control | zero_bytes(word ^ ones * 0x7f) | zero_bytes(word ^ ones * '"')
+            | zero_bytes(word ^ ones * '\\')) != 0;
+}
+
+static uint64_t load64(const char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+static uint32_t load32(const char *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* The last word may overlap the one before it. */
+static bool is_all_plain(struct str s) {
+    if (s.len < 4)
+        return false;
+    if (s.len < 8)
+        return !has_special(load32(s.at) | (uint64_t)load32(s.at + s.len - 4) << 32);
+    for (size_t i = 0; i + 8 < s.len; i += 8)
+        if (has_special(load64(s.at + i)))
+            return false;
+    return !has_special(load64(s.at + s.len - 8));
+}
+
+size_t str_plain_len(struct str s) {
+    size_t i = 0;
+    if (is_all_plain(s))
+        return s.len;
+    while (i < s.len && s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '"' && s.at[i] != '\\')
+        i++;
+    return i;
+}
+
 struct str str_trim(struct str s) {
     while (s.len > 0 && is_blank(s.at[0])) {
         s.at++;
@@ -71,6 +116,15 @@ struct str str_word(struct str *rest) {
         word.len++;
     *rest = str_from(*rest, word.len);
     return word;
+}
+
+struct str str_of_u64(unsigned long long value, char digits[U64_DIGITS_MAX]) {
+    size_t at = U64_DIGITS_MAX;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return (struct str){ digits + at, U64_DIGITS_MAX - at };
 }
 
 int str_to_u64(struct str s, unsigned long long max, unsigned long long *ret_value) {

@@ -64,6 +64,12 @@ size_t str_find(struct str s, char c);
 /* Index of the last `c` in `s`, or s.len. */
 size_t str_find_last(struct str s, char c);
 
+/*
+ * How many bytes in front are printable ASCII, and neither '"' nor '\\': what no quoting that we write changes. Eight at
+ * a time.
+ */
+size_t str_plain_len(struct str s);
+
 /* `s` without leading and trailing blanks (space, tab, CR, LF). */
 struct str str_trim(struct str s);
 
@@ -72,6 +78,11 @@ struct str str_trim(struct str s);
  * end.
  */
 struct str str_word(struct str *rest);
+
+enum { U64_DIGITS_MAX = 20 };
+
+/* `value` in decimal at the end of `digits`: a view of those that it takes. */
+struct str str_of_u64(unsigned long long value, char digits[U64_DIGITS_MAX]);
 
 /* Parses all of `s` as an unsigned decimal number <= max. Returns 0, or -EINVAL (not a number, empty) or -ERANGE. */
 int str_to_u64(struct str s, unsigned long long max, unsigned long long *ret_value);

@@ -75,6 +75,7 @@ static void put_escaped(struct record *r, struct str s) {
     const unsigned char *bytes = (const unsigned char *)s.at;
     size_t from = 0, i = 0;
     for (;;) {
+        i += str_plain_len(str_from(s, i));
         while (i < s.len && CLASSES[bytes[i]] == PLAIN)
             i++;
         size_t len = i < s.len && CLASSES[bytes[i]] == MULTIBYTE ? utf8_len(bytes + i, s.len - i) : 0;
@@ -121,14 +122,10 @@ void record_str(struct record *r, const char *name, struct str value) {
 }
 
 void record_u64(struct record *r, const char *name, uint64_t value) {
-    char digits[20];
-    size_t at = sizeof(digits);
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
+    char digits[U64_DIGITS_MAX];
+    struct str text = str_of_u64(value, digits);
     put_name(r, name);
-    put(r, digits + at, sizeof(digits) - at);
+    put(r, text.at, text.len);
 }
 
 void record_thousandths(struct record *r, const char *name, int64_t value) {

@@ -113,14 +113,14 @@ static struct envelope envelope_of(const struct session *s) {
     };
 }
 
-static struct str client_label(const struct session *s, char *out, size_t size) {
+static struct str client_label(const struct session *s, char out[CLIENT_LABEL_MAX]) {
     const struct envelope envelope = envelope_of(s);
-    return envelope_label(&envelope, out, size);
+    return envelope_label(&envelope, out);
 }
 
 void log_connection(const struct session *s, const char *what) {
     char label[CLIENT_LABEL_MAX];
-    client_label(s, label, sizeof(label));
+    client_label(s, label);
     const char *verb = s->last_verb == SMTP_UNKNOWN ? "CONNECT" : smtp_verb_name((enum smtp_verb)s->last_verb);
     log_info("%s after %s from %s sid=%s", what, s->phase == PHASE_DATA ? "DATA content" : verb, label, s->id);
 }
@@ -134,7 +134,7 @@ static void log_refusal(const struct session *s, const char *stage, struct str r
 static void log_delivery(struct session *s, const struct verdict *v, const char *id) {
     const struct transaction *t = s->transaction;
     char label[CLIENT_LABEL_MAX], queue_id[NUMBERED_MAX];
-    client_label(s, label, sizeof(label));
+    client_label(s, label);
     snprintf(queue_id, sizeof(queue_id), "%s", id);
     queue_id[ID_LEN] = '_';
     double seconds = (double)(clock_us() - t->began_us) / 1e6;

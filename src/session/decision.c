@@ -19,7 +19,13 @@ const struct verdict no_memory_verdict = {
 };
 
 void decision_number(const char *id, uint32_t *n, char out[NUMBERED_MAX]) {
-    snprintf(out, NUMBERED_MAX, "%s.%u", id, ++*n);
+    char digits[U64_DIGITS_MAX];
+    struct str number = str_of_u64(++*n, digits);
+    size_t len = strnlen(id, ID_LEN);
+    memcpy(out, id, len);
+    out[len++] = '.';
+    memcpy(out + len, number.at, number.len);
+    out[len + number.len] = '\0';
 }
 
 /* ---- from the policy */
@@ -93,11 +99,16 @@ struct verdict verdict_of_policy(const struct conf *conf, struct gather_memory *
 
 /* ---- log */
 
-struct str envelope_label(const struct envelope *envelope, char *out, size_t size) {
+struct str envelope_label(const struct envelope *envelope, char out[CLIENT_LABEL_MAX]) {
     char ip[IP_TEXT_MAX];
     struct str name = str_is_empty(envelope->client_name) ? STR("unknown") : envelope->client_name;
-    int len = snprintf(out, size, "%.*s[%s]", STR_ARG(name), ip_format(envelope->client, ip));
-    return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
+    struct str address = str_of(ip_format(envelope->client, ip));
+    name = str_head(name, CLIENT_LABEL_MAX - IP_TEXT_MAX - 3);
+    memcpy(out, name.at, name.len);
+    out[name.len] = '[';
+    memcpy(out + name.len + 1, address.at, address.len);
+    memcpy(out + name.len + 1 + address.len, "]", 2);
+    return (struct str){ out, name.len + address.len + 2 };
 }
 
 static bool is_relay_denied(const struct verdict *verdict) {
@@ -105,31 +116,78 @@ static bool is_relay_denied(const struct verdict *verdict) {
 }
 
 /* "Recipient address rejected: …" is how pflogsumm knows one kind from another. */
-static const char *pflogsumm_words(const struct verdict *verdict) {
-    return is_relay_denied(verdict) ? "" : "Recipient address rejected: ";
+static struct str pflogsumm_words(const struct verdict *verdict) {
+    return is_relay_denied(verdict) ? STR("") : STR("Recipient address rejected: ");
+}
+
+static struct str code_text(unsigned code, char out[3]) {
+    out[0] = (char)('0' + code / 100);
+    out[1] = (char)('0' + code / 10 % 10);
+    out[2] = (char)('0' + code % 10);
+    return (struct str){ out, 3 };
+}
+
+/* The words of a line, gathered: an empty one costs nothing. */
+struct log_gather {
+    struct str at[40];
+    size_t n;
+};
+
+static void add(struct log_gather *g, struct str word) {
+    if (word.len > 0 && g->n < sizeof(g->at) / sizeof(*g->at))
+        g->at[g->n++] = word;
+}
+
+static void add_named(struct log_gather *g, struct str before, struct str word, struct str behind) {
+    add(g, before);
+    add(g, word);
+    add(g, behind);
+}
+
+/* "450 4.7.1 " */
+static void add_codes(struct log_gather *g, const struct verdict *v, char code[3]) {
+    add_named(g, STR(""), code_text(v->reply.code, code), STR(" "));
+    add_named(g, STR(""), str_of(v->reply.enhanced), STR(" "));
 }
 
 void decision_log(const struct envelope *e, const char *stage, struct str recipient, const struct verdict *v,
                   const char *numbered) {
-    char label[CLIENT_LABEL_MAX];
-    envelope_label(e, label, sizeof(label));
-    bool is_rcpt = stage[0] == 'R';
-    log_info("NOQUEUE: reject: %s from %s: %u %s %s%.*s%s%s%.*s; from=<%.*s> to=<%.*s> proto=%s helo=<%.*s> "
-             "layer=%.*s rule=\"%.*s\"%s%.*s%s%s sid=%s",
-             stage, label, v->reply.code, v->reply.enhanced ? v->reply.enhanced : "", is_rcpt ? "<" : "",
-             STR_ARG(is_rcpt ? recipient : STR("")), is_rcpt ? ">: " : "", is_rcpt ? pflogsumm_words(v) : "",
-             STR_ARG(v->reply.text), STR_ARG(e->sender), STR_ARG(recipient), e->is_esmtp ? "ESMTP" : "SMTP",
-             STR_ARG(e->helo), STR_ARG(v->layer), STR_ARG(v->rule), v->server.len > 0 ? " server=" : "",
-             STR_ARG(v->server), e->door ? " door=" : "", e->door ? e->door : "", numbered);
+    char label[CLIENT_LABEL_MAX], code[3];
+    struct log_gather g = { .n = 0 };
+    add_named(&g, STR("NOQUEUE: reject: "), str_of(stage), STR(" from "));
+    add_named(&g, STR(""), envelope_label(e, label), STR(": "));
+    add_codes(&g, v, code);
+    if (stage[0] == 'R') {
+        add_named(&g, STR("<"), recipient, STR(">: "));
+        add(&g, pflogsumm_words(v));
+    }
+    add_named(&g, STR(""), v->reply.text, STR("; "));
+    add_named(&g, STR("from=<"), e->sender, STR("> "));
+    add_named(&g, STR("to=<"), recipient, STR("> "));
+    add_named(&g, STR("proto="), e->is_esmtp ? STR("ESMTP") : STR("SMTP"), STR(" "));
+    add_named(&g, STR("helo=<"), e->helo, STR("> "));
+    add_named(&g, STR("layer="), v->layer, STR(" "));
+    add_named(&g, STR("rule=\""), v->rule, STR("\""));
+    if (v->server.len > 0)
+        add_named(&g, STR(" server="), v->server, STR(""));
+    if (e->door != NULL)
+        add_named(&g, STR(" door="), str_of(e->door), STR(""));
+    add_named(&g, STR(" sid="), str_of(numbered), STR(""));
+    log_words(LOG_LEVEL_INFO, g.at, g.n);
 }
 
 void decision_log_client(const struct envelope *e, const struct verdict *v, const char *numbered) {
-    char label[CLIENT_LABEL_MAX];
-    envelope_label(e, label, sizeof(label));
-    log_info("NOQUEUE: reject: CONNECT from %s: %u %s <%s>: Client host rejected: %.*s; proto=SMTP "
-             "layer=%.*s rule=\"%.*s\" sid=%s",
-             label, v->reply.code, v->reply.enhanced, label, STR_ARG(v->reply.text), STR_ARG(v->layer),
-             STR_ARG(v->rule), numbered);
+    char text[CLIENT_LABEL_MAX], code[3];
+    struct str label = envelope_label(e, text);
+    struct log_gather g = { .n = 0 };
+    add_named(&g, STR("NOQUEUE: reject: CONNECT from "), label, STR(": "));
+    add_codes(&g, v, code);
+    add_named(&g, STR("<"), label, STR(">: Client host rejected: "));
+    add_named(&g, STR(""), v->reply.text, STR("; proto=SMTP "));
+    add_named(&g, STR("layer="), v->layer, STR(" "));
+    add_named(&g, STR("rule=\""), v->rule, STR("\""));
+    add_named(&g, STR(" sid="), str_of(numbered), STR(""));
+    log_words(LOG_LEVEL_INFO, g.at, g.n);
 }
 
 /* ---- counters */

@@ -62,7 +62,7 @@ extern const struct verdict no_memory_verdict;
 struct str envelope_ptr(const struct envelope *envelope, const struct gather_memory *memory);
 
 /* "unknown[203.0.113.7]", for log lines. */
-struct str envelope_label(const struct envelope *envelope, char *out, size_t size);
+struct str envelope_label(const struct envelope *envelope, char out[CLIENT_LABEL_MAX]);
 
 /* The log line of a refusal; `stage` is "RCPT", "MAIL" or "END-OF-MESSAGE". */
 void decision_log(const struct envelope *envelope, const char *stage, struct str recipient, const struct verdict *v,

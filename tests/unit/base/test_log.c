@@ -128,6 +128,21 @@ static void fields_follow_the_message_and_are_quoted_where_they_must(void **stat
                                         "quote=\"a\\\"b\\\\c\\x01\" high=\\xc3\\x7f eq=a=b\n");
 }
 
+static void words_stand_one_behind_the_other(void **state) {
+    const struct str words[] = { STR("rule=\""), STR("A\nB"), STR("\" to=<"), { NULL, 0 }, STR("\xc3> sid=1") };
+    stderr_to_file();
+    log_open("p", LOG_TARGET_STDERR, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+    log_words(LOG_LEVEL_DEBUG, words, 1);
+    log_words(LOG_LEVEL_INFO, words, 5);
+    log_flush();
+    assert_string_equal(file_message(), "rule=\"A\\x0aB\" to=<\\xc3> sid=1\n");
+    log_open("p", LOG_TARGET_STDERR, LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    stderr_to_file();
+    log_words(LOG_LEVEL_INFO, words, 5);
+    log_flush();
+    assert_non_null(strstr(file_text(), "\"message\":\"rule=\\\"A\\\\x0aB\\\" to=<\\\\xc3> sid=1\"}"));
+}
+
 static void json_is_one_object_a_line(void **state) {
     const struct log_field fields[] = {
         { "sid", STR("0abc") }, { "none", { NULL, 0 } }, { "helo", STR("a\"\\\n\xff") },
@@ -395,6 +410,7 @@ int main(void) {
         cmocka_unit_test_teardown(before_it_is_opened_the_message_goes_to_stderr_alone, restore),
         cmocka_unit_test_teardown(a_text_line_has_the_shape_of_postfix, restore),
         cmocka_unit_test_teardown(fields_follow_the_message_and_are_quoted_where_they_must, restore),
+        cmocka_unit_test_teardown(words_stand_one_behind_the_other, restore),
         cmocka_unit_test_teardown(json_is_one_object_a_line, restore),
         cmocka_unit_test_teardown(levels_below_the_chosen_one_are_left_out_and_errors_go_out_at_once, restore),
         cmocka_unit_test_teardown(a_long_line_is_cut_at_its_maximum_and_stays_whole_json, restore),

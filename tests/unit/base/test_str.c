@@ -83,6 +83,30 @@ static void what_is_no_number_is_refused_whatever_the_maximum(void **state) {
         assert_int_equal(str_to_u64(bad[i], 8, &value), -EINVAL);
 }
 
+static void what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_does(void **state) {
+    char text[40];
+    for (size_t len = 0; len <= sizeof(text); len++) {
+        memset(text, 'a', sizeof(text));
+        assert_int_equal(str_plain_len((struct str){ text, len }), len);
+        for (size_t at = 0; at < len; at++) {
+            for (int byte = 0; byte < 256; byte++) {
+                bool is_plain = byte >= ' ' && byte <= '~' && byte != '"' && byte != '\\';
+                text[at] = (char)byte;
+                assert_int_equal(str_plain_len((struct str){ text, len }), is_plain ? len : at);
+            }
+            text[at] = at % 2 == 0 ? 'a' : '~';
+        }
+    }
+    assert_int_equal(str_plain_len(NOTHING), 0);
+}
+
+static void numbers_are_written_in_decimal(void **state) {
+    char digits[U64_DIGITS_MAX];
+    assert_true(str_eq(str_of_u64(0, digits), STR("0")));
+    assert_true(str_eq(str_of_u64(10, digits), STR("10")));
+    assert_true(str_eq(str_of_u64(UINT64_MAX, digits), STR("18446744073709551615")));
+}
+
 static void distance_counts_typing_errors(void **state) {
     assert_int_equal(str_distance(STR("hostname"), STR("HOSTNAME")), 0);
     assert_int_equal(str_distance(STR("hostnam"), STR("hostname")), 1);
@@ -110,6 +134,8 @@ int main(void) {
         cmocka_unit_test(the_rest_past_the_end_is_empty),
         cmocka_unit_test(numbers_are_decimal_digits_up_to_the_maximum),
         cmocka_unit_test(what_is_no_number_is_refused_whatever_the_maximum),
+        cmocka_unit_test(what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_does),
+        cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(distance_counts_typing_errors),
         cmocka_unit_test(distance_gives_up_past_64_bytes),
     };
