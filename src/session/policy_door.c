@@ -131,19 +131,20 @@ static struct envelope envelope_of(const struct policy_connection *c, const stru
 
 /* "action=550 5.7.1 TEXT [ID]", in one line that an SMTP reply can hold. */
 static int write_refusal(struct buf *out, const struct verdict *v, const char *numbered) {
-    char text[SMTP_REPLY_LINE_MAX];
-    struct buf line;
-    struct str shown = str_head(v->reply.text, SMTP_REPLY_LINE_MAX - 80);
-    int len = snprintf(text, sizeof(text), "%.*s [%s]", STR_ARG(shown), numbered);
-    const struct smtp_reply reply = { v->reply.code, v->reply.enhanced, { text, (size_t)len } };
-    buf_init(&line, SMTP_REPLY_LINE_MAX);
-    int r = smtp_reply_format(&reply, &line);
-    if (r == 0 && v->action == ACTION_DEFER) /* the code is Postfix's: access_map_defer_code */
-        r = buf_putf(out, "action=DEFER_IF_PERMIT %.*s\n\n", (int)line.len - 6, line.at + 4);
-    else if (r == 0)
-        r = buf_putf(out, "action=%.*s\n\n", (int)line.len - 2, line.at);
-    buf_deinit(&line);
-    return r;
+    char text[SMTP_REPLY_LINE_MAX], line[SMTP_REPLY_LINE_MAX], action[SMTP_REPLY_LINE_MAX + 32];
+    struct buf with_id = { .at = text, .cap = sizeof(text), .max = sizeof(text) };
+    struct buf reply = { .at = line, .cap = sizeof(line), .max = sizeof(line) };
+    struct buf answer = { .at = action, .cap = sizeof(action), .max = sizeof(action) };
+    buf_puts(&with_id, str_head(v->reply.text, SMTP_REPLY_LINE_MAX - 80));
+    buf_puts(&with_id, STR(" ["));
+    buf_puts(&with_id, str_of(numbered));
+    buf_putc(&with_id, ']');
+    smtp_reply_format(&(struct smtp_reply){ v->reply.code, v->reply.enhanced, buf_str(&with_id) }, &reply);
+    bool is_deferred = v->action == ACTION_DEFER; /* then the code is Postfix's: access_map_defer_code */
+    buf_puts(&answer, is_deferred ? STR("action=DEFER_IF_PERMIT ") : STR("action="));
+    buf_puts(&answer, str_from(str_head(buf_str(&reply), reply.len - 2), is_deferred ? 4 : 0)); /* without CRLF */
+    buf_puts(&answer, STR("\n\n"));
+    return buf_puts(out, buf_str(&answer));
 }
 
 /* What cannot be said whole is not said at all. */

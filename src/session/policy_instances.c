@@ -29,7 +29,7 @@ struct smtp_address policy_address_of(struct str text) {
 }
 
 static bool is_same_message(const struct policy_instance *m, const struct policy_request *request) {
-    if (m->text == NULL || request->value[POLICY_INSTANCE].len == 0)
+    if (m->text.len == 0 || request->value[POLICY_INSTANCE].len == 0)
         return false;
     for (size_t i = 0; i < sizeof(identity) / sizeof(*identity); i++)
         if (!str_eq(m->request.value[identity[i]], request->value[identity[i]]))
@@ -41,23 +41,27 @@ bool policy_name_is_known(struct str name) {
     return name.len > 0 && !str_eq_nocase(name, STR("unknown"));
 }
 
-/* Begins a message in a place that another may have had. False: no memory, and the place is free. */
-static bool begin(struct policy_instance *m, const struct server *server, struct str text, const struct ip *client) {
+/* Makes views of `from` views of the same bytes at `to`. */
+static void rebase(struct policy_request *request, const char *from, const char *to) {
+    for (size_t i = 0; i < N_POLICY_ATTRIBUTES; i++)
+        if (request->value[i].at != NULL)
+            request->value[i].at = to + (request->value[i].at - from);
+}
+
+/* Begins a message in a place that another may have had, whose memory it takes over. False: no memory. */
+static bool begin(struct policy_instance *m, const struct server *server, const struct policy_request *request,
+                  struct str text, const struct ip *client) {
     const struct policy *policy = server->conf->policy.policy;
-    size_t consumed;
-    free(m->text);
-    m->text = malloc(text.len);
+    m->text.max = POLICY_REQUEST_MAX;
+    buf_clear(&m->text);
     if (m->memory == NULL)
         m->memory = gather_memory_new(policy);
     else
         gather_forget(m->memory, policy, SCOPE_CONNECTION);
-    if (m->text == NULL || m->memory == NULL) {
-        free(m->text);
-        m->text = NULL;
+    if (m->memory == NULL || buf_puts(&m->text, text) < 0)
         return false;
-    }
-    memcpy(m->text, text.at, text.len);
-    policy_request_parse(m->text, text.len, &consumed, &m->request); /* the same bytes were READY before */
+    m->request = *request;
+    rebase(&m->request, text.at, m->text.at);
     m->client = *client;
     m->sender = policy_address_of(m->request.value[POLICY_SENDER]);
     if (policy_name_is_known(m->request.value[POLICY_CLIENT_NAME]))
@@ -79,7 +83,7 @@ struct policy_instance *policy_instance_of(struct policy_instances *instances, c
     }
     if (found != NULL)
         gather_forget(found->memory, server->conf->policy.policy, SCOPE_RECIPIENT);
-    else if (begin(oldest, server, text, client))
+    else if (begin(oldest, server, request, text, client))
         found = oldest;
     if (found != NULL)
         found->used = ++instances->n_used;
@@ -88,7 +92,7 @@ struct policy_instance *policy_instance_of(struct policy_instances *instances, c
 
 void policy_instances_deinit(struct policy_instances *instances) {
     for (unsigned i = 0; i < POLICY_INSTANCES_KEPT; i++) {
-        free(instances->at[i].text);
+        buf_deinit(&instances->at[i].text);
         free(instances->at[i].memory);
     }
 }

@@ -12,7 +12,7 @@ enum { POLICY_INSTANCES_KEPT = 4 };
 
 /* One message, while its recipients come. */
 struct policy_instance {
-    char *text;                    /* of its first request; NULL: not in use */
+    struct buf text;               /* its first request; empty: not in use */
     struct policy_request request; /* views of `text` */
     struct ip client;
     struct smtp_address sender;

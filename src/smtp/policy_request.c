@@ -62,7 +62,7 @@ static enum policy_attribute attribute_find(struct str name, unsigned last) {
 }
 
 static bool is_clean(struct str line) {
-    for (size_t i = 0; i < line.len; i++)
+    for (size_t i = str_plain_len(line); i < line.len; i += 1 + str_plain_len(str_from(line, i + 1)))
         if ((unsigned char)line.at[i] < 0x20 || line.at[i] == 0x7f)
             return false;
     return true;
