@@ -65,8 +65,8 @@ size_t str_find(struct str s, char c);
 size_t str_find_last(struct str s, char c);
 
 /*
- * How many bytes in front are printable ASCII, and neither '"' nor '\\': what no quoting that we write changes. Eight at
- * a time.
+ * How many bytes in front are printable ASCII, and neither quote nor backslash: what no quoting that we write changes.
+ * Eight at a time.
  */
 size_t str_plain_len(struct str s);
 
