@@ -23,12 +23,12 @@
 
 enum {
     BUSY_MS = 1000, /* a command's transaction takes a few */
-    SLICE_MIN = 64, SLICE_MAX = 16384, /* rows that a sweep looks at in one step */
+    SLICE_MIN = 64, SLICE_MAX = 16384, /* rows that a sweep or a count looks at in one step */
     LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
 };
 
 enum statement { READ, MERGE, MARK, PENDING, SETTLE, VERSION, NAME, ROWS_END, SWEEP_ROWS, NAMES_END, SWEEP_NAMES,
-                 BEGIN, BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
+                 COUNT_ROWS, COUNT_PENDING, BEGIN, BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
 
 static const char *const texts[N_STATEMENTS] = {
     [READ] = SCHEMA_READ,
@@ -46,6 +46,8 @@ static const char *const texts[N_STATEMENTS] = {
     [NAMES_END] = "SELECT n FROM names WHERE n >= $1 ORDER BY n LIMIT 1 OFFSET $2",
     [SWEEP_NAMES] = "DELETE FROM names WHERE n >= $1 AND n <= $2 AND NOT EXISTS"
                     " (SELECT 1 FROM grey WHERE grey.k = names.k)",
+    [COUNT_ROWS] = "SELECT count(*), max(k) FROM (SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT $2)",
+    [COUNT_PENDING] = "SELECT count(*), max(k) FROM (SELECT k FROM pending WHERE k >= $1 ORDER BY k LIMIT $2)",
     [BEGIN] = "BEGIN IMMEDIATE",
     [BEGIN_READ] = "BEGIN",
     [COMMIT] = "COMMIT",
@@ -66,6 +68,9 @@ struct local {
     int log_pages;    /* in the write-ahead log */
     struct walk rows, names; /* of the sweep */
     bool sweeps_names;       /* the rows' turn is over */
+    struct walk count;
+    bool counts_pending;     /* again behind the rows */
+    struct local_counts counted; /* in this round */
     char *path;
     char why[256];
 };
@@ -176,7 +181,7 @@ int local_open(const struct local_options *options, struct buf *why, struct loca
             release(local);
         return r;
     }
-    local->rows = local->names = (struct walk){ .at = INT64_MIN, .slice = SLICE_MIN };
+    local->rows = local->names = local->count = (struct walk){ .at = INT64_MIN, .slice = SLICE_MIN };
     *ret_local = local;
     return 0;
 }
@@ -323,7 +328,7 @@ int local_count(struct local *local, struct local_counts *ret_counts) {
     return local_schema_count(local->db, ret_counts) == 0 ? 0 : fail(local, "cannot read");
 }
 
-/* ---- the sweep: a round goes through the rows, then through the names */
+/* ---- walks through tables, a slice at a time: at INT64_MAX one is at the end, and begins again */
 
 /* Where a slice ends; INT64_MAX behind the last row. */
 static int slice_end(struct local *local, enum statement which, const struct walk *walk, int64_t *ret_end) {
@@ -363,6 +368,31 @@ static void walk_on(struct walk *walk, int64_t to, uint64_t took_us, uint64_t bu
         walk->slice *= 2;
 }
 
+int local_count_on(struct local *local, uint64_t budget_us, struct local_counts *ret_counts, bool *ret_is_round) {
+    const uint64_t began = clock_us();
+    sqlite3_stmt *statement = local->statements[local->counts_pending ? COUNT_PENDING : COUNT_ROWS];
+    struct walk *walk = &local->count;
+    sqlite3_bind_int64(statement, 1, walk->at);
+    sqlite3_bind_int64(statement, 2, walk->slice);
+    int r = sqlite3_step(statement) == SQLITE_ROW ? 0 : fail(local, "cannot read");
+    int64_t n = sqlite3_column_int64(statement, 0), last = sqlite3_column_int64(statement, 1);
+    sqlite3_reset(statement);
+    if (r == 0)
+        r = local_schema_size(local->db, &local->counted.bytes) == 0 ? 0 : fail(local, "cannot read");
+    if (r < 0)
+        return r;
+    *(local->counts_pending ? &local->counted.pending : &local->counted.rows) += (uint64_t)n;
+    bool is_end = n < walk->slice || last == INT64_MAX;
+    *ret_is_round = is_end && local->counts_pending;
+    *ret_counts = local->counted;
+    walk_on(walk, is_end ? INT64_MAX : last, clock_us() - began, budget_us);
+    local->counts_pending = local->counts_pending != is_end;
+    if (*ret_is_round)
+        local->counted = (struct local_counts){ 0 };
+    return 0;
+}
+
+/* A round goes through the rows, then through the names. */
 int local_sweep(struct local *local, int64_t now, uint64_t budget_us, uint64_t *ret_dropped, bool *ret_is_round) {
     uint64_t began = clock_us();
     bool is_names = local->sweeps_names;

@@ -69,6 +69,13 @@ struct local_counts {
 int local_count(struct local *local, struct local_counts *ret_counts);
 
 /*
+ * Goes on counting rows, and then pending ones, as many as takes about `budget_us`. `ret_counts` (all but names) is
+ * what this round has counted so far; *ret_is_round becomes true when that is all. Rows that come or go meanwhile may
+ * be counted or not. Returns 0 or a negative error.
+ */
+int local_count_on(struct local *local, uint64_t budget_us, struct local_counts *ret_counts, bool *ret_is_round);
+
+/*
  * Drops rows that are spent, and names without a row, from the next part of their table: as much as takes about
  * `budget_us`.
  * Returns 0 or a negative error; `ret_dropped` counts rows, and *ret_is_round becomes true at the table's end.

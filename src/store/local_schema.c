@@ -183,13 +183,20 @@ int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms) {
     return write_meta(db, "shared_ahead_ms", text);
 }
 
+int local_schema_size(sqlite3 *db, uint64_t *ret_bytes) {
+    int64_t pages = number(db, "PRAGMA page_count"), page = number(db, "PRAGMA page_size");
+    if (pages < 0 || page < 0)
+        return -EIO;
+    *ret_bytes = (uint64_t)(pages * page);
+    return 0;
+}
+
 int local_schema_count(sqlite3 *db, struct local_counts *ret_counts) {
     int64_t rows = number(db, "SELECT count(*) FROM grey"), names = number(db, "SELECT count(*) FROM names");
     int64_t pending = number(db, "SELECT count(*) FROM pending");
-    int64_t pages = number(db, "PRAGMA page_count"), page = number(db, "PRAGMA page_size");
-    if (rows < 0 || names < 0 || pending < 0 || pages < 0 || page < 0)
+    if (rows < 0 || names < 0 || pending < 0)
         return -EIO;
     *ret_counts = (struct local_counts){ .rows = (uint64_t)rows, .names = (uint64_t)names,
-                                         .pending = (uint64_t)pending, .bytes = (uint64_t)(pages * page) };
-    return 0;
+                                         .pending = (uint64_t)pending };
+    return local_schema_size(db, &ret_counts->bytes);
 }

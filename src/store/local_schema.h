@@ -25,4 +25,6 @@ int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret
 /* Writes ahead_ms down. Returns 0 or -EIO. */
 int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms);
 
+/* Bytes of the file. Returns 0 or -EIO, as the next. */
+int local_schema_size(sqlite3 *db, uint64_t *ret_bytes);
 int local_schema_count(sqlite3 *db, struct local_counts *ret_counts);

@@ -36,7 +36,8 @@ enum {
     PAUSE_MIN_MS = 1000, /* until the local store is tried again; doubled each time */
     PAUSE_MAX_MS = 60000,
     UPKEEP_MS = 250,
-    COUNT_MS = 5000,
+    COUNT_MS = 5000,         /* between two counts */
+    COUNT_US = 1000,         /* of a slice */
     SWEEP_PAUSE_MS = 600000, /* between two rounds */
     SWEEP_US = 5000,         /* of a slice */
     PUSH_MAX = BATCH_MAX,
@@ -457,20 +458,27 @@ static const struct shared_events shared_events = {
 
 /* ---- upkeep, while nobody waits */
 
+/* A slice of the count. The first one shows how far it is: a store of millions takes minutes. */
 static void count_rows(struct stores *s) {
+    struct store_counters *c = s->counters;
     struct local_counts counts = { 0 };
-    if (s->local != NULL && !is_done(s, local_count(s->local, &counts)))
+    bool is_round = true;
+    if (s->local != NULL && !is_done(s, local_count_on(s->local, COUNT_US, &counts, &is_round)))
         counts = (struct local_counts){ 0 };
-    s->counters->rows = counts.rows;
-    s->counters->pending = counts.pending;
-    s->counters->bytes = counts.bytes;
-    s->count_ms = loop_now(s->loop) + COUNT_MS;
+    if (is_round || counts.rows > c->rows)
+        c->rows = counts.rows;
+    if (is_round || counts.pending > c->pending)
+        c->pending = counts.pending;
+    c->bytes = counts.bytes;
+    if (is_round)
+        s->count_ms = loop_now(s->loop) + COUNT_MS;
 }
 
 static void sweep(struct stores *s) {
-    uint64_t n_dropped;
+    uint64_t n_dropped = 0;
     bool is_round = false;
     is_done(s, local_sweep(s->local, time_of(s), SWEEP_US, &n_dropped, &is_round));
+    count(&s->counters->swept, n_dropped);
     if (is_round)
         s->sweep_ms = loop_now(s->loop) + SWEEP_PAUSE_MS;
 }

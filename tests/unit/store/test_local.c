@@ -342,6 +342,38 @@ static void test_names_stand_beside_their_rows(void **state) {
     assert_int_equal(local_each(w->local, count_names, &n), -ECANCELED);
 }
 
+/* ---- counting in slices */
+
+static struct local_counts count_on(struct world *w, unsigned *ret_slices) {
+    struct local_counts counts;
+    bool is_round = false;
+    for (*ret_slices = 0; !is_round && *ret_slices < 10000; ++*ret_slices)
+        assert_int_equal(local_count_on(w->local, 1000, &counts, &is_round), 0);
+    assert_true(is_round);
+    return counts;
+}
+
+static void test_rows_counted_in_slices_are_all_rows(void **state) {
+    enum { N = 5000, N_PENDING = 1000 };
+    struct world *w = *state;
+    struct row *rows = calloc(N, sizeof(*rows));
+    unsigned slices;
+    open_local(w);
+    assert_int_equal(count_on(w, &slices).rows, 0);
+    for (int64_t i = 0; i < N; i++)
+        rows[i] = some_row(i == 0 ? INT64_MIN : i == N - 1 ? INT64_MAX : (i - N / 2) * 3000000000000000, NOW + 1);
+    assert_int_equal(local_merge(w->local, rows, N - N_PENDING, NOW, false), 0);
+    assert_int_equal(local_merge(w->local, rows + N - N_PENDING, N_PENDING, NOW, true), 0);
+    for (int round = 0; round < 2; round++) {
+        struct local_counts counts = count_on(w, &slices);
+        assert_int_equal(counts.rows, N);
+        assert_int_equal(counts.pending, N_PENDING);
+        assert_int_equal(counts.bytes, count(w).bytes);
+        assert_true(slices > 2 || round > 0); /* they grow with what a machine does in their time */
+    }
+    free(rows);
+}
+
 /* ---- the sweep */
 
 static void test_the_sweep_drops_what_is_spent_and_nothing_else(void **state) {
@@ -533,6 +565,7 @@ int main(void) {
         TEST(test_the_shared_clock_is_kept),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
         TEST(test_names_stand_beside_their_rows),
+        TEST(test_rows_counted_in_slices_are_all_rows),
         TEST(test_the_sweep_drops_what_is_spent_and_nothing_else),
         TEST(test_sweeping_an_empty_store_is_a_round),
         TEST(test_garbage_is_no_database_and_stays_as_it_is),
