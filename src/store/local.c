@@ -118,7 +118,7 @@ static int end(struct local *local, int r) {
         return r;
     }
     if (local->sync != NULL) {
-        local_sync_note(local->sync);
+        local_sync_note(local->sync, local->log_pages);
         shorten_log(local);
     }
     return 0;

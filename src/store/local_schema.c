@@ -17,9 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Autocommits otherwise checkpoint in the middle of a batch; see local_sync.c. The cache holds the hot pages. */
+/*
+ * Autocommits otherwise checkpoint in the middle of a batch; see local_sync.c. The cache holds the hot pages. A log
+ * that has grown keeps its size for the next time, since to cut it takes tens of milliseconds, up to what local.c
+ * allows.
+ */
 static const char pragmas[] = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;"
-                              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 67108864;";
+                              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 268435456;";
 
 static const char tables[] =
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"

@@ -5,12 +5,14 @@
  * database by a checkpoint. Both wait for the disk, so neither belongs where answers wait. With `synchronous=NORMAL` a
  * commit only writes, and this thread, which has a descriptor of the log and a connection of its own, does the rest:
  *
- *   every second   fdatasync() of the log, if anything was committed since
- *   at WAL_LONG    a passive checkpoint, which never makes a writer wait
+ *   every half second   fdatasync() of the log, if anything was committed since
+ *   PAGES_LONG behind   a passive checkpoint, which never makes a writer wait
  *
- * The log begins anew only when a writer finds all of it checkpointed. Under load the writer is always some frames
- * ahead, so past WAL_TOO_LONG it is asked to checkpoint what is left itself, between two transactions, and the thread
- * keeps away meanwhile (two cannot checkpoint at once).
+ * The log begins anew only when a writer finds all of it checkpointed. Under load the writer is always some pages
+ * ahead, so past PAGES_TOO_LONG it is asked to checkpoint what is left itself, between two transactions, and the thread
+ * keeps away meanwhile (two cannot checkpoint at once). Answers wait for that, so what is left must be little: the
+ * thread checkpoints again and again, each time what was written in the time before, until that is HELP_PAGES; and it
+ * syncs the database, since SQLite does so with the last page only, however many went before.
  *
  * SQLite's locks on the log are in its -shm file, so closing a second descriptor of the log drops none.
  */
@@ -23,11 +25,16 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PERIOD_MS = 500, WAL_LONG = 8 << 20, WAL_TOO_LONG = 64 << 20 };
+enum {
+    PERIOD_MS = 500,
+    PAGES_LONG = 2048, /* 8 MiB */
+    PAGES_TOO_LONG = 16384,
+    HELP_PAGES = 256, /* that the writer is left with */
+    PASSES_MAX = 16,  /* a disk that is slower than the writer never gets there */
+};
 
 struct local_sync {
     pthread_t thread;
@@ -35,6 +42,8 @@ struct local_sync {
     pthread_cond_t wake;
     bool is_stopping;
     atomic_bool is_dirty, needs_help;
+    atomic_int log_pages; /* in the log at the last commit */
+    int n_done; /* of them, are in the database */
     sqlite3 *db;
     char *log_path;
     int log_fd;
@@ -42,25 +51,50 @@ struct local_sync {
 
 /* ---- the thread */
 
-static off_t sync_log(struct local_sync *sync) {
-    struct stat log;
+static void sync_log(struct local_sync *sync) {
     if (sync->log_fd < 0)
         sync->log_fd = open(sync->log_path, O_RDONLY | O_CLOEXEC);
-    if (sync->log_fd < 0 || fstat(sync->log_fd, &log) < 0)
-        return 0;
-    if (atomic_exchange(&sync->is_dirty, false) && fdatasync(sync->log_fd) < 0)
+    if (sync->log_fd >= 0 && atomic_exchange(&sync->is_dirty, false) && fdatasync(sync->log_fd) < 0)
         atomic_store(&sync->is_dirty, true); /* tried again; the next commit will hear of a broken disk */
-    return log.st_size;
+}
+
+/* Through SQLite's own descriptor: to close another of the same file would drop its locks. */
+static void sync_database(struct local_sync *sync) {
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(sync->db, NULL, SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK && file->pMethods != NULL)
+        file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY); /* an error meets the last page too */
+}
+
+/* Returns how many pages it took to the database, or -1. */
+static int checkpoint(struct local_sync *sync) {
+    int n_log, n_done, n_before = sync->n_done;
+    if (sqlite3_wal_checkpoint_v2(sync->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done) != SQLITE_OK)
+        return -1;
+    sync->n_done = n_done;
+    return n_done > n_before ? n_done - n_before : 0;
+}
+
+static void shorten(struct local_sync *sync) {
+    int n = checkpoint(sync);
+    for (int pass = 1; pass < PASSES_MAX && n > HELP_PAGES; pass++) {
+        sync_database(sync);
+        n = checkpoint(sync);
+    }
+    sync_database(sync);
+    atomic_store(&sync->needs_help, n >= 0);
 }
 
 static void work(struct local_sync *sync) {
-    int n_log = 0, n_done = 0;
-    bool is_idle = !atomic_load(&sync->is_dirty);
-    off_t size = sync_log(sync);
-    if (size < WAL_LONG || (atomic_load(&sync->needs_help) && !is_idle))
+    int n_pages = atomic_load(&sync->log_pages);
+    sync_log(sync);
+    if (n_pages < sync->n_done)
+        sync->n_done = 0; /* it has begun anew */
+    if (n_pages - sync->n_done < PAGES_LONG || atomic_load(&sync->needs_help))
         return;
-    if (sqlite3_wal_checkpoint_v2(sync->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_done) == SQLITE_OK)
-        atomic_store(&sync->needs_help, size > WAL_TOO_LONG && n_done < n_log);
+    if (n_pages > PAGES_TOO_LONG)
+        shorten(sync);
+    else
+        checkpoint(sync);
 }
 
 static void wait(struct local_sync *sync) {
@@ -112,8 +146,9 @@ int local_sync_start(const char *path, struct local_sync **ret_sync) {
     int r = asprintf(&sync->log_path, "%s-wal", path) < 0 ? -ENOMEM : 0;
     if (r < 0)
         sync->log_path = NULL;
-    else if (sqlite3_open_v2(path, &sync->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
-        r = -EIO;
+    else if (sqlite3_open_v2(path, &sync->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK
+             || sqlite3_exec(sync->db, "SELECT 1 FROM sqlite_master LIMIT 1", NULL, NULL, NULL) != SQLITE_OK)
+        r = -EIO; /* one that has read nothing knows of no log, and checkpoints nothing */
     else
         r = -pthread_create(&sync->thread, NULL, run, sync);
     if (r < 0) {
@@ -136,7 +171,8 @@ void local_sync_stop(struct local_sync *take_sync) {
     release(take_sync);
 }
 
-void local_sync_note(struct local_sync *sync) {
+void local_sync_note(struct local_sync *sync, int log_pages) {
+    atomic_store(&sync->log_pages, log_pages);
     atomic_store(&sync->is_dirty, true);
 }
 

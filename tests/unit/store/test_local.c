@@ -529,6 +529,25 @@ static void test_a_full_disk_fails_one_batch_and_not_the_next(void **state) {
     assert_true(has(w, 1) && !has(w, 2) && has(w, 3));
 }
 
+/* By its thread: nobody closes it, and no writer is held up. */
+static void test_the_log_reaches_the_database_while_the_store_is_open(void **state) {
+    enum { N = 2000, ROUNDS = 30, LIMIT_MS = 20000 };
+    struct world *w = *state;
+    struct stat file = { 0 };
+    struct row *rows = calloc(N, sizeof(*rows));
+    open_local(w);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        for (int64_t i = 0; i < N; i++)
+            rows[i] = some_row((int64_t)((uint64_t)(round * N + i) * 0x9E3779B97F4A7C15u), NOW + 1);
+        assert_int_equal(local_merge(w->local, rows, N, NOW, false), 0);
+    }
+    const off_t expected = (off_t)count(w).bytes;
+    for (uint64_t until = clock_ms() + LIMIT_MS; file.st_size < expected && clock_ms() < until; usleep(1000))
+        assert_int_equal(stat(w->path, &file), 0);
+    assert_int_equal(file.st_size, expected);
+    free(rows);
+}
+
 static void test_the_log_does_not_grow_without_bound(void **state) {
     enum { N = 2000, ROUNDS = 200 };
     struct world *w = *state;
@@ -574,6 +593,7 @@ int main(void) {
         TEST(test_a_truncated_file_is_told_and_does_no_harm),
         TEST(test_a_folder_that_is_missing_is_told),
         TEST(test_a_full_disk_fails_one_batch_and_not_the_next),
+        TEST(test_the_log_reaches_the_database_while_the_store_is_open),
         TEST(test_the_log_does_not_grow_without_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
