@@ -80,6 +80,8 @@ install: build
 	    install -m 644 etc/$$file $(DESTDIR)$(sysconfdir)/postern/$$file$$new; \
 	done
 	install -m 644 etc/well-known-senders $(DESTDIR)$(sysconfdir)/postern/well-known-senders
+	install -d $(DESTDIR)$(docdir)/examples
+	install -m 644 etc/content/* $(DESTDIR)$(docdir)/examples
 	install -D -m 644 etc/fail2ban/postern.conf $(DESTDIR)$(sysconfdir)/fail2ban/filter.d/postern.conf
 	install -d $(DESTDIR)$(unitdir)
 	sed 's,/usr/sbin/postern,$(sbindir)/postern,' etc/postern.service > $(DESTDIR)$(unitdir)/postern.service
