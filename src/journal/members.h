@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-enum { MEMBERS_MAX = 4096, MEMBERS_DEPTH_MAX = 8 };
+/* The longest of ours is that of a message to 1,000 recipients who have verdicts of their own: seven for each. */
+enum { MEMBERS_MAX = 8192, MEMBERS_DEPTH_MAX = 8 };
 
 enum member_type { MEMBER_NULL, MEMBER_BOOL, MEMBER_NUMBER, MEMBER_STRING, MEMBER_OBJECT, MEMBER_ARRAY };
 
@@ -22,7 +23,7 @@ struct member {
     uint16_t end;     /* index behind the last member inside this one: the next one beside it */
 };
 
-struct members { /* some 150 KiB: not for the stack of a deep call */
+struct members { /* some 400 KiB: not for the stack of a deep call */
     struct member at[MEMBERS_MAX];
     uint16_t n;
 };
