@@ -17,7 +17,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 17 };
+enum { N_TOTALS = 18 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -37,6 +37,7 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"turned_away", t->turned_away},
         {"quarantined", t->quarantined},
         {"quarantine_failed", t->quarantine_failed},
+        {"unrehearsed", t->unrehearsed},
         {"journal_lost", t->journal_lost},
     };
     memcpy(out, list, sizeof(list));

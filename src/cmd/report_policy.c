@@ -3,10 +3,11 @@
  *
  * Counted from the journal, which outlives restarts and reloads; one line a rule, the count right-aligned and
  * ascending, so that the rules that matter stand where the eye ends. What is counted is a recipient that a rule of the
- * policy file rejected or deferred, in any layer but greylisting, or a client that was refused before it named one.
+ * policy file rejected or deferred, in any layer but greylisting, or a client that was refused before it named one; of
+ * layer content a message, once a rule, however many recipients it had: also what rules have quarantined or tagged.
  * Relay control, unknown recipients and the mailbox server's own answers are not the policy's doing, and a reject that
  * was held back (451 4.4.3, since an open rule stood before it) refused nobody for its reason. Shadow rules follow with
- * what they would have done, marked `(shadow)`.
+ * what they would have done, marked `(shadow)`; and how many decisions there were for which nobody found that out.
  *
  * Exit: 0, 1 when the journal cannot be read (what could be is printed), 64 wrong use.
  */
@@ -31,10 +32,16 @@
 
 enum { NAMES_MAX = 4096, SINCE_YEARS_MAX = 100, JSON_MAX = 1 << 20 };
 
+enum effect { REFUSED, QUARANTINED, TAGGED, SHADOW, N_EFFECTS };
+
+static const char *const effect_names[] = { "refused", "quarantined", "tagged", "none" };
+static const char *const effect_marks[] = { "", " (quarantine)", " (tag)", " (shadow)" };
+
 struct count {
     struct str name;
     uint64_t n;
-    bool is_shadow;
+    uint64_t record; /* that was counted last */
+    enum effect effect;
 };
 
 struct report {
@@ -42,6 +49,7 @@ struct report {
     struct arena arena;
     struct count counts[NAMES_MAX];
     size_t n_counts;
+    uint64_t n_records, n_unrehearsed;
     char since[CLOCK_RFC3339_MAX]; /* times of one form compare as text; empty: from the beginning */
 };
 
@@ -98,20 +106,22 @@ static int parse_time(const char *text, uint64_t *ret_ms) {
 /* ---- counting */
 
 /* A rule beyond NAMES_MAX is not counted: a journal of other tools could name anything. */
-static int add(struct report *report, struct str name, bool is_shadow) {
+static int add(struct report *report, struct str name, enum effect effect) {
     for (size_t i = 0; i < report->n_counts; i++) {
         struct count *count = &report->counts[i];
-        if (count->is_shadow == is_shadow && str_eq(count->name, name)) {
-            count->n++;
-            return 0;
-        }
+        if (count->effect != effect || !str_eq(count->name, name))
+            continue;
+        count->n += count->record != report->n_records;
+        count->record = report->n_records;
+        return 0;
     }
     if (report->n_counts == NAMES_MAX)
         return 0;
     struct str copy = arena_str(&report->arena, name);
     if (copy.at == NULL)
         return -ENOMEM;
-    report->counts[report->n_counts++] = (struct count){ .name = copy, .n = 1, .is_shadow = is_shadow };
+    report->counts[report->n_counts++] =
+        (struct count){ .name = copy, .n = 1, .record = report->n_records, .effect = effect };
     return 0;
 }
 
@@ -134,7 +144,7 @@ static int add_shadow(struct report *report) {
     int r = 0;
     for (const struct member *m = NULL; r == 0 && (m = members_next(members, shadow, m)) != NULL;) {
         if (m->type == MEMBER_STRING)
-            r = add(report, m->text, true);
+            r = add(report, m->text, SHADOW);
     }
     return r;
 }
@@ -148,7 +158,34 @@ static int add_rules(struct report *report) {
     bool has_refused = str_eq(action, STR("reject")) || str_eq(action, STR("defer"));
     if (has_refused && rule.len > 0 && is_of_policy(layer) && !is_builtin(layer, rule) &&
         members_find(members, record, "open") == NULL)
-        r = add(report, rule, false);
+        r = add(report, rule, REFUSED);
+    return r == 0 ? add_shadow(report) : r;
+}
+
+/* What a rule of layer content did, for one recipient or for all. */
+static int add_action(struct report *report, const struct member *verdict) {
+    struct str rule = members_text(&report->members, verdict, "rule");
+    struct str action = members_text(&report->members, verdict, "action");
+    if (rule.len == 0 || members_find(&report->members, verdict, "open") != NULL)
+        return 0;
+    if (str_eq(action, STR("quarantine")))
+        return add(report, rule, QUARANTINED);
+    return str_eq(action, STR("reject")) || str_eq(action, STR("defer")) ? add(report, rule, REFUSED) : 0;
+}
+
+/* What the mailbox server did not take was neither kept nor tagged. */
+static int add_content(struct report *report) {
+    const struct members *members = &report->members;
+    const struct member *record = &members->at[0];
+    struct str action = members_text(members, record, "action");
+    bool is_taken = str_eq(action, STR("pass")) || str_eq(action, STR("quarantine"));
+    const struct member *verdicts = is_taken ? members_find(members, record, "verdicts") : NULL;
+    const struct member *tags = is_taken ? members_find(members, record, "tags") : NULL;
+    int r = str_eq(members_text(members, record, "layer"), STR("content")) ? add_action(report, record) : 0;
+    for (const struct member *m = NULL; r == 0 && (m = members_next(members, verdicts, m)) != NULL;)
+        r = add_action(report, m);
+    for (const struct member *m = NULL; r == 0 && (m = members_next(members, tags, m)) != NULL;)
+        r = add(report, m->text, TAGGED);
     return r == 0 ? add_shadow(report) : r;
 }
 
@@ -161,22 +198,25 @@ static int on_line(void *arg, char *line, size_t len) {
     struct str time = members_text(members, record, "time");
     if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
         return 0;
-    if (members_find(members, record, "rcpts") != NULL) /* of a message: report content counts what it was */
-        return add_shadow(report);
-    return add_rules(report);
+    report->n_records++;
+    report->n_unrehearsed += members_find(members, record, "unrehearsed") != NULL;
+    bool is_message = members_find(members, record, "rcpts") != NULL; /* report content counts what it was */
+    return is_message ? add_content(report) : add_rules(report);
 }
 
 /* ---- printing */
 
 static int by_count(const void *a, const void *b) {
     const struct count *one = a, *other = b;
-    if (one->is_shadow != other->is_shadow)
-        return one->is_shadow ? 1 : -1;
+    if ((one->effect == SHADOW) != (other->effect == SHADOW))
+        return one->effect == SHADOW ? 1 : -1;
     if (one->n != other->n)
         return one->n < other->n ? -1 : 1;
     size_t shorter = one->name.len < other->name.len ? one->name.len : other->name.len;
     int order = memcmp(one->name.at, other->name.at, shorter);
-    return order != 0 ? order : (one->name.len > other->name.len) - (one->name.len < other->name.len);
+    if (order == 0)
+        order = (one->name.len > other->name.len) - (one->name.len < other->name.len);
+    return order != 0 ? order : (int)one->effect - (int)other->effect;
 }
 
 static void print_text(const struct report *report) {
@@ -187,8 +227,11 @@ static void print_text(const struct report *report) {
     }
     for (size_t i = 0; i < report->n_counts; i++) {
         const struct count *count = &report->counts[i];
-        printf("%*" PRIu64 " %.*s%s\n", width, count->n, STR_ARG(count->name), count->is_shadow ? " (shadow)" : "");
+        printf("%*" PRIu64 " %.*s%s\n", width, count->n, STR_ARG(count->name), effect_marks[count->effect]);
     }
+    if (report->n_unrehearsed > 0)
+        printf("%sof %" PRIu64 " decisions it is not known what shadow rules would have done: too many at a time\n",
+               report->n_counts > 0 ? "\n" : "", report->n_unrehearsed);
 }
 
 static int print_json(const struct report *report) {
@@ -204,10 +247,12 @@ static int print_json(const struct report *report) {
         record_open(&r, NULL, '{');
         record_u64(&r, "count", count->n);
         record_str(&r, "rule", count->name);
-        record_bool(&r, "shadow", count->is_shadow);
+        record_bool(&r, "shadow", count->effect == SHADOW);
+        record_str(&r, "effect", str_of(effect_names[count->effect]));
         record_close(&r, '}');
     }
     record_close(&r, ']');
+    record_u64(&r, "unrehearsed", report->n_unrehearsed);
     int result = record_end(&r);
     if (result == 0)
         fwrite(out.at, 1, out.len, stdout);

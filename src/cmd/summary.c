@@ -26,6 +26,7 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->left_early += from->left_early;
     to->turned_away += from->turned_away;
     to->journal_lost += from->journal_lost;
+    to->unrehearsed += from->unrehearsed;
     to->quarantined += from->quarantined;
     to->quarantine_failed += from->quarantine_failed;
 }

@@ -27,6 +27,7 @@ struct rehearsal {
     struct str record;   /* as far as it was written */
     uint64_t decided_ms; /* by the loop's clock */
     bool names_client;   /* the record has the client's name */
+    bool is_cut_short;   /* by the end of the worker */
     bool is_message;     /* of layer content: from here on */
     struct spool spool;
     struct gather_message message;
@@ -40,6 +41,13 @@ static enum policy_layer last_layer(const struct rehearsal *rehearsal) {
 
 /* ---- the end */
 
+/* The record says so, or it would look as if no shadow rule had been true. */
+static bool do_without(struct server *server, struct record *record) {
+    record_bool(record, "unrehearsed", true);
+    server->counters->unrehearsed++;
+    return false;
+}
+
 static void finish(struct rehearsal *rehearsal, const struct policy_verdict *verdict) {
     struct server *server = rehearsal->server;
     struct record r;
@@ -47,6 +55,8 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
     record_resume(&r, &server->journal->out, rehearsal->record);
     if (!rehearsal->names_client && rehearsal->memory->ptr.status >= PTR_UNCONFIRMED)
         record_str(&r, "ptr", ptr_name(&rehearsal->memory->ptr));
+    if (rehearsal->is_cut_short)
+        do_without(server, &r);
     if (rehearsal->is_message) {
         rehearsal->content.memory = rehearsal->memory;
         rehearsal->content.shadow = &verdict->shadow;
@@ -61,7 +71,7 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
     *rehearsal->prev = rehearsal->next;
     if (rehearsal->next != NULL)
         rehearsal->next->prev = rehearsal->prev;
-    if (--server->n_rehearsals < REHEARSALS_MAX / 2)
+    if (--server->n_rehearsals < REHEARSALS_MAX / 2 && server->n_rehearsed_messages < REHEARSED_MESSAGES_MAX / 2)
         server->are_rehearsals_full = false;
     arena_reset(&rehearsal->arena);
     free(rehearsal);
@@ -76,8 +86,9 @@ void rehearsals_finish(struct server *server) {
         struct rehearsal *rehearsal = server->rehearsals;
         struct policy_verdict verdict;
         gather_cancel(rehearsal->gather);
-        gather_now(&server->gather, &server->conf->policy, last_layer(rehearsal), &rehearsal->known, rehearsal->memory,
-                   &verdict);
+        rehearsal->is_cut_short = !gather_now(&server->gather, &server->conf->policy, last_layer(rehearsal),
+                                              &rehearsal->known, rehearsal->memory, &verdict)
+            || !set_is_empty(&verdict.shadow_need);
         finish(rehearsal, &verdict);
     }
 }
@@ -94,16 +105,17 @@ static bool keep(struct rehearsal *rehearsal, const struct gather_known *known, 
 /* Once, until many have ended: counts of shadow rules are too low then, and who reads them should know. */
 static void tell_full(struct server *server) {
     if (!server->are_rehearsals_full)
-        log_warning("%u decisions wait for facts of shadow rules, more are journalled without them", REHEARSALS_MAX);
+        log_warning("%u decisions, %u of them on messages, wait for facts of shadow rules, more are journalled without",
+                    server->n_rehearsals, server->n_rehearsed_messages);
     server->are_rehearsals_full = true;
 }
 
-static struct rehearsal *rehearsal_new(struct server *server) {
-    if (server->n_rehearsals >= REHEARSALS_MAX) {
+static struct rehearsal *rehearsal_new(struct server *server, bool is_message) {
+    bool is_full = server->n_rehearsals >= REHEARSALS_MAX
+        || (is_message && server->n_rehearsed_messages >= REHEARSED_MESSAGES_MAX);
+    if (is_full)
         tell_full(server);
-        return NULL;
-    }
-    struct rehearsal *rehearsal = calloc(1, sizeof(*rehearsal));
+    struct rehearsal *rehearsal = is_full ? NULL : calloc(1, sizeof(*rehearsal));
     if (rehearsal != NULL)
         *rehearsal = (struct rehearsal){ .server = server, .decided_ms = loop_now(server->loop) };
     return rehearsal;
@@ -136,11 +148,11 @@ static bool begin(struct rehearsal *rehearsal, struct record *record, const stru
 
 bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
                      const struct gather_known *known, const struct gather_memory *memory) {
-    struct rehearsal *rehearsal = rehearsal_new(server);
+    struct rehearsal *rehearsal = rehearsal_new(server, false);
     if (rehearsal == NULL)
-        return false;
+        return do_without(server, record);
     rehearsal->names_client = envelope_ptr(envelope, memory).len > 0;
-    return begin(rehearsal, record, known, memory);
+    return begin(rehearsal, record, known, memory) || do_without(server, record);
 }
 
 static void on_scan(void *arg) {
@@ -149,10 +161,9 @@ static void on_scan(void *arg) {
 
 bool rehearsal_start_message(struct server *server, struct record *record, const struct gather_known *known,
                              const struct content_facts *content, struct str head, struct spool *take_spool) {
-    struct rehearsal *rehearsal =
-        server->n_rehearsed_messages < REHEARSED_MESSAGES_MAX ? rehearsal_new(server) : NULL;
+    struct rehearsal *rehearsal = rehearsal_new(server, true);
     if (rehearsal == NULL)
-        return false;
+        return do_without(server, record);
     const uint64_t limit_ms = server->conf->set.timeouts.final_reply_limit;
     const struct scan_text text = { .head = arena_str(&rehearsal->arena, head), .spool = &rehearsal->spool,
                                     .id = "rehearsal" };
@@ -166,7 +177,7 @@ bool rehearsal_start_message(struct server *server, struct record *record, const
     ours.message = &rehearsal->message;
     rehearsal->spool = *take_spool; /* before the scan begins, which is in a later turn */
     if (text.head.at == NULL || !begin(rehearsal, record, &ours, content->memory))
-        return false;
+        return do_without(server, record);
     spool_init(take_spool, rehearsal->spool.dir, rehearsal->spool.memory_max);
     server->n_rehearsed_messages++;
     return true;

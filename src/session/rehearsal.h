@@ -10,7 +10,10 @@
  * the end of the session do not touch it. Id, time, reply and time taken in the record are those of the decision.
  *
  * At most REHEARSALS_MAX run at a time in a worker. Decisions past them, and those whose rehearsals the worker's end
- * cuts short, are recorded at once, with what is known.
+ * cuts short, are recorded at once, with what is known, and marked `unrehearsed`; they are counted for status and told
+ * by `report policy`. A message keeps its text until its rehearsal ends (memory up to memory_spool, the rest in a file
+ * of spool_path), so there are fewer of these: more than scanners have places for, and no longer a queue than they work
+ * off within their time-out.
  */
 #pragma once
 

@@ -101,6 +101,13 @@ def mail(subject, text="Hello.\r\n", **attachments):
     return made
 
 
+def seven(subject, **headers):
+    """Between the thresholds, whatever rules think of a subject that is made of random digits."""
+    whole = {"To": "anna@example.com", "Date": "Fri, 27 Nov 2026 12:00:00 +0000",
+             "Message-ID": f"<{subject}@client.example.net>"}
+    return message(subject, SEVEN.encode() + b"\r\n", **whole, **headers)
+
+
 def zipped(name, content):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -199,7 +206,7 @@ def test_the_example_of_ham_passes_unmarked(client, server):
 
 
 def test_between_the_thresholds_it_is_tagged(client, server, gateway, subject):
-    reply = send(client, message(subject, SEVEN.encode() + b"\r\n"))
+    reply = send(client, seven(subject))
     assert reply.code == 250
     taken = taken_with(server, subject)
     assert taken.header("X-Spam-Flag") == "YES" and taken.header("X-Postern-Tag") == "SPAM"
@@ -208,14 +215,14 @@ def test_between_the_thresholds_it_is_tagged(client, server, gateway, subject):
 
 
 def test_the_abuse_desk_gets_spam_unmarked(client, server, subject):
-    assert send(client, message(subject, SEVEN.encode() + b"\r\n"), "abuse@example.com").code == 250
+    assert send(client, seven(subject), "abuse@example.com").code == 250
     assert taken_with(server, subject).header("X-Postern-Tag") is None
 
 
 def test_what_others_claim_in_our_name_is_dropped(client, server, subject):
     claims = {"X-Spam-Flag": "NO", "X-Virus-Status": "Clean", "X-Postern-Tag": "GOOD",
               "Authentication-Results": "mx.example.com; spf=pass"}
-    assert send(client, message(subject, SEVEN.encode() + b"\r\n", **claims)).code == 250
+    assert send(client, seven(subject, **claims)).code == 250
     taken = taken_with(server, subject)
     assert taken.header("X-Spam-Flag") == "YES" and taken.header("Authentication-Results") is None
     assert taken.content.count(b"X-Postern-Tag:") == 1 and taken.content.count(b"X-Virus-Status:") == 1
@@ -295,10 +302,10 @@ def test_while_clamd_hangs_mail_is_deferred_and_envelopes_are_refused_at_once(ow
         assert other.envelope("nobody@example.com") == "550 5.1.1"
         assert waiting.reply() == "451 4.7.1"
     clamd.thaw()
-    eventually(lambda: not gateway.status()["scanners"][0]["servers"][0]["down"], "clamd is up again", 40)
     with Client(gateway.address, timeout=30) as client:
         client.ehlo()
-        assert send(client, message(subject)).code == 250
+        eventually(lambda: send(client, message(subject)).code == 250, "clamd is found to work again", 40)
+    eventually(lambda: not gateway.status()["scanners"][0]["servers"][0]["down"], "status says so")
     assert [taken.header("X-Virus-Status") for taken in server.messages] == ["Clean"]
 
 
@@ -327,7 +334,7 @@ def test_the_report_counts_what_content_was(make_postern, make_server, clamd, sp
     gateway = make_postern([make_server()], policy=write_policy(folder), dns={"use": "off"},
                            clamav={"server": clamd.unix}, spamassassin={"server": spamd.unix})
     texts = [infected(subject)["plain"], infected(subject)["zip"], message(subject, GTUBE.encode() + b"\r\n"),
-             message(subject), message(subject), message(subject, SEVEN.encode() + b"\r\n")]
+             message(subject), message(subject), seven(subject)]
     with Client(gateway.address, timeout=90) as client:
         client.ehlo()
         last = [send(client, text) for text in texts][-1]
@@ -336,3 +343,40 @@ def test_the_report_counts_what_content_was(make_postern, make_server, clamd, sp
     assert lines == ["Postern content report", "", "0 Passed Bad-Header", "1 Passed Spam", "1 Blocked Spam",
                      "2 Passed Clean", "2 Blocked Infected", "",
                      "Blocked by content 50.0 % of the mail that came this far", "", "Viruses", "", f"2 {NAME}"]
+    assert gateway.command("report", "policy").stdout == "1 SPAM\n1 SPAM (tag)\n2 INFECTED\n"
+
+
+def test_rules_are_counted_once_a_message_whatever_they_did(make_postern, make_server, spamd, folder, subject):
+    policy = 'layer content {\n reject "SPAM" when spam.score >= 12 and not rcpt.postmaster\n' \
+             ' quarantine "SPAM" when spam.score >= 5 and not rcpt.postmaster\n tag "SPAM" when spam.score >= 5\n}\n'
+    gateway = make_postern([make_server()], policy=write_policy(folder, policy), dns={"use": "off"},
+                           quarantine={"path": os.path.join(folder, "quarantine")}, spamassassin={"server": spamd.unix})
+    everybody = ["anna@example.com", "postmaster@example.com", "bert@example.com"]
+    with Client(gateway.address, timeout=90) as client:
+        client.ehlo()
+        for text in (message(subject, GTUBE.encode() + b"\r\n"), seven(subject)):
+            client.envelope(*everybody)
+            last = client.data(text)
+            assert last.code == 250
+    records(gateway, last)
+    counted, = gateway.json_lines("report", "policy", "--json")
+    counts = {(entry["rule"], entry["effect"]): entry["count"] for entry in counted["policy"]}
+    assert counts == {("SPAM", "refused"): 1, ("SPAM", "quarantined"): 1, ("SPAM", "tagged"): 2}
+
+
+def test_rehearsals_past_their_bound_are_seen(make_postern, make_server, make_spamd, folder, subject):
+    """Rules that change nothing ask after the reply: not of more messages than may wait, and that does not hide."""
+    spamd, server = make_spamd(), make_server()
+    gateway = make_postern([server], policy=write_policy(folder, 'layer content { shadow reject "SPAM" when '
+                           'spam.score >= 12 }'), dns={"use": "off"}, workers=1,
+                           spamassassin={"server": spamd.unix, "timeout": "4s"})
+    spamd.freeze()
+    with Client(gateway.address) as client:
+        client.ehlo()
+        replies = [send(client, message(subject, GTUBE.encode() + b"\r\n")) for _ in range(34)]
+    assert {reply.code for reply in replies} == {250}
+    assert [records(gateway, reply).get("unrehearsed") for reply in replies[32:]] == [True, True]
+    eventually(lambda: gateway.total("unrehearsed") == 2, "they are counted")
+    assert "32 of them on messages, wait for facts of shadow rules" in gateway.log()
+    assert "of 2 decisions it is not known" in gateway.command("report", "policy").stdout
+    spamd.thaw()

@@ -82,7 +82,7 @@ def test_rules_are_counted_from_the_journal_in_ascending_order(gateway):
     assert done.returncode == 0
     assert done.stdout == " 1 BANNED SENDER\n10 HELO_IP\n 1 HELO_NOTFQDN (shadow)\n"
     assert json.loads(gateway.command("report", "policy", "--json").stdout)["policy"][1] == {
-        "count": 10, "rule": "HELO_IP", "shadow": False}
+        "count": 10, "rule": "HELO_IP", "shadow": False, "effect": "refused"}
     assert gateway.command("report", "policy", "--since", "2100-01-01").stdout == ""
 
 

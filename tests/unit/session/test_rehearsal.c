@@ -329,8 +329,12 @@ static void past_the_bound_what_is_known_is_written_at_once(void **state) {
     assert_int_equal(n_journalled("\n"), 1);
     assert_journalled("\"sender\":\"last@b.example\"");
     assert_true(t.server.are_rehearsals_full);
+    assert_int_equal(n_journalled("\"unrehearsed\":true"), 1);
+    assert_int_equal(t.counters.unrehearsed, 1);
     rehearsals_finish(&t.server);
     assert_int_equal(n_journalled("\n"), REHEARSALS_MAX + 1);
+    assert_int_equal(n_journalled("\"unrehearsed\":true"), REHEARSALS_MAX + 1); /* cut short */
+    assert_int_equal(t.counters.unrehearsed, REHEARSALS_MAX + 1);
 }
 
 static void without_a_journal_nothing_is_asked(void **state) {
