@@ -136,7 +136,7 @@ int header_received_format(const struct header_received *r, struct buf *out) {
     put_tls(out, &error, r);
     put_literal(out, &error, "\r\n\tby ");
     put(out, &error, r->by, clean_name);
-    put_literal(out, &error, " with ");
+    put_literal(out, &error, " (Postern) with ");
     put(out, &error, str_of(r->protocol), clean_name);
     put_literal(out, &error, " id ");
     put(out, &error, r->id, clean_name);

@@ -94,7 +94,7 @@ static void the_field_is_folded_and_says_who_how_and_for_whom(void **state) {
     struct header_received r = example();
     check_format(&r, "Received: from mail.example.net (ptr.example.net [203.0.113.7])\r\n"
                      "\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n"
-                     "\tby mx.example.com with ESMTPS id 0abc\r\n"
+                     "\tby mx.example.com (Postern) with ESMTPS id 0abc\r\n"
                      "\tfor <user@example.com>;\r\n"
                      "\tSat, 21 Nov 2026 22:44:42 +0000 (UTC)\r\n");
 }
@@ -107,7 +107,7 @@ static void what_is_not_known_is_left_out_or_unknown(void **state) {
     r.tls_version = r.tls_cipher = "";
     r.protocol = "SMTP";
     check_format(&r, "Received: from unknown (unknown [IPv6:2001:db8::7])\r\n"
-                     "\tby mx.example.com with SMTP id 0abc;\r\n"
+                     "\tby mx.example.com (Postern) with SMTP id 0abc;\r\n"
                      "\tSat, 21 Nov 2026 22:44:42 +0000 (UTC)\r\n");
 }
 
@@ -119,7 +119,7 @@ static void nothing_from_outside_can_break_the_field(void **state) {
     r.recipient = STR("\"a b\"@ex\r\n\xc3\xa4");
     r.tls_version = NULL;
     check_format(&r, "Received: from a?b???X:??y????? (p?q [203.0.113.7])\r\n"
-                     "\tby mx.example.com with ESMTPS id 0abc\r\n"
+                     "\tby mx.example.com (Postern) with ESMTPS id 0abc\r\n"
                      "\tfor <\"a b\"@ex??\xc3\xa4>;\r\n"
                      "\tSat, 21 Nov 2026 22:44:42 +0000 (UTC)\r\n");
 }
