@@ -98,6 +98,11 @@ void explain_print_lists_json(const struct explain *e, struct record *r);
 void explain_print_greylist(const struct explain *e, struct buf *out);
 void explain_print_greylist_json(const struct explain *e, struct record *r);
 
+/* ---- explain_content.c: nothing where no message was judged */
+
+void explain_print_content(const struct explain *e, struct buf *out);
+void explain_print_content_json(const struct explain *e, struct record *r);
+
 /* ---- explain_dns.c */
 
 /*

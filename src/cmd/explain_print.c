@@ -305,6 +305,7 @@ int explain_print(const struct explain *e, struct buf *out) {
     if (e->was_judged) {
         print_rules(e, out);
         print_facts(e, out);
+        explain_print_content(e, out);
         explain_print_greylist(e, out);
         explain_print_lists(e, out);
         print_flips(e, out);
@@ -437,6 +438,7 @@ int explain_print_json(const struct explain *e, struct buf *out) {
             record_outcome(e, &r, "unanswered", &e->assumed);
         record_rules(e, &r);
         record_facts(e, &r);
+        explain_print_content_json(e, &r);
         explain_print_greylist_json(e, &r);
         explain_print_lists_json(e, &r);
         record_flips(e, &r);

@@ -127,7 +127,10 @@ void log_connection(const struct session *s, const char *what) {
 
 static void log_refusal(const struct session *s, const char *stage, struct str recipient, const struct verdict *v,
                         const char *id) {
-    const struct envelope envelope = envelope_of(s);
+    struct envelope envelope = envelope_of(s);
+    char words[CONTENT_WORDS_MAX];
+    if (stage[0] == 'E')
+        envelope.content = content_words(s->transaction, words);
     decision_log(&envelope, stage, recipient, v, id);
 }
 
@@ -142,9 +145,10 @@ static void log_delivery(struct session *s, const struct verdict *v, const char 
     char bare[96] = "";
     if (d->bare_lf != 0 || d->bare_cr != 0 || d->nul != 0)
         snprintf(bare, sizeof(bare), " bare_lf=%u bare_cr=%u nul=%u", d->bare_lf, d->bare_cr, d->nul);
-    log_info("%s: client=%s, helo=<%.*s> proto=%s%s%s%s sid=%s", queue_id, label, STR_ARG(s->helo),
+    char words[CONTENT_WORDS_MAX];
+    log_info("%s: client=%s, helo=<%.*s> proto=%s%s%s%s%.*s sid=%s", queue_id, label, STR_ARG(s->helo),
              s->is_esmtp ? "ESMTP" : "SMTP", stream_is_tls(&s->stream) ? " tls=" : "",
-             tls_version_name(s->stream.ssl), bare, id);
+             tls_version_name(s->stream.ssl), bare, STR_ARG(content_words(t, words)), id);
     log_ident("postern/relay");
     log_info("%s: from=<%.*s>, size=%llu, nrcpt=%u", queue_id, STR_ARG(t->envelope.sender),
              (unsigned long long)spool_size(&t->intake.spool), t->n_accepted);
@@ -176,6 +180,8 @@ static void record_time_taken(struct record *r, const struct session *s, bool wa
     uint64_t now = clock_us();
     record_open(r, "took_us", '{');
     record_u64(r, "transaction", now - t->began_us);
+    if (t->judged_us > 0)
+        record_u64(r, "content", t->judged_us - t->ended_us);
     if (was_relayed)
         record_u64(r, "relay", now - t->asked_us);
     record_close(r, '}');

@@ -95,6 +95,13 @@ int content_write_head(struct session *s);
 const struct field_edit *content_edit(const struct transaction *t);
 
 /*
+ * What a log line says of a message that was judged, so that it answers why: " content=infected virus=NAME",
+ * " content=spam score=7.2", " content=banned file=<a.exe: extension exe>". "" where there was no judgement.
+ */
+enum { CONTENT_WORDS_MAX = 512 };
+struct str content_words(const struct transaction *t, char out[CONTENT_WORDS_MAX]);
+
+/*
  * What the message's journal record says of its content, and the record's end: now, or when rules that change nothing
  * know what they would have done (rehearsal.h), which takes the message's text along.
  */

@@ -90,6 +90,24 @@ static void record_others(struct record *r, const struct content *c, const struc
         record_close(r, ']');
 }
 
+struct str content_words(const struct transaction *t, char out[CONTENT_WORDS_MAX]) {
+    const struct content *c = t->content;
+    if (c == NULL || c->n_judged == 0)
+        return (struct str){ out, 0 };
+    const struct scan *scan = c->message.scan;
+    struct str file = str_head(look_banned_name(t->intake.look), CONTENT_WORDS_MAX / 4);
+    size_t len = (size_t)snprintf(out, CONTENT_WORDS_MAX, " content=%s",
+                                  content_kind_name((enum content_kind)c->verdicts[t->outcome.decisive].kind));
+    if (scan != NULL && scan_virus(scan)->state == SCAN_DONE && scan_virus(scan)->name.len > 0)
+        len += (size_t)snprintf(out + len, CONTENT_WORDS_MAX - len, " virus=%.*s", STR_ARG(scan_virus(scan)->name));
+    if (scan != NULL && scan_spam(scan)->state == SCAN_DONE)
+        len += (size_t)snprintf(out + len, CONTENT_WORDS_MAX - len, " score=%.1f",
+                                (double)scan_spam(scan)->score / FACT_UNIT);
+    if (file.len > 0)
+        len += (size_t)snprintf(out + len, CONTENT_WORDS_MAX - len, " file=<%.*s>", STR_ARG(file));
+    return (struct str){ out, len }; /* names have their maxima: it fits */
+}
+
 void content_record_end(struct session *s, struct record *r) {
     struct transaction *t = s->transaction;
     const struct content *c = t->content;

@@ -129,7 +129,7 @@ static struct str code_text(unsigned code, char out[3]) {
 
 /* The words of a line, gathered: an empty one costs nothing. */
 struct log_gather {
-    struct str at[40];
+    struct str at[48];
     size_t n;
 };
 
@@ -168,6 +168,7 @@ void decision_log(const struct envelope *e, const char *stage, struct str recipi
     add_named(&g, STR("helo=<"), e->helo, STR("> "));
     add_named(&g, STR("layer="), v->layer, STR(" "));
     add_named(&g, STR("rule=\""), v->rule, STR("\""));
+    add(&g, e->content);
     if (v->server.len > 0)
         add_named(&g, STR(" server="), v->server, STR(""));
     if (e->door != NULL)

@@ -35,6 +35,7 @@ struct envelope {
     struct str client_name; /* said by a balancer or by Postfix; empty: unknown */
     struct str helo;
     struct str sender;      /* .at NULL: there is none yet */
+    struct str content;     /* what the message was, for the log: " content=spam score=7.2"; "" */
     struct str tls;         /* the protocol's version; .at NULL: none */
     bool is_early, is_esmtp;
 };

@@ -67,6 +67,7 @@ static void hand_on(struct session *s) {
         .reserve_ms = t->reserve_ms,
         .client_is_there = client_is_there,
     };
+    t->asked_us = clock_us();
     int r = content_write_head(s);
     message.head = buf_str(&t->head);
     message.edit = content_edit(t);
@@ -117,6 +118,8 @@ void on_kept(struct session *s, bool is_kept) {
 
 void on_content_judged(struct session *s) {
     struct transaction *t = s->transaction;
+    if (content_has_rules(s->server))
+        t->judged_us = clock_us();
     if (t->outcome.fate != CONTENT_TAKEN) {
         conclude(s, &t->told);
     } else if (t->outcome.n_kept == 0) {
@@ -139,7 +142,7 @@ void on_message(struct session *s) {
         conclude(s, &verdict);
         return;
     }
-    t->asked_us = clock_us();
+    t->ended_us = clock_us();
     t->deadline_ms = loop_now(s->server->loop) + limit_ms;
     t->reserve_ms = reserve_of(limit_ms);
     if (transaction_write_head(s, t) < 0) {

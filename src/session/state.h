@@ -51,6 +51,7 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     uint64_t chunk_left;                /* BDAT: bytes of this chunk still to come */
     uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
     uint64_t asked_us, began_us;
+    uint64_t ended_us, judged_us;       /* the message: its last byte; what becomes of it was decided (0: not yet) */
     bool is_chunked, is_last_chunk;     /* BDAT */
 };
 

@@ -149,7 +149,7 @@ def test_a_virus_is_refused(dress, client, gateway, server, subject):
     assert (record["layer"], record["rule"], record["kind"], record["virus"]) == ("content", "INFECTED", "infected",
                                                                                  NAME)
     assert count(server) == before
-    assert 'layer=content rule="INFECTED"' in gateway.log()
+    assert f'layer=content rule="INFECTED" content=infected virus={NAME}' in gateway.log()
 
 
 def test_a_virus_is_refused_whoever_it_is_for(client, subject):
@@ -328,6 +328,15 @@ def test_explain_tells_why_a_message_was_refused(client, gateway, subject):
     assert re.search(r"^  content +reject +SPAM +true", text, re.M), text
     assert re.search(r"^  content +reject +INFECTED +false", text, re.M)
     assert "spam.score" in text
+    assert re.search(r"^  kind +spam$", text, re.M) and re.search(r"^  spam +1\d\d\d.* of 5: .*GTUBE", text, re.M)
+    told, = gateway.json_lines("explain", reply.id, "--json")
+    assert told["content"]["kind"] == "spam" and "GTUBE" in told["content"]["spam"]["tests"]
+
+
+def test_explain_names_the_virus(client, gateway, subject):
+    reply = send(client, infected(subject)["zip"])
+    records(gateway, reply)
+    assert re.search(rf"^  virus +{re.escape(NAME)}$", gateway.command("explain", reply.id).stdout, re.M)
 
 
 def test_the_report_counts_what_content_was(make_postern, make_server, clamd, spamd, folder, subject):
@@ -362,6 +371,10 @@ def test_rules_are_counted_once_a_message_whatever_they_did(make_postern, make_s
     counted, = gateway.json_lines("report", "policy", "--json")
     counts = {(entry["rule"], entry["effect"]): entry["count"] for entry in counted["policy"]}
     assert counts == {("SPAM", "refused"): 1, ("SPAM", "quarantined"): 1, ("SPAM", "tagged"): 2}
+    text = gateway.command("explain", last.id).stdout
+    assert re.search(r"^for others\n  quarantine  SPAM  spam  anna@example.com\n"
+                     r"  quarantine  SPAM  spam  bert@example.com$", text, re.M), text
+    assert re.search(r"^  tag +SPAM$", text, re.M)
 
 
 def test_rehearsals_past_their_bound_are_seen(make_postern, make_server, make_spamd, folder, subject):
