@@ -20,17 +20,6 @@
 
 #include <errno.h>
 
-enum { NAMES_MAX = N_FACTS + 16 + 256 }; /* facts, values of enums, definitions: for "did you mean" */
-
-int parse_expected(struct parsed *p, const char *what) {
-    char got[TOKEN_NAME_MAX];
-    if (p->token.kind == TOKEN_BAD)
-        diag_error(p->diag, &p->source, p->token.at, "%s", p->token.problem);
-    else
-        diag_error(p->diag, &p->source, p->token.at, "expected %s, got %s", what, token_name(&p->token, got));
-    return -EINVAL;
-}
-
 int parse_advance(struct parsed *p) {
     return token_next(&p->tokens, &p->token);
 }
@@ -41,6 +30,13 @@ int parse_find_name(const char *const *names, struct str name) {
             return i;
     }
     return -1;
+}
+
+size_t parse_count_names(const char *const *names) {
+    size_t n = 0;
+    while (names[n] != NULL)
+        n++;
+    return n;
 }
 
 const struct policy_table *parse_find_table(const struct policy_environment *environment, struct str name) {
@@ -92,27 +88,6 @@ static const struct fact_row *find_enum_value(struct str name, uint8_t *ret_valu
     return row;
 }
 
-static int unknown_fact(struct parsed *p) {
-    const char *names[NAMES_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < N_FACTS; i++) {
-        if (!fact_rows[i].is_internal)
-            names[n++] = fact_rows[i].name;
-        for (size_t v = 0; fact_rows[i].values && fact_rows[i].values[v]; v++)
-            names[n++] = arena_printf(p->arena, "%s.%s", fact_rows[i].name, fact_rows[i].values[v]);
-    }
-    for (const struct definition *d = p->definitions; d && n < NAMES_MAX; d = d->next)
-        names[n++] = arena_strdup(p->arena, d->name);
-    for (size_t i = 0; i < n; i++) {
-        if (names[i] == NULL)
-            return -ENOMEM;
-    }
-    const char *meant = diag_did_you_mean(p->token.text, names, n);
-    diag_error(p->diag, &p->source, p->token.at, "unknown fact '%.*s'%s%s%s", STR_ARG(str_head(p->token.text, 80)),
-               meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
-    return -EINVAL;
-}
-
 /* "10m" */
 static int parse_window(struct str text, uint32_t *ret_seconds) {
     static const struct {
@@ -134,7 +109,8 @@ static int parse_window(struct str text, uint32_t *ret_seconds) {
 static int parse_rate(struct parsed *p, struct literal *literal) {
     int kind = p->token.kind == TOKEN_WORD ? parse_find_name(rate_names, p->token.text) : -1;
     if (kind < 0)
-        return parse_expected(p, "connections, messages, recipients or unknown");
+        return parse_expected_of(p, "connections, messages, recipients or unknown", rate_names,
+                                 parse_count_names(rate_names));
     literal->rate = (uint8_t)kind;
     int r = parse_advance(p);
     if (r == 0 && !token_is(&p->token, ","))
@@ -178,7 +154,7 @@ int parse_fact(struct parsed *p, struct literal *ret_literal) {
         ret_literal->op = OP_VALUE;
     }
     if (ret_literal->row == NULL)
-        return unknown_fact(p);
+        return parse_unknown_fact(p);
     int r = parse_advance(p);
     if (r == 0 && token_is(&p->token, "("))
         return parse_parameters(p, ret_literal);
@@ -190,22 +166,6 @@ int parse_fact(struct parsed *p, struct literal *ret_literal) {
 }
 
 /* ---- comparisons */
-
-static int unknown_table(struct parsed *p) {
-    const struct policy_environment *environment = p->environment;
-    const char *names[64];
-    size_t n = 0;
-    for (size_t i = 0; i < environment->n_tables && n < 64; i++) {
-        names[n] = arena_strdup(p->arena, environment->tables[i].name);
-        if (names[n++] == NULL)
-            return -ENOMEM;
-    }
-    const char *meant = diag_did_you_mean(p->token.text, names, n);
-    diag_error(p->diag, &p->source, p->token.at, "unknown table '%.*s'%s%s%s; tables are declared in postern.conf",
-               STR_ARG(str_head(p->token.text, 80)), meant ? "; did you mean '" : "", meant ? meant : "",
-               meant ? "'?" : "");
-    return -EINVAL;
-}
 
 /* Which tables can hold a fact: addresses of the network, of mail, or names. */
 static bool table_fits(const struct fact_row *row, enum table_kind kind) {
@@ -232,7 +192,7 @@ static int parse_in_table(struct parsed *p, struct literal *literal) {
         return parse_expected(p, "the name of a table");
     const struct policy_table *table = parse_find_table(p->environment, p->token.text);
     if (table == NULL)
-        return unknown_table(p);
+        return parse_unknown_table(p);
     if (literal->op != OP_TRUE || !table_fits(literal->row, table->kind)) {
         diag_error(p->diag, &p->source, p->token.at, "%s cannot be in '%.*s', which is a table of %s",
                    literal->row->name, STR_ARG(table->name), kinds[table->kind]);
@@ -272,7 +232,7 @@ static int take_address(struct parsed *p, struct literal *literal) {
 }
 
 /* The token is the value behind `==` or the like. */
-static int take_value(struct parsed *p, struct literal *literal, enum literal_op op, bool is_equality) {
+static int take_value(struct parsed *p, struct literal *literal, enum literal_op op) {
     bool has_text = p->token.kind == TOKEN_WORD || p->token.kind == TOKEN_STRING;
     int value, r = 0;
     switch ((enum fact_type)literal->row->type) {
@@ -285,9 +245,7 @@ static int take_value(struct parsed *p, struct literal *literal, enum literal_op
     case TYPE_ENUM:
         value = p->token.kind == TOKEN_WORD ? parse_find_name(literal->row->values, p->token.text) : -1;
         if (value < 0)
-            return parse_expected(p, strcmp(literal->row->name, "spf") == 0
-                                         ? "pass, fail, softfail, neutral, none, temperror or permerror"
-                                         : "new, early, retry, autowhitelist, cached or whitelisted");
+            return parse_expected_value(p, literal->row);
         literal->value = (uint8_t)value;
         literal->op = OP_VALUE;
         break;
@@ -303,8 +261,6 @@ static int take_value(struct parsed *p, struct literal *literal, enum literal_op
     case TYPE_BOOL:
         return -EINVAL;
     }
-    if (r == 0 && !is_equality)
-        return parse_expected(p, "a fact that is a number in front of '<' or '>'");
     literal->is_negated = op == OP_NE;
     return r;
 }
@@ -323,9 +279,12 @@ static int parse_comparison(struct parsed *p, struct literal *literal) {
         return 0;
     if (literal->row->type == TYPE_BOOL || literal->op == OP_VALUE)
         return parse_expected(p, "no comparison: this is true or false by itself");
+    bool is_number = literal->row->type == TYPE_NUMBER || literal->row->type == TYPE_COUNT;
+    if (OP_EQ + (enum literal_op)sign > OP_NE && !is_number)
+        return parse_expected(p, "'==' or '!=': only numbers are compared by size");
     int r = parse_advance(p);
     if (r == 0)
-        r = take_value(p, literal, OP_EQ + (enum literal_op)sign, sign < 2);
+        r = take_value(p, literal, OP_EQ + (enum literal_op)sign);
     return r == 0 ? parse_advance(p) : r;
 }
 

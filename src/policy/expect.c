@@ -19,6 +19,23 @@ struct run {
     struct policy_verdict verdict;
 };
 
+static int unknown_rule(struct run *run, enum policy_action action, struct str name) {
+    const char *names[POLICY_RULES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < run->policy->n_rules; i++) {
+        if (run->policy->rules[i].action != action)
+            continue;
+        names[n] = arena_strdup(run->p->arena, run->policy->rules[i].name);
+        if (names[n++] == NULL)
+            return -ENOMEM;
+    }
+    const char *meant = diag_did_you_mean(name, names, n);
+    diag_error(run->p->diag, &run->p->source, run->p->token.at, "this policy has no rule %s \"%.*s\"%s%s%s",
+               action_names[action], STR_ARG(name), meant ? "; did you mean \"" : "", meant ? meant : "",
+               meant ? "\"?" : "");
+    return -EINVAL;
+}
+
 static int fail(struct run *run, const char *at, struct str expected) {
     struct buf got;
     buf_init(&got, 64 * 1024);
@@ -64,7 +81,8 @@ static int check_action(struct run *run, const char *at) {
     for (int i = 0; i < N_ACTIONS; i++)
         action = token_is(&p->token, action_names[i]) ? i : action;
     if (action < 0)
-        return parse_expected(p, "reject, defer, greylist, quarantine, accept, pass, tag or asked");
+        return parse_expected_of(p, "reject, defer, greylist, quarantine, accept, pass, tag or asked", action_names,
+                                 N_ACTIONS);
     const char *end = p->tokens.next;
     int r = parse_advance(p);
     struct str name = { "", 0 };
@@ -73,17 +91,21 @@ static int check_action(struct run *run, const char *at) {
             return parse_expected(p, "the name of a rule in quotes");
         name = p->token.text;
         /* A reject that something open holds back, and a rule that cannot be decided, end as `defer`. */
-        if (action != ACT_DEFER && !has_rule(run->policy, (enum policy_action)action, name)) {
-            diag_error(p->diag, &p->source, p->token.at, "this policy has no rule %s \"%.*s\"", action_names[action],
-                       STR_ARG(name));
-            return -EINVAL;
-        }
+        if (action != ACT_DEFER && !has_rule(run->policy, (enum policy_action)action, name))
+            return unknown_rule(run, (enum policy_action)action, name);
         end = p->tokens.next;
         r = parse_advance(p);
     }
     if (r < 0 || holds(run, (enum policy_action)action, name))
         return r;
     return fail(run, at, (struct str){ at, (size_t)(end - at) });
+}
+
+static int expected_subject(struct parsed *p) {
+    const char *subjects[N_FACTS];
+    for (size_t i = 0; i < N_FACTS; i++)
+        subjects[i] = fact_rows[i].subject;
+    return parse_expected_of(p, "a subject such as ptr, dnsbl or sender.dnsbl", subjects, N_FACTS);
 }
 
 /* `asked SUBJECT`, `not asked SUBJECT` */
@@ -94,15 +116,13 @@ static int check_asked(struct run *run, const char *at, bool is_wanted) {
     int r = parse_advance(p);
     if (r < 0)
         return r;
-    bool is_subject = false;
-    for (size_t i = 0; i < N_FACTS; i++)
-        is_subject |= p->token.kind == TOKEN_WORD && str_eq(p->token.text, str_of(fact_rows[i].subject));
-    if (!is_subject)
-        return parse_expected(p, "a subject such as ptr, dnsbl or sender.dnsbl");
+    if (p->token.kind != TOKEN_WORD || !parse_is_subject(p->token.text))
+        return expected_subject(p);
     struct str subject = p->token.text;
     if (world_asked(&run->world, subject) != is_wanted)
-        r = fail(run, at, (struct str){ at, (size_t)(subject.at + subject.len - at) });
-    return r == 0 ? parse_advance(p) : r;
+        diag_error(p->diag, &p->source, at, "test \"%.*s\" expected %.*s, but %s", STR_ARG(run->test->name),
+                   (int)(subject.at + subject.len - at), at, is_wanted ? "no rule needed it" : "a rule needed it");
+    return parse_advance(p);
 }
 
 static int check_clause(struct run *run, const struct test_clause *clause) {

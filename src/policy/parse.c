@@ -84,10 +84,14 @@ static bool is_enhanced(struct str text, unsigned code_class) {
     return false;
 }
 
+/* `at` is the string; the place in it can be told where it has no escapes, which are gone from `text`. */
 static int check_template(struct parsed *p, const char *at, struct str text) {
     struct str name;
-    if (text_find_fault(text, &name) == NULL)
+    const char *fault = text_find_fault(text, &name);
+    if (fault == NULL)
         return 0;
+    if (text.at == at + 1)
+        at = fault;
     if (name.len == 0) {
         diag_error(p->diag, &p->source, at, "'{' and '}' stand around a placeholder, as in {sender.domain}");
         return -EINVAL;
@@ -161,7 +165,7 @@ static int parse_text(struct parsed *p) {
         return r;
     int which = p->token.kind == TOKEN_STRING ? parse_find_name(names, p->token.text) : -1;
     if (which < 0)
-        return parse_expected(p, "\"RELAY DENIED\" or \"NO SUCH USER\"");
+        return parse_expected_of(p, "\"RELAY DENIED\" or \"NO SUCH USER\"", names, parse_count_names(names));
     if (p->texts[which].code != 0) {
         diag_error(p->diag, &p->source, p->token.at, "this text is given twice");
         return -EINVAL;
@@ -188,7 +192,8 @@ static int parse_rule(struct parsed *p, struct parsed_layer *layer) {
         return r;
     int action = find_action(&p->token);
     if (action < 0)
-        return parse_expected(p, "an action (pass, accept, greylist, defer, reject, quarantine, tag) or '}'");
+        return parse_expected_of(p, "an action (pass, accept, greylist, defer, reject, quarantine, tag) or '}'",
+                                 action_names, N_ACTIONS);
     rule->action = (uint8_t)action;
     rule->at = p->token.at;
     r = parse_advance(p);
@@ -221,7 +226,7 @@ static int parse_layer(struct parsed *p) {
     for (int i = 0; i < N_LAYERS && p->token.kind == TOKEN_WORD; i++)
         which = str_eq(str_of(layer_names[i]), p->token.text) ? i : which;
     if (which < 0)
-        return parse_expected(p, "connection, recipient, greylist, policy or content");
+        return parse_expected_of(p, "connection, recipient, greylist, policy or content", layer_names, N_LAYERS);
     struct parsed_layer *layer = &p->layers[which];
     if (layer->at != NULL)
         diag_error(p->diag, &p->source, p->token.at, "layer %s stands in the file twice", layer_names[which]);
@@ -263,7 +268,7 @@ static int parse_clause(struct parsed *p, struct test_clause **ret_clause) {
         r = parse_advance(p);
     }
     if (r == 0 && clause->items.len == 0)
-        return parse_expected(p, clause->is_expected ? "what is expected" : "what is given");
+        return parse_expected(p, clause->is_expected ? "an outcome, such as pass" : "a fact, such as ptr.none");
     *ret_clause = clause;
     return r;
 }
@@ -280,6 +285,10 @@ static int parse_test(struct parsed *p) {
     if (r == 0)
         r = expect_sign(p, "{", "'{'");
     while (r == 0 && !token_is(&p->token, "}")) {
+        if (p->token.kind == TOKEN_END) {
+            diag_error(p->diag, &p->source, test->at, "this test does not end; expected '}'");
+            return 0;
+        }
         if (!token_is(&p->token, "given") && !token_is(&p->token, "expect"))
             return parse_expected(p, "'given', 'expect' or '}'");
         r = parse_clause(p, tail);
@@ -304,6 +313,7 @@ static int recover_to_statement(struct parsed *p) {
 }
 
 static int parse_statement(struct parsed *p) {
+    static const char *const words[] = { "define", "text", "layer", "test", NULL };
     if (token_is(&p->token, "define"))
         return parse_define(p);
     if (token_is(&p->token, "text"))
@@ -312,7 +322,7 @@ static int parse_statement(struct parsed *p) {
         return parse_layer(p);
     if (token_is(&p->token, "test"))
         return parse_test(p);
-    return parse_expected(p, "'define', 'text', 'layer' or 'test'");
+    return parse_expected_of(p, "'define', 'text', 'layer' or 'test'", words, parse_count_names(words));
 }
 
 int parse_policy(struct parsed *p) {

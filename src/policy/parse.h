@@ -113,10 +113,22 @@ int parse_number(struct str text, int64_t *ret_thousandths);
 /* Moves on to the next token. Returns 0 or -ENOMEM. */
 int parse_advance(struct parsed *p);
 
-/* "expected WHAT, got ..." at the current token. Returns -EINVAL. */
+/*
+ * What is told of the current token when it does not fit (expected.c). All return -EINVAL, or -ENOMEM.
+ * parse_expected: "expected WHAT, got ..."; _of: where only these `n` words fit, of which one that the token resembles
+ * is proposed; _value: where the values of this enum do.
+ */
 int parse_expected(struct parsed *p, const char *what);
+int parse_expected_of(struct parsed *p, const char *what, const char *const *names, size_t n);
+int parse_expected_value(struct parsed *p, const struct fact_row *row);
+int parse_unknown_fact(struct parsed *p);
+int parse_unknown_table(struct parsed *p);
+
+/* Whether facts stand under this name: "ptr", "sender.dnsbl" (`subject` of facts.h). */
+bool parse_is_subject(struct str word);
 
 const struct policy_table *parse_find_table(const struct policy_environment *environment, struct str name);
 
-/* The index of `name` in a list of names that ends in NULL, or -1. */
+/* The index of `name` in a list of names that ends in NULL, or -1; how many it has. */
 int parse_find_name(const char *const *names, struct str name);
+size_t parse_count_names(const char *const *names);

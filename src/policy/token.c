@@ -87,6 +87,24 @@ static int take_string(struct tokens *t, struct token *ret_token) {
     return 0;
 }
 
+/* What other languages have, and what is meant by it. */
+static const char *problem_of(char c) {
+    switch (c) {
+    case '&':
+        return "expected 'and', got '&'";
+    case '|':
+        return "expected 'or', got '|'";
+    case '!':
+        return "expected 'not', got '!'";
+    case ';':
+        return "expected no ';': nothing has to be ended with it";
+    case '\'':
+        return "expected '\"', which texts stand in, got \"'\"";
+    default:
+        return "expected a word, a string or a sign; none of them begins with this byte";
+    }
+}
+
 int token_next(struct tokens *t, struct token *ret_token) {
     const char *wrong = skip_blanks_and_comments(t);
     if (wrong != NULL) {
@@ -111,7 +129,7 @@ int token_next(struct tokens *t, struct token *ret_token) {
         ret_token->kind = TOKEN_SIGN;
         len = 1;
     } else {
-        bad(t, start, start + 1, "this byte begins no word, string or sign", ret_token);
+        bad(t, start, start + 1, problem_of(*start), ret_token);
         return 0;
     }
     ret_token->text.len = len;
@@ -120,12 +138,10 @@ int token_next(struct tokens *t, struct token *ret_token) {
 }
 
 char *token_name(const struct token *token, char out[TOKEN_NAME_MAX]) {
-    const char *what = token->kind == TOKEN_END      ? "the end of the file"
-                       : token->kind == TOKEN_STRING ? "a string"
-                                                     : token->problem;
-    if (token->kind == TOKEN_WORD || token->kind == TOKEN_SIGN)
-        snprintf(out, TOKEN_NAME_MAX, "'%.*s'", STR_ARG(str_head(token->text, TOKEN_NAME_MAX - 8)));
+    const char *quote = token->kind == TOKEN_STRING ? "\"" : "'";
+    if (token->kind == TOKEN_END || token->kind == TOKEN_BAD)
+        snprintf(out, TOKEN_NAME_MAX, "%s", token->kind == TOKEN_END ? "the end of the file" : token->problem);
     else
-        snprintf(out, TOKEN_NAME_MAX, "%s", what);
+        snprintf(out, TOKEN_NAME_MAX, "%s%.*s%s", quote, STR_ARG(str_head(token->text, TOKEN_NAME_MAX - 8)), quote);
     return out;
 }

@@ -37,6 +37,6 @@ static inline bool token_is(const struct token *token, const char *bytes) {
     return (token->kind == TOKEN_WORD || token->kind == TOKEN_SIGN) && str_eq(token->text, str_of(bytes));
 }
 
-/* For messages: "'when'", "a string", "the end of the file". Writes to `out` and returns it. */
+/* For messages: 'when', "a string" in its quotes, the end of the file. Writes to `out` and returns it. */
 enum { TOKEN_NAME_MAX = 48 };
 char *token_name(const struct token *token, char out[TOKEN_NAME_MAX]);

@@ -260,14 +260,6 @@ static int find_state(const struct token *token) {
     return -1;
 }
 
-static bool is_subject(struct str word) {
-    for (size_t i = 0; i < N_FACTS; i++) {
-        if (str_eq(str_of(fact_rows[i].subject), word))
-            return true;
-    }
-    return false;
-}
-
 static bool is_raw_subject(struct str word) {
     return str_eq(word, STR("client")) || str_eq(word, STR("ptr")) || str_eq(word, STR("helo")) ||
            str_eq(word, STR("sender")) || str_eq(word, STR("rcpt"));
@@ -334,7 +326,7 @@ static int give_value(struct world *w, struct parsed *p, struct literal *l) {
     case TYPE_ENUM:
         value = p->token.kind == TOKEN_WORD ? parse_find_name(l->row->values, p->token.text) : -1;
         if (value < 0)
-            return parse_expected(p, "one of the fact's values");
+            return parse_expected_value(p, l->row);
         give_literal(w, l, fact_enum((unsigned)value));
         break;
     case TYPE_STRING:
@@ -405,7 +397,7 @@ static int give_item(struct world *w, struct parsed *p) {
         int r = parse_advance(p);
         return r == 0 ? give_fact(w, p, false) : r;
     }
-    if (first.kind != TOKEN_WORD || !is_subject(first.text))
+    if (first.kind != TOKEN_WORD || !parse_is_subject(first.text))
         return give_fact(w, p, true);
     struct tokens behind = p->tokens;
     int r = parse_advance(p);
