@@ -38,8 +38,9 @@ enum {
     UPKEEP_MS = 250,
     COUNT_MS = 5000,         /* between two counts */
     COUNT_US = 1000,         /* of a slice */
+    SWEEP_US = 5000,         /* of a slice of the sweep */
+    SWEEP_EVERY_MS = 50,     /* a slice: a tenth of the time at most */
     SWEEP_PAUSE_MS = 600000, /* between two rounds */
-    SWEEP_US = 5000,         /* of a slice */
     PUSH_MAX = BATCH_MAX,
     AVERAGE_OF = 16,
     CLOCK_STEP_MS = 1000,     /* a smaller change of the difference is a matter of how it is measured */
@@ -57,9 +58,9 @@ struct stores {
     struct store_counters *counters;
 
     struct local *local; /* NULL: down */
-    struct timer retry, upkeep;
+    struct timer retry, upkeep, sweep;
     uint64_t pause_ms;
-    uint64_t count_ms, sweep_ms; /* when next */
+    uint64_t count_ms; /* when next */
     bool is_full, is_retry_due;
     bool has_pending; /* perhaps */
     struct names names;
@@ -154,6 +155,7 @@ static void tell_clock(struct stores *s, int64_t ahead_ms) {
 /* ---- the local store */
 
 static void try_again_later(struct stores *s);
+static void on_sweep(struct timer *timer);
 
 static void lose_local(struct stores *s) {
     tell_trouble(s, local_why(s->local));
@@ -222,7 +224,8 @@ static void open_local(struct stores *s) {
     } else {
         s->is_full = false;
         s->has_pending = true;
-        s->count_ms = s->sweep_ms = 0;
+        s->count_ms = 0;
+        timer_set(s->loop, &s->sweep, loop_now(s->loop) + SWEEP_EVERY_MS, on_sweep);
         adopt_key(s);
         keep_clock(s);
     }
@@ -474,23 +477,26 @@ static void count_rows(struct stores *s) {
         s->count_ms = loop_now(s->loop) + COUNT_MS;
 }
 
-static void sweep(struct stores *s) {
+static bool is_idle(const struct stores *s) {
+    return s->phase == PHASE_IDLE && s->batch.n_items == 0;
+}
+
+static void on_sweep(struct timer *timer) {
+    struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, sweep));
     uint64_t n_dropped = 0;
     bool is_round = false;
-    is_done(s, local_sweep(s->local, time_of(s), SWEEP_US, &n_dropped, &is_round));
+    if (is_idle(s) && s->local != NULL)
+        is_done(s, local_sweep(s->local, time_of(s), SWEEP_US, &n_dropped, &is_round));
     count(&s->counters->swept, n_dropped);
-    if (is_round)
-        s->sweep_ms = loop_now(s->loop) + SWEEP_PAUSE_MS;
+    if (s->local != NULL) /* or it goes on when that is there again */
+        timer_set(s->loop, &s->sweep, loop_now(s->loop) + (is_round ? SWEEP_PAUSE_MS : SWEEP_EVERY_MS), on_sweep);
 }
 
 static void on_upkeep(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, upkeep));
-    const bool is_idle = s->phase == PHASE_IDLE && s->batch.n_items == 0;
-    if (is_idle && s->local != NULL)
+    if (is_idle(s) && s->local != NULL)
         is_done(s, names_write(&s->names, s->local));
-    if (is_idle && s->local != NULL && loop_now(s->loop) >= s->sweep_ms)
-        sweep(s);
-    if (is_idle && loop_now(s->loop) >= s->count_ms)
+    if (is_idle(s) && loop_now(s->loop) >= s->count_ms)
         count_rows(s);
     if (s->shared != NULL && s->local != NULL && local_was_written(s->local))
         s->has_pending = true;
@@ -543,6 +549,7 @@ void stores_free(struct stores *take_stores) {
     local_close(s->local); /* which syncs */
     timer_cancel(s->loop, &s->retry);
     timer_cancel(s->loop, &s->upkeep);
+    timer_cancel(s->loop, &s->sweep);
     batch_deinit(&s->batch);
     loop_free_later(s->loop, s);
 }
