@@ -116,8 +116,8 @@ def test_mail_of_a_real_sender_arrives_with_the_same_body(sender, tls, gateways,
     assert len(received) == 2
     over, protocol = (r"\(using TLSv1\.3 with cipher \S+\) ", "(?:ESMTP|UTF8SMTP)S") if tls \
             else ("", "(?:ESMTP|UTF8SMTP)")  # later versions of msmtp ask for SMTPUTF8 where it is offered
-    assert re.match(rf"from {HELLO} \(unknown \[127\.0\.0\.1\]\) {over}by mx\.example\.com with {protocol} id ",
-                    received[1])
+    assert re.match(rf"from {HELLO} \(unknown \[127\.0\.0\.1\]\) {over}"
+                    rf"by mx\.example\.com \(Postern\) with {protocol} id ", received[1])
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
