@@ -75,3 +75,16 @@ int file_read(const char *path, size_t max, struct arena *arena, struct str *ret
     close(fd);
     return r;
 }
+
+int file_write(int fd, const char *at, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(fd, at, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EIO;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}

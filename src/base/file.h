@@ -1,5 +1,5 @@
 /*
- * file: files that are read from their beginning to their end, into memory.
+ * file: files that are read from their beginning to their end, into memory; and all of some bytes into a file.
  *
  * Whoever reads a whole file says how large it may be: what a path names may be anything, and a configuration names
  * paths.
@@ -24,3 +24,6 @@ int file_read(const char *path, size_t max, struct arena *arena, struct str *ret
 
 /* The same of an open file, from its beginning; where it stands is left alone. */
 int file_read_fd(int fd, size_t max, struct arena *arena, struct str *ret_text);
+
+/* Writes all of it, where the file stands. Interrupted writes go on. Returns 0 or -errno. */
+int file_write(int fd, const char *at, size_t len);

@@ -96,6 +96,26 @@ size_t str_plain_len(struct str s) {
     return i;
 }
 
+/* The second byte carries all the exceptions. */
+size_t str_utf8_len(struct str s) {
+    const unsigned char *at = (const unsigned char *)s.at;
+    unsigned char first = s.len > 0 ? at[0] : 0xff;
+    if (first < 0x80)
+        return 1;
+    size_t n = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+    if (n == 0 || n > s.len)
+        return 0;
+    unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return n;
+}
+
 struct str str_trim(struct str s) {
     while (s.len > 0 && is_blank(s.at[0])) {
         s.at++;

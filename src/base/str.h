@@ -70,6 +70,9 @@ size_t str_find_last(struct str s, char c);
  */
 size_t str_plain_len(struct str s);
 
+/* The length of the UTF-8 character in front, 1 to 4 (RFC 3629 section 4); 0: there is none, or a byte that is not. */
+size_t str_utf8_len(struct str s);
+
 /* `s` without leading and trailing blanks (space, tab, CR, LF). */
 struct str str_trim(struct str s);
 

@@ -19,16 +19,7 @@ static void on_gathered(void *arg, const struct policy_verdict *verdict) {
 }
 
 static int new_resolver(const struct conf *conf, struct loop *loop, struct resolver **ret_resolver) {
-    static const enum resolver_way ways[] = { [CONF_DNS_HOST] = RESOLVER_HOST, [CONF_DNS_FORWARD] = RESOLVER_FORWARD,
-                                              [CONF_DNS_RECURSE] = RESOLVER_RECURSE };
-    const struct resolver_settings settings = {
-        .way = ways[conf->set.dns.use],
-        .forwarders = conf->set.dns.forward_to.at,
-        .n_forwarders = conf->set.dns.forward_to.n,
-        .stubs = conf->set.dns.stubs.at,
-        .n_stubs = conf->set.dns.stubs.n,
-        .max_in_flight = (unsigned)conf->set.dns.in_flight,
-    };
+    const struct resolver_settings settings = gather_resolver_settings(conf);
     const char *error = "no memory";
     int r = resolver_new(loop, &settings, ret_resolver, &error);
     if (r < 0)

@@ -39,6 +39,9 @@ struct gather_world {
     struct scanners *scanners;  /* NULL: messages are not scanned */
 };
 
+/* How the block `dns` wants questions to be asked; views of `conf`. Not for `use off`. */
+struct resolver_settings gather_resolver_settings(const struct conf *conf);
+
 /* What the store said about a recipient. */
 struct gather_greylist {
     bool is_answered;

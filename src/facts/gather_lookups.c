@@ -255,3 +255,16 @@ bool gather_take_name(const struct gather_world *world, const struct conf_policy
     gather_fill(&g, GROUP_PTR, ptr_value);
     return true;
 }
+
+struct resolver_settings gather_resolver_settings(const struct conf *conf) {
+    static const enum resolver_way ways[] = { [CONF_DNS_HOST] = RESOLVER_HOST, [CONF_DNS_FORWARD] = RESOLVER_FORWARD,
+                                              [CONF_DNS_RECURSE] = RESOLVER_RECURSE };
+    return (struct resolver_settings){
+        .way = ways[conf->set.dns.use],
+        .forwarders = conf->set.dns.forward_to.at,
+        .n_forwarders = conf->set.dns.forward_to.n,
+        .stubs = conf->set.dns.stubs.at,
+        .n_stubs = conf->set.dns.stubs.n,
+        .max_in_flight = (unsigned)conf->set.dns.in_flight,
+    };
+}

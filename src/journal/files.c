@@ -17,6 +17,8 @@
  */
 #include "journal/files.h"
 
+#include "base/file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -170,19 +172,6 @@ static int packer_init(struct packer *packer) {
     return 0;
 }
 
-static int write_all(int fd, const char *at, size_t len) {
-    while (len > 0) {
-        ssize_t n = write(fd, at, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* Hands `len` bytes of packer->in to libzstd and writes what comes out; the last call ends the frame. */
 static int pack_block(struct packer *packer, int to, size_t len, bool is_last) {
     ZSTD_inBuffer in = { packer->in, len, 0 };
@@ -190,7 +179,7 @@ static int pack_block(struct packer *packer, int to, size_t len, bool is_last) {
     do {
         ZSTD_outBuffer out = { packer->out, packer->out_size, 0 };
         left = ZSTD_compressStream2(packer->context, &out, &in, is_last ? ZSTD_e_end : ZSTD_e_continue);
-        int r = ZSTD_isError(left) ? -EIO : write_all(to, packer->out, out.pos);
+        int r = ZSTD_isError(left) ? -EIO : file_write(to, packer->out, out.pos);
         if (r < 0)
             return r;
     } while (is_last ? left > 0 : in.pos < in.size);

@@ -48,29 +48,6 @@ static void put_escape(struct record *r, unsigned char byte) {
         put(r, (const char[]){ '\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15] }, 6);
 }
 
-/* The length of the UTF-8 character at the front of `s`, or 0 (RFC 3629 section 4). */
-static size_t utf8_len(const unsigned char *at, size_t len) {
-    unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
-    size_t n = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc2 || at[0] > 0xf4 || n > len)
-        return 0;
-    if (at[0] == 0xe0)
-        low = 0xa0;
-    else if (at[0] == 0xf0)
-        low = 0x90;
-    else if (at[0] == 0xed)
-        high = 0x9f;
-    else if (at[0] == 0xf4)
-        high = 0x8f;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return n;
-}
-
 static void put_escaped(struct record *r, struct str s) {
     const unsigned char *bytes = (const unsigned char *)s.at;
     size_t from = 0, i = 0;
@@ -78,7 +55,7 @@ static void put_escaped(struct record *r, struct str s) {
         i += str_plain_len(str_from(s, i));
         while (i < s.len && CLASSES[bytes[i]] == PLAIN)
             i++;
-        size_t len = i < s.len && CLASSES[bytes[i]] == MULTIBYTE ? utf8_len(bytes + i, s.len - i) : 0;
+        size_t len = i < s.len && CLASSES[bytes[i]] == MULTIBYTE ? str_utf8_len(str_from(s, i)) : 0;
         if (len > 0) {
             i += len;
             continue;

@@ -13,6 +13,7 @@
 #include "quarantine/writer.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,33 +119,20 @@ static uint64_t add_hash(uint64_t hash, const char *at, size_t len) {
     return hash;
 }
 
-static int write_all(int fd, const char *at, size_t len) {
-    while (len > 0) {
-        ssize_t n = write(fd, at, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_text(struct quarantine_put *put, int fd) {
     char *piece = malloc(COPY);
     int r = piece != NULL ? 0 : -ENOMEM;
     for (uint64_t at = 0; r == 0 && at < put->file_size;) {
         uint64_t left = put->file_size - at;
         ssize_t n = pread(put->fd, piece, left < COPY ? (size_t)left : COPY, (off_t)at);
-        r = n < 0 ? -errno : n == 0 ? -EIO : write_all(fd, piece, (size_t)n);
+        r = n < 0 ? -errno : n == 0 ? -EIO : file_write(fd, piece, (size_t)n);
         if (r == 0)
             put->hash = add_hash(put->hash, piece, (size_t)n);
         at += n > 0 ? (uint64_t)n : 0;
     }
     free(piece);
     put->hash = add_hash(put->hash, put->text.at, put->text.len);
-    return r == 0 ? write_all(fd, put->text.at, put->text.len) : r;
+    return r == 0 ? file_write(fd, put->text.at, put->text.len) : r;
 }
 
 /* Written under a name that nobody lists, synced, named, and the name synced. */
@@ -152,7 +140,7 @@ static int write_file(struct quarantine *q, struct quarantine_put *put) {
     char name[QUARANTINE_NAME_MAX + 8];
     snprintf(name, sizeof(name), ".%s.tmp", put->id);
     int fd = openat(q->folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int r = fd < 0 ? -errno : write_all(fd, put->head.at, put->head.len);
+    int r = fd < 0 ? -errno : file_write(fd, put->head.at, put->head.len);
     if (r == 0)
         r = write_text(put, fd);
     if (r == 0 && (fsync(fd) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0))

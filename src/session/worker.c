@@ -349,18 +349,9 @@ static bool policy_asks_dns(const struct policy *policy) {
 /* Only where a rule may ask: a resolver takes memory and descriptors. */
 static int start_resolver(struct worker *w) {
     const struct conf *conf = w->setup->conf;
-    static const enum resolver_way ways[] = { [CONF_DNS_HOST] = RESOLVER_HOST, [CONF_DNS_FORWARD] = RESOLVER_FORWARD,
-                                              [CONF_DNS_RECURSE] = RESOLVER_RECURSE };
     if (conf->set.dns.use == CONF_DNS_OFF || !policy_asks_dns(conf->policy.policy))
         return 0;
-    const struct resolver_settings settings = {
-        .way = ways[conf->set.dns.use],
-        .forwarders = conf->set.dns.forward_to.at,
-        .n_forwarders = conf->set.dns.forward_to.n,
-        .stubs = conf->set.dns.stubs.at,
-        .n_stubs = conf->set.dns.stubs.n,
-        .max_in_flight = (unsigned)conf->set.dns.in_flight,
-    };
+    const struct resolver_settings settings = gather_resolver_settings(conf);
     const char *error;
     int r = resolver_new(w->loop, &settings, &w->resolver, &error);
     if (r < 0)

@@ -133,29 +133,10 @@ static size_t literal_len(struct str text) {
 
 /* ---- UTF-8 */
 
-/* Length of the character at `at`, or 0. The second byte carries all the exceptions of RFC 3629 4. */
-static size_t utf8_character_len(const unsigned char *at, size_t len) {
-    unsigned char first = at[0];
-    if (first < 0x80)
-        return 1;
-    size_t n = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
-    if (n == 0 || n > len)
-        return 0;
-    unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < n; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return n;
-}
-
 bool smtp_utf8_is_valid(struct str text) {
     size_t i = 0;
     while (i < text.len) {
-        size_t n = utf8_character_len((const unsigned char *)text.at + i, text.len - i);
+        size_t n = str_utf8_len(str_from(text, i));
         if (n == 0)
             return false;
         i += n;

@@ -100,6 +100,22 @@ static void what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_doe
     assert_int_equal(str_plain_len(NOTHING), 0);
 }
 
+static void a_character_of_utf8_has_one_to_four_bytes_or_is_none(void **state) {
+    static const struct {
+        struct str text;
+        size_t len;
+    } cases[] = {
+        { STR_INIT("a\xc3"), 1 }, { STR_INIT("\xc3\xa9x"), 2 }, { STR_INIT("\xe2\x82\xac"), 3 },
+        { STR_INIT("\xf0\x9f\x93\xa7"), 4 }, { STR_INIT("\xf4\x8f\xbf\xbf"), 4 },
+        { STR_INIT(""), 0 }, { STR_INIT("\x80"), 0 }, { STR_INIT("\xc3"), 0 }, { STR_INIT("\xc3("), 0 },
+        { STR_INIT("\xc1\xa1"), 0 }, { STR_INIT("\xe0\x9f\xbf"), 0 }, { STR_INIT("\xed\xa0\x80"), 0 },
+        { STR_INIT("\xf0\x8f\xbf\xbf"), 0 }, { STR_INIT("\xf4\x90\x80\x80"), 0 }, { STR_INIT("\xf5\x80\x80\x80"), 0 },
+        { STR_INIT("\xe2\x82"), 0 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        assert_int_equal(str_utf8_len(cases[i].text), cases[i].len);
+}
+
 static void numbers_are_written_in_decimal(void **state) {
     char digits[U64_DIGITS_MAX];
     assert_true(str_eq(str_of_u64(0, digits), STR("0")));
@@ -135,6 +151,7 @@ int main(void) {
         cmocka_unit_test(numbers_are_decimal_digits_up_to_the_maximum),
         cmocka_unit_test(what_is_no_number_is_refused_whatever_the_maximum),
         cmocka_unit_test(what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_does),
+        cmocka_unit_test(a_character_of_utf8_has_one_to_four_bytes_or_is_none),
         cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(distance_counts_typing_errors),
         cmocka_unit_test(distance_gives_up_past_64_bytes),
