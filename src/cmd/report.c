@@ -8,6 +8,7 @@
 #include "cmd/report.h"
 
 #include "base/clock.h"
+#include "journal/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -170,24 +171,10 @@ int report_text(const struct report *report, struct buf *out) {
 
 /* ---- for programs */
 
-static int put_string(struct buf *out, const char *text) {
-    int r = buf_putc(out, '"');
-    for (; *text != '\0' && r == 0; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            r = buf_putf(out, "\\%c", c);
-        else if (c < 32 || c == 127)
-            r = buf_putf(out, "\\u%04x", c);
-        else
-            r = buf_putc(out, (char)c);
-    }
-    return r == 0 ? buf_putc(out, '"') : r;
-}
-
 int report_put_member(struct buf *out, const char *name, const char *text) {
     int r = buf_putf(out, "\"%s\":", name);
     if (r == 0)
-        r = text == NULL ? buf_puts(out, STR("null")) : put_string(out, text);
+        r = text == NULL ? buf_puts(out, STR("null")) : record_put_string(out, str_of(text));
     return r == 0 ? buf_putc(out, ',') : r;
 }
 

@@ -40,3 +40,6 @@ void record_resume(struct record *r, struct buf *out, struct str begun);
 
 /* Ends the line with "}\n". Returns 0 or -ENOBUFS (the line was taken back whole). */
 int record_end(struct record *r);
+
+/* A string alone, escaped in the same way and in quotes, for JSON that is put together otherwise. 0 or -ENOBUFS. */
+int record_put_string(struct buf *out, struct str value);

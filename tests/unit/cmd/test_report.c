@@ -277,7 +277,7 @@ static void json_quotes_what_needs_it(void **state) {
     assert_int_equal(report_json(&report, &out), 0);
     assert_int_equal(buf_putc(&out, '\0'), 0);
     assert_non_null(strstr(out.at,
-        "{\"version\":\"1.2.3\",\"configuration\":\"/etc/\\\"x\\\"\\u000a.conf\","
+        "{\"version\":\"1.2.3\",\"configuration\":\"/etc/\\\"x\\\"\\n.conf\","
         "\"started\":\"1970-01-01T00:01:00.000Z\","));
     assert_non_null(
         strstr(out.at, "\"last_reload\":null,\"last_reload_failed\":false,\"draining\":false,\"uptime_ms\":40000,"));
