@@ -8,8 +8,8 @@
  *
  * openat() is in the list because Landlock bounds it: the spool opens its temporary files while it runs. On a kernel
  * without Landlock files are bounded by the user's rights alone, and that is reported as a gap. Calls that libraries
- * try and can live without (exec, fork for a helper, foreign ioctls) get an errno; all else kills the process, so
- * that the master sees it. PROT_EXEC stays allowed: PCRE2 compiles patterns to machine code when a table is loaded.
+ * try and can live without (exec, fork for a helper, the list of interfaces) get an errno; all else kills the process,
+ * so that the master sees it. PROT_EXEC stays allowed: PCRE2 compiles patterns to machine code when a table is loaded.
  *
  * Names of system calls that this machine does not have (open, poll, epoll_wait on arm64) are passed over.
  *
@@ -108,11 +108,15 @@ static uint64_t rights_of_abi(int abi) {
     return rights;
 }
 
+static bool is_missing(int err) {
+    return err == ENOENT || err == ENOTDIR || err == EACCES || err == ELOOP;
+}
+
 static int permit(int ruleset, const struct sandbox_path *path, uint64_t rights) {
     struct stat info;
     int fd = open(path->path, O_PATH | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT && path->may_miss ? 0 : -errno;
+        return path->may_miss && is_missing(errno) ? 0 : -errno;
     uint64_t access = RIGHTS_READ | (path->may_write ? RIGHTS_WRITE : 0);
     if (fstat(fd, &info) == 0 && !S_ISDIR(info.st_mode))
         access &= RIGHTS_OF_FILES;
@@ -156,13 +160,16 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsign
  * descriptor becomes ready (F_SETOWN with F_SETSIG): so limits are one's own only, and fcntl() does what it is
  * listed for.
  */
-static int add_bounded(scmp_filter_ctx filter) {
-    static const int families[] = { AF_INET, AF_INET6, AF_UNIX };
+static int add_bounded(scmp_filter_ctx filter, bool has_no_network) {
+    static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+    const size_t n_families = has_no_network ? 1 : sizeof families / sizeof families[0];
     static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
     static const unsigned long requests[] = { TCGETS, FIONREAD, FIONBIO };
     int r = 0;
-    for (size_t i = 0; r == 0 && i < sizeof families / sizeof families[0]; i++)
+    for (size_t i = 0; r == 0 && i < n_families; i++)
         r = add(filter, SCMP_ACT_ALLOW, "socket", 1, &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
+    if (r == 0) /* getaddrinfo() asks so which addresses are ours when there are several to choose from */
+        r = add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 1, &SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0));
     for (size_t i = 0; r == 0 && i < sizeof requests / sizeof requests[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, "ioctl", 1, &SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
     for (size_t i = 0; r == 0 && i < sizeof commands / sizeof commands[0]; i++)
@@ -203,7 +210,7 @@ static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox) {
         r = add(filter, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
     for (size_t i = 0; r == 0 && i < sizeof denied / sizeof denied[0]; i++)
         r = add(filter, SCMP_ACT_ERRNO((uint32_t)denied[i].err), denied[i].name, 0, NULL);
-    return r == 0 ? add_bounded(filter) : r;
+    return r == 0 ? add_bounded(filter, sandbox->has_no_network) : r;
 }
 
 /* Returns 0, SANDBOX_NO_SECCOMP or -errno. */

@@ -15,7 +15,7 @@
 struct sandbox_path {
     const char *path;
     bool may_write; /* create, write and remove files below it; otherwise read only */
-    bool may_miss;  /* nothing is permitted when it does not exist, instead of -ENOENT */
+    bool may_miss;  /* nothing is permitted when it does not exist or cannot be reached, instead of an error */
 };
 
 struct sandbox {
@@ -24,6 +24,7 @@ struct sandbox {
     size_t n_paths;
     bool may_lock_files;    /* as a database does */
     bool may_start_threads; /* never processes */
+    bool has_no_network;    /* no socket but Unix ones */
 };
 
 enum sandbox_gap { /* bits of what could not be had */

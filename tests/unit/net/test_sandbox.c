@@ -35,7 +35,8 @@ static int in_sandbox_of(int (*work)(void), bool is_of_a_database) {
         struct sandbox_path paths[] = { { .path = spool, .may_write = true },
                                         { .path = "/usr/share/zoneinfo", .may_miss = true } };
         struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1,
-                                   .may_lock_files = is_of_a_database, .may_start_threads = is_of_a_database };
+                                   .may_lock_files = is_of_a_database, .may_start_threads = is_of_a_database,
+                                   .has_no_network = is_of_a_database };
         gaps = sandbox_enter(&sandbox);
         _exit(gaps < 0 || (gaps & SANDBOX_NO_SECCOMP) ? NO_SANDBOX : work());
     }
@@ -137,6 +138,19 @@ static int open_a_raw_socket(void) {
     return 1;
 }
 
+static int open_a_network_socket(void) {
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? 1 : DONE;
+}
+
+static int open_a_unix_socket(void) {
+    return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0 ? 1 : DONE;
+}
+
+/* Whoever has several addresses makes getaddrinfo() ask for the list of interfaces. */
+static int ask_for_interfaces(void) {
+    return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0) < 0 && errno == EAFNOSUPPORT ? DONE : 1;
+}
+
 static int abort_itself(void) {
     signal(SIGABRT, SIG_DFL);
     abort();
@@ -165,6 +179,13 @@ static void other_processes_are_out_of_reach(void **state) {
 
 static void other_kinds_of_sockets_are_out_of_reach(void **state) {
     assert_int_equal(in_sandbox(open_a_raw_socket), KILLED);
+    assert_int_equal(in_sandbox(ask_for_interfaces), DONE);
+}
+
+static void who_has_no_network_has_unix_sockets_only(void **state) {
+    assert_int_equal(in_sandbox_of(open_a_unix_socket, true), DONE);
+    assert_int_equal(in_sandbox_of(open_a_network_socket, true), KILLED);
+    assert_int_equal(in_sandbox_of(open_a_network_socket, false), DONE);
 }
 
 static void a_failed_assertion_still_ends_as_one(void **state) {
@@ -226,6 +247,22 @@ static void an_unknown_user_and_a_missing_path_are_errors(void **state) {
 static void a_path_that_may_miss_is_no_error(void **state) {
     struct sandbox_path path = { .path = "/nonexistent/path", .may_miss = true };
     assert_int_equal(enter_in_child(&(struct sandbox){ .paths = &path, .n_paths = 1 }) & ~SANDBOX_NO_LANDLOCK, 0);
+}
+
+/* As a password file that the administrator put where only root can go. */
+static void a_path_that_may_miss_may_lie_out_of_reach(void **state) {
+    char path[sizeof spool + 16];
+    snprintf(path, sizeof path, "%s/closed", spool);
+    assert_int_equal(mkdir(path, 0), 0);
+    snprintf(path, sizeof path, "%s/closed/file", spool);
+    struct sandbox_path sandbox_path = { .path = path, .may_miss = true };
+    struct sandbox sandbox = { .user = getuid() == 0 ? "nobody" : NULL, .paths = &sandbox_path, .n_paths = 1 };
+    assert_int_equal(enter_in_child(&sandbox) & ~SANDBOX_NO_LANDLOCK, 0);
+    sandbox_path.may_miss = false;
+    int r = enter_in_child(&sandbox);
+    assert_true(r == EACCES || (r & SANDBOX_NO_LANDLOCK));
+    snprintf(path, sizeof path, "%s/closed", spool);
+    assert_int_equal(rmdir(path), 0);
 }
 
 static void root_is_no_user_to_become(void **state) {
@@ -297,10 +334,12 @@ int main(void) {
         cmocka_unit_test(programs_and_helpers_do_not_start),
         cmocka_unit_test(other_processes_are_out_of_reach),
         cmocka_unit_test(other_kinds_of_sockets_are_out_of_reach),
+        cmocka_unit_test(who_has_no_network_has_unix_sockets_only),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
         cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
         cmocka_unit_test(a_path_that_may_miss_is_no_error),
+        cmocka_unit_test(a_path_that_may_miss_may_lie_out_of_reach),
         cmocka_unit_test(root_is_no_user_to_become),
         cmocka_unit_test(a_database_locks_its_files_and_starts_threads),
         cmocka_unit_test(root_becomes_the_named_user_without_groups),
