@@ -100,20 +100,7 @@ static _Noreturn void be_store(const struct store_child *child, int master_fd) {
     _exit(code);
 }
 
-static void on_message(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds) {
-    struct store_child *child = channel->arg;
-    struct store_order order = { 0 };
-    for (size_t i = 0; i < n_fds; i++)
-        close(take_fds[i]); /* it sends none */
-    if (len == 0)
-        channel_stop(channel); /* it is ending: SIGCHLD tells how */
-    if (len == sizeof(order))
-        memcpy(&order, message, sizeof(order));
-    if (order.type != STORE_ORDER_READY)
-        return;
-    child->is_ready = true;
-    log_info("store ready: pid=%d", (int)child->pid);
-}
+static void on_message(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds);
 
 static void close_channel(struct store_child *child) {
     if (child->channel_fd < 0)
@@ -213,6 +200,24 @@ static void end(struct store_child *child) {
     kill(child->pid, SIGTERM);
     if (timer_set(child->loop, &child->limit, loop_now(child->loop) + END_LIMIT_MS, on_limit) < 0)
         kill(child->pid, SIGKILL);
+}
+
+static void on_message(struct channel *channel, const void *message, size_t len, const int *take_fds, size_t n_fds) {
+    struct store_child *child = channel->arg;
+    struct store_order order = { 0 };
+    for (size_t i = 0; i < n_fds; i++)
+        close(take_fds[i]); /* it sends none */
+    if (len == 0)
+        channel_stop(channel); /* it is ending: SIGCHLD tells how */
+    if (len == sizeof(order))
+        memcpy(&order, message, sizeof(order));
+    if (order.type == STORE_ORDER_READY) {
+        child->is_ready = true;
+        log_info("store ready: pid=%d", (int)child->pid);
+    } else if (order.type == STORE_ORDER_RENEW && !child->is_ending) {
+        log_info("the store is started anew: a file by which it finds its server was replaced");
+        end(child);
+    }
 }
 
 static void log_end(const struct store_child *child, int status) {

@@ -70,7 +70,7 @@ struct shared {
     char *conninfo;
     enum state state;
     uint64_t timeout_ms, pause_ms;
-    bool is_known_down;  /* on_down was called since it was last up */
+    bool is_known_down;  /* on_down was called since it was last up, with `told` */
     bool has_key;
     bool has_failed;     /* an error among the results of this batch; `why` says which */
     uint8_t key[GREYLIST_KEY_SIZE];
@@ -80,7 +80,7 @@ struct shared {
     size_t n, n_results;
     bool asks_clock;         /* the first result is the server's time */
     uint64_t asked_ms, asked_wall_ms, clock_due_ms;
-    char why[WHY_MAX];
+    char why[WHY_MAX], told[WHY_MAX];
 };
 
 static struct shared *of_watch(struct watch *watch) {
@@ -131,8 +131,9 @@ static void go_down(struct shared *s) {
     give_up_connection(s);
     limit(s, s->pause_ms);
     s->pause_ms = s->pause_ms * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : s->pause_ms * 2;
-    if (!s->is_known_down) {
+    if (!s->is_known_down || strcmp(why, s->told) != 0) {
         s->is_known_down = true;
+        memcpy(s->told, why, sizeof(s->told));
         s->events->on_down(s->arg, why);
     }
     if (was == STATE_READING)
@@ -377,7 +378,9 @@ static void connect_on(struct shared *s) {
         break;
     case PGRES_POLLING_FAILED:
     case PGRES_POLLING_ACTIVE:
-        fail(s, PQerrorMessage(s->conn));
+        if (!postgres_file_problem(s->conninfo, s->conn, s->why, sizeof(s->why)))
+            note_why(s, PQerrorMessage(s->conn));
+        go_down(s);
         break;
     }
 }
@@ -513,6 +516,7 @@ const struct shared_ops postern_shared = {
     .version = SHARED_VERSION,
     .open = postgres_open,
     .close = postgres_close,
+    .files = postgres_files,
     .read = postgres_read,
     .merge = postgres_merge,
     .administer = postgres_administer,

@@ -1,6 +1,7 @@
 /*
  * postgres: what the files of the PostgreSQL module share. postgres.c keeps the connection and runs batches,
- * postgres_resolve.c begins a connection without ever waiting for DNS, postgres_admin.c makes and upgrades the schema.
+ * postgres_options.c reads what the administrator wrote, postgres_resolve.c begins a connection without ever waiting
+ * for DNS, postgres_admin.c makes and upgrades the schema.
  *
  * The module exports `postern_shared` (shared.h) and nothing else.
  */
@@ -13,6 +14,26 @@
 #include <stdbool.h>
 
 #define POSTGRES_UNDEFINED_TABLE "42P01" /* SQLSTATE */
+
+/* ---- postgres_options.c */
+
+/* PQconninfoFree() frees it. NULL: it is not what libpq reads (`error` says why, in one line), or no memory. */
+PQconninfoOption *postgres_parse(const char *conninfo, char *error, size_t error_size);
+
+/* What is given for a keyword; NULL: nothing. */
+const char *postgres_option(const PQconninfoOption *options, const char *keyword);
+
+/* Returns 0 or -EINVAL: not what libpq reads, or what is not to be written here. `error` says why, in one line. */
+int postgres_check_conninfo(const char *conninfo, char *error, size_t error_size);
+
+/* Each file and folder that the options name. */
+void postgres_files(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg);
+
+/* Whether libpq would not use the password file that the options name, and complain on standard error each time. */
+bool postgres_passfile_is_refused(const PQconninfoOption *options);
+
+/* Whether this connection failed for want of a file that the options name: why that is of no use. */
+bool postgres_file_problem(const char *conninfo, const PGconn *failed, char *why, size_t why_size);
 
 /* ---- postgres_resolve.c */
 
@@ -27,9 +48,6 @@ typedef void resolving_fn(void *arg, PGconn *take_conn, const char *problem);
  */
 struct resolving *resolving_start(struct loop *loop, const char *conninfo, resolving_fn *done, void *arg);
 void resolving_cancel(struct resolving *take_resolving); /* accepts NULL */
-
-/* Returns 0 or -EINVAL: not what libpq reads, or with a password in it. `error` says why, in one line. */
-int postgres_check_conninfo(const char *conninfo, char *error, size_t error_size);
 
 /* ---- postgres_admin.c: what the schema says of itself */
 

@@ -9,8 +9,8 @@
  * The thread owns its work: who cancels leaves it behind, and it frees everything itself when getaddrinfo() returns. It
  * touches nothing of the loop but the end of a pipe.
  *
- * What the administrator did not say: only a server that can be written to is of use (target_session_attrs), and the
- * server's own lists show who is connected (application_name).
+ * What the administrator did not say: only a server that can be written to is of use (target_session_attrs), the
+ * server's own lists show who is connected (application_name), and no Kerberos (gssencmode), which would ask DNS too.
  */
 #include "store/postgres.h"
 
@@ -47,38 +47,7 @@ struct resolving {
     void *arg;
 };
 
-/* ---- what the administrator wrote */
-
-static const char *option(const PQconninfoOption *options, const char *keyword) {
-    for (; options->keyword != NULL; options++)
-        if (strcmp(options->keyword, keyword) == 0)
-            return options->val;
-    return NULL;
-}
-
-static PQconninfoOption *parse(const char *conninfo, char *error, size_t error_size) {
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
-    if (options == NULL) {
-        snprintf(error, error_size, "%s", message != NULL ? message : "out of memory");
-        error[strcspn(error, "\n")] = '\0';
-        PQfreemem(message);
-    }
-    return options;
-}
-
-int postgres_check_conninfo(const char *conninfo, char *error, size_t error_size) {
-    PQconninfoOption *options = parse(conninfo, error, error_size);
-    if (options == NULL)
-        return -EINVAL;
-    bool has_password = option(options, "password") != NULL;
-    PQconninfoFree(options);
-    if (has_password) {
-        snprintf(error, error_size, "a password does not belong here; put it into a file and name that with passfile=");
-        return -EINVAL;
-    }
-    return 0;
-}
+/* ---- what there is to look up */
 
 static bool is_address(const char *host) {
     struct in6_addr address;
@@ -88,8 +57,8 @@ static bool is_address(const char *host) {
 
 /* Whether libpq itself would ask DNS. */
 static bool needs_lookup(const PQconninfoOption *options) {
-    const char *hosts = option(options, "host");
-    if (hosts == NULL || hosts[0] == '\0' || option(options, "hostaddr") != NULL)
+    const char *hosts = postgres_option(options, "host");
+    if (hosts == NULL || hosts[0] == '\0' || postgres_option(options, "hostaddr") != NULL)
         return false;
     char *copy = strdup(hosts), *rest = copy;
     bool is_needed = false;
@@ -157,10 +126,10 @@ static struct lookup *lookup_start(const PQconninfoOption *options) {
     struct lookup *lookup = calloc(1, sizeof(*lookup));
     if (lookup == NULL)
         return NULL;
-    const char *ports = option(options, "port");
+    const char *ports = postgres_option(options, "port");
     lookup->users = 2;
     lookup->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    lookup->hosts = strdup(option(options, "host"));
+    lookup->hosts = strdup(postgres_option(options, "host"));
     lookup->ports = strdup(ports != NULL ? ports : "");
     buf_init(&lookup->names, LIST_MAX);
     buf_init(&lookup->addresses, LIST_MAX);
@@ -185,15 +154,22 @@ static struct lookup *lookup_start(const PQconninfoOption *options) {
 static PGconn *connect_with(const PQconninfoOption *options, const struct lookup *lookup) {
     const char *keywords[64], *values[64];
     size_t n = 0;
+    bool is_passfile_refused = postgres_passfile_is_refused(options);
     keywords[n] = "target_session_attrs";
     values[n++] = "read-write";
     keywords[n] = "fallback_application_name";
     values[n++] = "postern";
-    for (; options->keyword != NULL && n < 60; options++) { /* libpq 15 knows 41; a later one stands instead of ours */
+    keywords[n] = "gssencmode";
+    values[n++] = "disable";
+    for (; options->keyword != NULL && n < 58; options++) { /* libpq 15 knows 41; a later one stands instead of ours */
         if (options->val == NULL)
             continue;
         keywords[n] = options->keyword;
         values[n++] = options->val;
+    }
+    if (is_passfile_refused) {
+        keywords[n] = "passfile";
+        values[n++] = "/nonexistent/passfile";
     }
     if (lookup != NULL) {
         keywords[n] = "host";
@@ -248,7 +224,8 @@ struct resolving *resolving_start(struct loop *loop, const char *conninfo, resol
     struct resolving *r = calloc(1, sizeof(*r));
     if (r == NULL)
         return NULL;
-    *r = (struct resolving){ .loop = loop, .options = parse(conninfo, error, sizeof(error)), .done = done, .arg = arg };
+    *r = (struct resolving){ .loop = loop, .done = done, .arg = arg,
+                             .options = postgres_parse(conninfo, error, sizeof(error)) };
     if (r->options == NULL) {
         free(r);
         return NULL; /* checked when it was opened, so memory is short */

@@ -17,12 +17,11 @@
 
 #include "base/log.h"
 #include "net/channel.h"
-#include "net/sandbox.h"
 #include "net/stream.h"
+#include "store/rights.h"
 #include "store/stores.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -33,6 +32,7 @@ enum {
     OUT_MAX = 65536,
     GRACE_MS = 1500, /* for workers whose ends are not read yet; others are served until then */
     LAST_WORDS_MS = 1000,
+    STALE_MS = 5000, /* how often it is looked whether files were replaced that we cannot read any more */
     OUT_HIGH = OUT_MAX - BATCH_MAX * STORE_ANSWER_SIZE, /* from here on a peer is not read */
 };
 
@@ -52,12 +52,14 @@ struct process {
     const struct store_setup *setup;
     struct loop *loop;
     struct channel master;
+    const struct shared_ops *shared; /* NULL: none */
     struct stores *stores;
     struct peer *peers, **peers_end;
     unsigned n_peers;
     struct task task;   /* the batch is due */
     struct task ending;
     struct timer grace; /* for what workers have sent before they ended */
+    struct timer stale;
     bool is_ending;     /* SIGTERM came */
     bool is_grace_over;
     bool is_orphan;   /* the master is gone */
@@ -282,34 +284,15 @@ static const struct shared_ops *load_module(const struct store_setup *setup) {
     return ops;
 }
 
-static int give_up_rights(const struct store_setup *setup, bool is_shared) {
-    char *copy = strdup(setup->path);
-    if (copy == NULL)
-        return -ENOMEM;
-    const struct sandbox_path paths[] = {
-        { .path = dirname(copy), .may_write = true },
-        { .path = "/usr/share/zoneinfo", .may_miss = true },
-        { .path = "/etc", .may_miss = true }, /* from here on what PostgreSQL's client may need: names, keys, … */
-        { .path = "/usr/lib", .may_miss = true }, /* … libraries for name services, … */
-        { .path = "/lib", .may_miss = true },
-        { .path = "/usr/share/ca-certificates", .may_miss = true }, /* … and authorities */
-    };
-    const struct sandbox sandbox = {
-        .user = setup->user,
-        .paths = paths,
-        .n_paths = is_shared ? sizeof(paths) / sizeof(*paths) : 2,
-        .may_lock_files = true,
-        .may_start_threads = true, /* what syncs the file; what looks up the server's name */
-    };
-    int gaps = sandbox_enter(&sandbox);
-    free(copy);
-    if (gaps < 0)
-        log_error("cannot give up rights (%s%s, store path %s): %s", sandbox.user ? "becoming user " : "not root",
-                  sandbox.user ? sandbox.user : "", setup->path, strerror(-gaps));
-    else if (gaps != 0)
-        log_warning("this kernel has no %s for the store process",
-                    gaps & SANDBOX_NO_LANDLOCK ? "Landlock" : "seccomp");
-    return gaps < 0 ? gaps : 0;
+/* While the shared store is up nobody cares. */
+static void on_stale(struct timer *timer) {
+    struct process *p = (struct process *)((char *)timer - offsetof(struct process, stale));
+    const struct store_order renew = { .type = STORE_ORDER_RENEW };
+    bool is_due = p->setup->counters->shared == STORE_STATE_DOWN && !p->is_ending
+                  && rights_are_stale(p->setup, p->shared);
+    if (is_due && channel_send(p->setup->master_fd, &renew, sizeof(renew), NULL, 0) == 0)
+        return; /* SIGTERM follows */
+    timer_set(p->loop, &p->stale, loop_now(p->loop) + STALE_MS, on_stale);
 }
 
 static void flush_log(void *arg) {
@@ -324,17 +307,21 @@ static int set_up(struct process *p) {
     if (r < 0)
         return r;
     loop_on_turn_end(p->loop, flush_log, NULL);
-    const struct shared_ops *shared = load_module(setup);
-    r = give_up_rights(setup, shared != NULL);
+    rights_clean_environment(setup->user);
+    p->shared = load_module(setup);
+    r = rights_give_up(setup, p->shared);
     if (r < 0)
         return r;
     const struct stores_settings settings = {
         .path = setup->path,
         .is_synced_always = setup->is_synced_always,
-        .shared = shared,
+        .shared = p->shared,
         .conninfo = setup->postgresql,
         .shared_timeout_ms = setup->timeout_ms / 2,
     };
+    if (p->shared != NULL && !rights_are_stale(setup, p->shared)
+        && timer_set(p->loop, &p->stale, loop_now(p->loop) + STALE_MS, on_stale) < 0)
+        return -ENOMEM;
     r = stores_new(p->loop, &settings, setup->counters, &stores_events, p, &p->stores);
     return r == 0 ? channel_start(&p->master, p->loop, setup->master_fd, on_master, p) : r;
 }

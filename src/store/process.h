@@ -6,6 +6,7 @@
  *
  *   master ─▶ store   PEER (one end of a stream socket, whose other end a worker has: message.h)
  *   store ─▶ master   READY (once; questions are answered from then on, perhaps as unavailable)
+ *                     RENEW (files by which it finds its server were replaced: it wants to be ended and started anew)
  *
  * It outlives workers and configurations. SIGTERM ends it when its workers have ended and what they sent last is kept,
  * or after a moment; when the master is gone it ends with the last worker.
@@ -16,7 +17,7 @@
 
 #include <stdbool.h>
 
-enum store_order_type { STORE_ORDER_READY = 1, STORE_ORDER_PEER };
+enum store_order_type { STORE_ORDER_READY = 1, STORE_ORDER_PEER, STORE_ORDER_RENEW };
 
 struct store_order {
     uint32_t type; /* enum store_order_type */

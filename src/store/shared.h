@@ -20,7 +20,7 @@ enum shared_task { SHARED_INIT, SHARED_UPGRADE };
 struct shared;
 
 struct shared_events {
-    /* It can be used (again), with this hash key; or it cannot, and why (one line, for the log). */
+    /* It can be used (again), with this hash key; or it cannot, and why: one line for the log, again if it changes. */
     void (*on_up)(void *arg, const uint8_t *key);
     void (*on_down)(void *arg, const char *why);
     /* How far the shared store's clock is ahead of this host's: before on_up, and again from time to time. */
@@ -40,6 +40,8 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*open)(struct loop *loop, const char *conninfo, const uint8_t *key, uint64_t timeout_ms,
                 const struct shared_events *events, void *arg, char *error, size_t error_size, struct shared **ret);
     void (*close)(struct shared *take_shared);
+    /* Each file or folder that `conninfo` names, which open() must be able to read for as long as it is used. */
+    void (*files)(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg);
     /* Arrays stay valid until the completion. Sorted by key, each key once. Returns 0 or -errno: nothing follows. */
     int (*read)(struct shared *shared, struct row *rows, bool *has, size_t n);
     int (*merge)(struct shared *shared, const struct row *rows, size_t n, int64_t now);
@@ -50,7 +52,7 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
 };
 
-enum { SHARED_VERSION = 2 };
+enum { SHARED_VERSION = 3 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

@@ -105,7 +105,8 @@ static void set_why(struct stores *s, const char *why) {
 static void show_state(struct stores *s) {
     struct store_counters *c = s->counters;
     c->local = s->local == NULL ? STORE_STATE_DOWN : s->is_full ? STORE_STATE_FULL : STORE_STATE_UP;
-    c->shared = s->shared == NULL ? STORE_STATE_OFF : s->is_shared_up ? STORE_STATE_UP : STORE_STATE_DOWN;
+    bool has_shared = s->settings.conninfo[0] != '\0'; /* it may be of no use */
+    c->shared = !has_shared ? STORE_STATE_OFF : s->is_shared_up ? STORE_STATE_UP : STORE_STATE_DOWN;
 }
 
 /* The same trouble is told once, however often it is met. */

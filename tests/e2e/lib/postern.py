@@ -5,7 +5,8 @@ with its log and journal.
                       domain=[("example.com", {"delimiter": "+"})], limits={"connections": 200})
 
 Keywords are options of postern.conf, but for `recipients` (what is imported: domain and addresses), `port` and
-`listener` (port and block of the one listener) and `environment`. A value is a word or a number; a dict is a block; a
+`listener` (port and block of the one listener), `environment` and `hosts` (what it finds in place of /etc/hosts; needs
+root). A value is a word or a number; a dict is a block; a
 pair is a word with a block behind it; a list repeats the option; None leaves it out.
 """
 import glob
@@ -25,6 +26,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 PROGRAM = os.environ.get("POSTERN", os.path.join(ROOT, "build", "postern"))
 DOMAIN = "example.com"
 START_LIMIT_S = 20
+
+# It gets its own mount, and keeps its process id.
+WITH_HOSTS = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 # What a supervisor does between fork and exec: the socket becomes descriptor 3, for the process that has this id.
 PASS_SOCKET = """\
@@ -64,11 +68,13 @@ def worker_user():
 class Postern(Program):
     name = "postern"
 
-    def __init__(self, folder, recipients=None, environment=None, port=None, listener=None, **options):
+    def __init__(self, folder, recipients=None, environment=None, port=None, listener=None, hosts=None,
+                 **options):
         super().__init__(folder)
         self.conf = os.path.join(folder, "postern.conf")
         self.journal_folder = os.path.join(folder, "journal")
         self.environment = environment or {}
+        self.hosts = hosts
         self.port = port or free_port()
         self.address = (LOOPBACK, self.port)
         self.options = {
@@ -147,6 +153,8 @@ class Postern(Program):
         """Returns self, ready to serve. `socket` is passed as a supervisor passes it, by LISTEN_FDS."""
         seen = len(self.log())
         command, options = [PROGRAM, "run", "-c", self.conf], {"env": {**os.environ, **self.environment}}
+        if self.hosts:
+            command = [*WITH_HOSTS, self.hosts, *command]
         if socket:
             command = [sys.executable, "-c", PASS_SOCKET, str(socket.fileno()), *command]
             options["pass_fds"] = [socket.fileno()]

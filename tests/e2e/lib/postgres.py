@@ -24,10 +24,11 @@ def program(name):
 
 
 class Postgres(Program):
-    """`options` are settings of postgresql.conf."""
+    """`options` are settings of postgresql.conf; with a `certificate` (lib.certificates) the server wants TLS and a
+    password from everybody who comes over the network, or a certificate of `authority` from the user "cert"."""
     name = "postgres"
 
-    def __init__(self, folder, port=None, **options):
+    def __init__(self, folder, port=None, certificate=None, authority=None, **options):
         os.makedirs(folder)
         super().__init__(folder)
         self.port = port or free_port()
@@ -39,6 +40,29 @@ class Postgres(Program):
             shutil.chown(folder, worker_user())
         subprocess.run([program("initdb"), "-D", self.data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"],
                        check=True, stdout=subprocess.DEVNULL, cwd=folder, **self.as_user)
+        if certificate:
+            self.want_tls(certificate, authority)
+
+    def own(self, path, name, mode=0o600):
+        """Copies a file into the folder, for the user that the server runs as. Returns the copy's path."""
+        copy = os.path.join(self.folder, name)
+        shutil.copy(path, copy)
+        os.chmod(copy, mode)
+        if is_root():
+            shutil.chown(copy, worker_user())
+        return copy
+
+    def want_tls(self, certificate, authority):
+        rules = os.path.join(self.folder, "hba")
+        with open(rules, "w", encoding="ascii") as file:
+            file.write('local all all trust\n'
+                       'hostssl all cert all cert\n'
+                       'hostssl all all all scram-sha-256\n')
+        self.options |= {"ssl": "on", "log_connections": "on",
+                         "ssl_cert_file": self.own(certificate.chain, "server.pem"),
+                         "ssl_key_file": self.own(certificate.key, "server.key"),
+                         "ssl_ca_file": self.own(authority.certificate, "ca.pem"), "hba_file": rules,
+                         "password_encryption": "scram-sha-256"}
 
     def conninfo(self, database="postgres", **words):
         words = {"host": LOOPBACK, "port": self.port, "user": OWNER, "dbname": database, **words}
@@ -58,7 +82,7 @@ class Postgres(Program):
     def sql(self, text, database="postgres"):
         """Runs a statement as its owner. Returns its rows, each a list of strings."""
         done = subprocess.run([program("psql"), "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
-                               "-d", self.conninfo(database), "-c", text],
+                               "-d", self.conninfo(database, host=self.folder), "-c", text],
                               check=True, stdout=subprocess.PIPE, text=True)
         return [line.split("\t") for line in done.stdout.splitlines()]
 

@@ -34,6 +34,11 @@ static void fake_close(struct shared *take_shared) {
     fake_shared.merging = NULL;
 }
 
+static void fake_files(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg) {
+    if (conninfo[0] == '/')
+        on_file(arg, conninfo);
+}
+
 static void begin(const struct row *rows, size_t n) {
     assert(fake_shared.reading == NULL && fake_shared.merging == NULL && n > 0);
     for (size_t i = 1; i < n; i++)
@@ -115,5 +120,6 @@ void fake_shared_down(void) {
 }
 
 const struct shared_ops fake_shared_ops = {
-    .version = SHARED_VERSION, .open = fake_open, .close = fake_close, .read = fake_read, .merge = fake_merge,
+    .version = SHARED_VERSION, .open = fake_open, .close = fake_close, .files = fake_files, .read = fake_read,
+    .merge = fake_merge,
 };

@@ -172,6 +172,7 @@ static int tear_down(void **state) {
 
 static void open_shared(struct bench *b) {
     b->settings.shared = &fake_shared_ops;
+    b->settings.conninfo = "in memory";
     open_stores(b);
 }
 
