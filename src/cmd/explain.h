@@ -63,6 +63,7 @@ struct explain {
     struct str recorded_action, recorded_layer, recorded_rule, recorded_reply; /* of the journal */
     struct str recorded_policy; /* hash */
     bool has_to, has_from;
+    bool is_at_connect; /* what layer connection says is said instead of the greeting, with codes of its own */
     bool is_recorded, was_judged; /* by the policy; else limits, or the mailbox server, decided alone */
     struct members members; /* of the record; strings above lie in its line */
 };

@@ -110,6 +110,29 @@ static void try_others(struct explain *e, unsigned i) {
     }
 }
 
+/* Where a record does not say whether this client might send elsewhere: whether the configuration lets it. */
+static struct fact *suppose_relaying(struct explain *e) {
+    const struct conf_settings *set = &e->conf->set;
+    const struct slot *slot = policy_slot(e->policy, F_RCPT_RELAY_ALLOWED);
+    struct ip client;
+    struct fact *fact = slot != NULL ? fact_of(e, (unsigned)(slot - e->policy->slots)) : NULL;
+    if (fact == NULL || fact->state != FACT_UNASKED || ip_parse(e->client, &client) < 0)
+        return NULL;
+    *fact = fact_bool(set->smart_host != NULL
+                      && cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &client));
+    return fact;
+}
+
+static void find_flips(struct explain *e, const struct policy_set *deciding) {
+    struct fact *relaying = suppose_relaying(e);
+    for (int i = set_next(deciding, 0); i >= 0; i = set_next(deciding, (unsigned)i + 1)) {
+        if (fact_of(e, (unsigned)i)->state != FACT_OFF)
+            try_others(e, (unsigned)i);
+    }
+    if (relaying != NULL)
+        relaying->state = FACT_UNASKED;
+}
+
 void explain_decide(struct explain *e) {
     policy_decide(e->policy, e->last, &e->memory->facts, &e->verdict);
     assume(e);
@@ -122,8 +145,5 @@ void explain_decide(struct explain *e) {
         for (size_t word = 0; word < sizeof(deciding.words) / sizeof(deciding.words[0]); word++)
             deciding.words[word] |= e->trace[rule].because.words[word];
     }
-    for (int i = set_next(&deciding, 0); i >= 0; i = set_next(&deciding, (unsigned)i + 1)) {
-        if (fact_of(e, (unsigned)i)->state != FACT_OFF)
-            try_others(e, (unsigned)i);
-    }
+    find_flips(e, &deciding);
 }

@@ -132,7 +132,10 @@ int explain_record(struct explain *e, char *line, size_t len) {
     if (code != NULL)
         e->recorded_reply = str_of(arena_printf(&e->arena, "%.*s %.*s%s%.*s", STR_ARG(code->text), STR_ARG(enhanced),
                                                 enhanced.len > 0 ? " " : "", STR_ARG(text)));
-    if (members_find(members, record, "kind") != NULL)
+    e->is_at_connect = !e->has_to && str_eq(e->recorded_layer, str_of(layer_names[LAYER_CONNECTION]));
+    if (e->is_at_connect)
+        e->last = LAYER_CONNECTION;
+    else if (members_find(members, record, "kind") != NULL)
         e->last = LAYER_CONTENT;
     e->is_recorded = true;
     e->was_judged = e->recorded_policy.len > 0;
@@ -222,28 +225,36 @@ static int find_unused(struct explain *e, struct str name, struct str value) {
     return 1;
 }
 
+static int set_slot(struct explain *e, unsigned i, struct str value) {
+    const struct slot *slot = &e->policy->slots[i];
+    struct fact fact = e->policy->initial[slot->scope][slot->index];
+    int r = parse_value(e, slot, value, &fact);
+    if (r < 0)
+        return r;
+    put_fact(e, i, fact, STR("given"), -1);
+    if (slot->row->first_layer == LAYER_CONTENT)
+        e->last = LAYER_CONTENT;
+    if (fact.state == FACT_KNOWN && slot->type == TYPE_BOOL && fact.value && slot->kind == SLOT_FACT)
+        exclude_others(e, slot->row);
+    if (fact.state == FACT_KNOWN && slot->type == TYPE_STRING)
+        ask_tables(e, slot->row, value);
+    return 0;
+}
+
 int explain_set(struct explain *e, struct str assignment) {
-    for (unsigned i = 0; i < e->policy->n_slots; i++) {
+    for (unsigned i = 0; i < e->policy->n_slots; i++) { /* a pattern may hold '=' */
         const struct slot *slot = &e->policy->slots[i];
-        if (assignment.len <= slot->name.len || assignment.at[slot->name.len] != '=' ||
-            !str_eq(str_head(assignment, slot->name.len), slot->name))
-            continue;
-        struct fact fact = e->policy->initial[slot->scope][slot->index];
-        struct str value = str_from(assignment, slot->name.len + 1);
-        int r = parse_value(e, slot, value, &fact);
-        if (r < 0)
-            return r;
-        put_fact(e, i, fact, STR("given"), -1);
-        if (slot->row->first_layer == LAYER_CONTENT)
-            e->last = LAYER_CONTENT;
-        if (fact.state == FACT_KNOWN && slot->type == TYPE_BOOL && fact.value && slot->kind == SLOT_FACT)
-            exclude_others(e, slot->row);
-        if (fact.state == FACT_KNOWN && slot->type == TYPE_STRING)
-            ask_tables(e, slot->row, value);
-        return 0;
+        if (assignment.len > slot->name.len && assignment.at[slot->name.len] == '='
+            && str_eq(str_head(assignment, slot->name.len), slot->name))
+            return set_slot(e, i, str_from(assignment, slot->name.len + 1));
     }
     size_t equals = str_find(assignment, '=');
     if (equals == assignment.len)
         return -EINVAL;
-    return find_unused(e, str_head(assignment, equals), str_from(assignment, equals + 1));
+    struct str name = str_trim(str_head(assignment, equals)), value = str_trim(str_from(assignment, equals + 1));
+    int i = policy_find_slot(e->policy, name);
+    if (i >= 0)
+        return set_slot(e, (unsigned)i, value);
+    bool is_misspelt = i == -EINVAL && str_find(name, '(') < name.len;
+    return is_misspelt ? -ENOENT : find_unused(e, name, value);
 }

@@ -185,6 +185,7 @@ static void show(struct explain *e, const struct explain_imagined *imagined) {
     e->from = e->has_from ? without_brackets(imagined->from) : (struct str){ 0 };
     e->to = e->has_to ? without_brackets(imagined->to) : (struct str){ 0 };
     e->was_judged = true;
+    e->is_at_connect = e->conf->set.refuse == CONF_REFUSE_AT_CONNECT;
 }
 
 int explain_imagine(struct explain *e, const struct explain_imagined *imagined) {

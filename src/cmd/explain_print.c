@@ -107,6 +107,14 @@ static void put_slots(const struct explain *e, const struct policy_set *set, str
     }
 }
 
+/* The code of the reply; 0: there is none. */
+static unsigned code_of(const struct explain *e, const struct policy_verdict *verdict) {
+    if (verdict->reply == NULL)
+        return 0;
+    return e->is_at_connect && verdict->layer == LAYER_CONNECTION
+        ? verdict_code_at_connect(verdict->action == ACT_REJECT) : verdict->reply->code;
+}
+
 /* `reject "NAME" (layer policy)`, or what it depends on. */
 static void put_verdict(const struct explain *e, const struct policy_verdict *verdict, struct buf *out) {
     if (verdict->status == DECIDE_NEED) {
@@ -119,7 +127,7 @@ static void put_verdict(const struct explain *e, const struct policy_verdict *ve
         return;
     buf_putf(out, " (layer %s)", layer_names[verdict->layer]);
     if (verdict->reply != NULL)
-        buf_putf(out, ", %u %.*s", verdict->reply->code, STR_ARG(verdict->reply->enhanced));
+        buf_putf(out, ", %u %.*s", code_of(e, verdict), STR_ARG(verdict->reply->enhanced));
 }
 
 static const struct fact *fact_of(const struct explain *e, unsigned i) {
@@ -216,6 +224,8 @@ static void print_head(const struct explain *e, struct buf *out) {
     buf_puts(out, STR("verdict    "));
     put_verdict(e, &e->verdict, out);
     buf_putc(out, '\n');
+    if (e->is_at_connect && code_of(e, &e->verdict) != 0 && e->verdict.layer == LAYER_CONNECTION)
+        buf_puts(out, STR("           said at connect, instead of the greeting\n"));
     if (e->verdict.status == DECIDE_NEED) {
         buf_puts(out, STR("if that stays unanswered: "));
         put_verdict(e, &e->assumed, out);
@@ -336,7 +346,7 @@ static void record_outcome(const struct explain *e, struct record *r, const char
         if (verdict->cause == CAUSE_OPEN && verdict->open != RULE_NONE)
             record_str(r, "open", e->policy->rules[verdict->open].name);
         if (verdict->reply != NULL)
-            record_u64(r, "code", verdict->reply->code);
+            record_u64(r, "code", code_of(e, verdict));
         if (verdict->reply != NULL)
             record_str(r, "enhanced", verdict->reply->enhanced);
     }
@@ -432,6 +442,8 @@ int explain_print_json(const struct explain *e, struct buf *out) {
     record_str(&r, "rcpt", e->to);
     if (e->is_recorded)
         record_recorded(e, &r);
+    if (e->is_recorded && e->is_at_connect)
+        record_bool(&r, "at_connect", true);
     if (e->was_judged) {
         record_outcome(e, &r, "verdict", &e->verdict);
         if (e->verdict.status == DECIDE_NEED)

@@ -139,6 +139,12 @@ void facts_init(const struct policy *policy, enum fact_scope scope, struct fact 
 /* The slot of a fact without parameters, or NULL where this policy does not use it. */
 const struct slot *policy_slot(const struct policy *policy, enum fact_id id);
 
+/*
+ * The slot of this fact, named as in a policy: "dnsbl.hits(main)", "client in banned". -ENOENT: no rule asks for it;
+ * -EINVAL: it is no fact that can be written without a table or a pattern.
+ */
+int policy_find_slot(const struct policy *policy, struct str name);
+
 /* Whether the condition of rule `rule` is about anything that `source` says. */
 bool policy_rule_asks(const struct policy *policy, unsigned rule, enum fact_source source);
 

@@ -17,6 +17,19 @@ static bool is_same(const struct slot *slot, const struct literal *literal) {
            slot->window_s == literal->window_s && str_eq(slot->argument, literal->argument);
 }
 
+/* "client.rate(unknown, 10m)": in the largest unit that says it whole. */
+static const char *rate_name(struct arena *arena, const struct literal *l) {
+    static const struct {
+        char letter;
+        uint32_t seconds;
+    } units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+    size_t i = 0;
+    while (l->window_s % units[i].seconds != 0)
+        i++;
+    return arena_printf(arena, "%s(%s, %u%c)", l->row->name, rate_names[l->rate], l->window_s / units[i].seconds,
+                        units[i].letter);
+}
+
 /* As a person writes it. */
 static struct str slot_name(struct arena *arena, const struct literal *l) {
     const char *name = l->row->name;
@@ -26,10 +39,40 @@ static struct str slot_name(struct arena *arena, const struct literal *l) {
     if (l->kind == SLOT_PATTERN)
         return str_of(arena_printf(arena, "%s ~ \"%.*s\"", name, STR_ARG(argument)));
     if (l->row->parameter == PARAMETER_RATE)
-        return str_of(arena_printf(arena, "%s(%s, %us)", name, rate_names[l->rate], l->window_s));
+        return str_of(rate_name(arena, l));
     if (l->row->parameter != PARAMETER_NONE)
         return str_of(arena_printf(arena, "%s(%.*s)", name, STR_ARG(argument)));
     return str_of(name);
+}
+
+/* Written otherwise: with other blanks, or `60m` for `1h`. */
+static int find_fact(const struct policy *policy, struct str name, struct arena *arena, struct diag_list *diag) {
+    const struct policy_environment nothing = { .tables = NULL };
+    struct parsed p = { .source = { .path = "", .text = name }, .diag = diag, .arena = arena, .keep = arena,
+                        .environment = &nothing };
+    struct literal literal;
+    tokens_init(&p.tokens, name, arena);
+    if (parse_advance(&p) < 0 || parse_fact(&p, &literal) < 0 || p.token.kind != TOKEN_END || literal.op != OP_TRUE)
+        return -EINVAL;
+    for (int i = 0; i < policy->n_slots; i++) {
+        if (is_same(&policy->slots[i], &literal))
+            return i;
+    }
+    return -ENOENT;
+}
+
+int policy_find_slot(const struct policy *policy, struct str name) {
+    struct arena arena = { 0 };
+    struct diag_list diag;
+    for (int i = 0; i < policy->n_slots; i++) {
+        if (str_eq(policy->slots[i].name, name))
+            return i;
+    }
+    diag_init(&diag);
+    int r = find_fact(policy, name, &arena, &diag);
+    diag_deinit(&diag);
+    arena_reset(&arena);
+    return r;
 }
 
 int slot_intern(struct compiler *c, const struct literal *literal, const char *at) {

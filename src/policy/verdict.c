@@ -26,6 +26,10 @@ int set_next(const struct policy_set *set, unsigned i) {
     return (int)(word * 64) + __builtin_ctzll(bits);
 }
 
+unsigned verdict_code_at_connect(bool is_reject) {
+    return is_reject ? 554 : 421;
+}
+
 static int put_tags(const struct policy *policy, const struct policy_verdict *v, struct buf *out) {
     int r = 0;
     for (int i = set_next(&v->tags, 0); i >= 0 && r == 0; i = set_next(&v->tags, (unsigned)i + 1))

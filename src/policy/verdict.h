@@ -64,6 +64,9 @@ struct policy_verdict {
 void policy_decide(const struct policy *policy, enum policy_layer last, const struct facts *facts,
                    struct policy_verdict *ret_verdict);
 
+/* The code of a reject, or of what only defers, that is said instead of the greeting (RFC 5321 3.1, 4.2.3). */
+unsigned verdict_code_at_connect(bool is_reject);
+
 /* `reject "PTRNUL HELO_IP"`, `pass, tag "SPAM"`: for people. Returns 0, -ENOBUFS or -ENOMEM. */
 int verdict_format(const struct policy *policy, const struct policy_verdict *verdict, struct buf *out);
 

@@ -69,13 +69,13 @@ static struct verdict verdict_of(const struct session *s, const struct policy_ve
     return judge_words(s, from, &t->asked_address, &t->asked_view, text);
 }
 
-/* RFC 5321 4.2.3 and 3.1: instead of a greeting there is 554, and 421 for whom it is not final. */
+/* Said instead of a greeting. */
 static struct verdict verdict_of_client(const struct session *s, const struct policy_verdict *from, struct buf *text) {
     static const struct smtp_address nobody;
     const struct envelope envelope = { .id = s->id, .n_decisions = s->n_decisions, .client = &s->origin.client.ip };
     struct verdict verdict = verdict_of_policy(s->server->conf, s->memory, &envelope, &nobody, false, from, text);
     if (verdict.action != ACTION_PASS)
-        verdict.reply.code = verdict.action == ACTION_REJECT ? 554 : 421;
+        verdict.reply.code = verdict_code_at_connect(verdict.action == ACTION_REJECT);
     return verdict;
 }
 

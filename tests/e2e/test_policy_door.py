@@ -85,7 +85,7 @@ def test_what_only_the_smtp_door_sees_refuses_nobody_at_postfix(folder, make_ser
         assert envelope(postfix, "anna@example.com", source=client) == 250
     record = gateway.wait_journal(door="postfix", client=client)
     assert "early_talker" not in record
-    for fact in ("client.early_talker", "client.rate(connections, 3600s)", "client.rate(recipients, 3600s)"):
+    for fact in ("client.early_talker", "client.rate(connections, 1h)", "client.rate(recipients, 1h)"):
         assert record["facts"][fact]["state"] == "off"
     with Client(gateway.address, source=client) as often:
         often.ehlo()

@@ -84,6 +84,36 @@ static void a_client_refused_at_connect_named_nobody(void **state) {
     assert_printed("at_connect.expected");
 }
 
+#define EXPLAIN_CONNECT(...) \
+    run(&command_explain, (char *const[]){ "explain", "-c", "connect.conf", __VA_ARGS__, NULL })
+
+static void who_is_deferred_at_connect_has_the_code_that_was_said(void **state) {
+    assert_int_equal(EXPLAIN_CONNECT("--journal", "connect_journal", "d202qlns800001.1"), 0);
+    assert_printed("deferred_at_connect.expected");
+    assert_int_equal(EXPLAIN_CONNECT("--journal", "connect_journal", "d202qlns800001.1", "--json"), 0);
+    assert_printed("deferred_at_connect.json.expected");
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--helo", "[203.0.113.7]", "--from", "a@b.example",
+                                     "--set", "client.rate(unknown,600s) = 21"), 0);
+    assert_printed("imagined_at_connect.expected");
+}
+
+static void a_fact_may_be_given_as_the_policy_writes_it_or_otherwise(void **state) {
+    static const char *const ways[] = { "client.rate(unknown, 10m)=21", "client.rate( unknown ,600s)=21",
+                                        " client.rate(unknown, 10m) = 21 ", "client in banned=true",
+                                        "client in banned = true" };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
+        assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", (char *)ways[i]), 0);
+        assert_non_null(strstr(printed, "(layer connection), "));
+    }
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", "client.rate(unknown, 20m)=21"), 0);
+    assert_null(strstr(printed, "(layer connection), 421"));
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", "client.rate(unknow, 10m)=21"), EXIT_USAGE);
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", "dnsbl.hits(main=2"), EXIT_USAGE);
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", "dnsbl.hits(main)=2"), 0);
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", "="), EXIT_USAGE);
+    assert_int_equal(EXPLAIN_CONNECT("--client", "203.0.113.7", "--set", ""), EXIT_USAGE);
+}
+
 static void what_no_rule_decided_is_said_so_without_control_characters(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.3"), 0);
     assert_printed("limit.expected");
@@ -166,6 +196,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(programs_get_the_same_as_json),
         cmocka_unit_test(a_reject_that_was_held_back_names_the_open_rule),
         cmocka_unit_test(a_client_refused_at_connect_named_nobody),
+        cmocka_unit_test(who_is_deferred_at_connect_has_the_code_that_was_said),
+        cmocka_unit_test(a_fact_may_be_given_as_the_policy_writes_it_or_otherwise),
         cmocka_unit_test(what_no_rule_decided_is_said_so_without_control_characters),
         cmocka_unit_test(an_imagined_delivery_asks_the_tables),
         cmocka_unit_test(the_greylist_is_explained_by_whom_it_knew),
