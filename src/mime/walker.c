@@ -320,11 +320,18 @@ static bool is_boundary(struct walker *w, struct str line) {
 
 /* ---- lines */
 
-/* Fields that are of no interest are known by their first letter: all that are begin with Content-. */
+/*
+ * Fields that are of no interest are known by their first letters: all that are begin with Content-. Blanks in front of
+ * the first one fold it into nothing, and some clients overlook them.
+ */
 static void take_header(struct walker *w, const char *at, size_t len) {
-    size_t room = MIME_FIELD_MAX - w->field_len;
     if (w->skips_field)
         return;
+    while (w->field_len == 0 && len > 0 && (*at == ' ' || *at == '\t')) {
+        at++;
+        len--;
+    }
+    size_t room = MIME_FIELD_MAX - w->field_len;
     if (len > room)
         note(w, MIME_LONG_FIELD);
     len = len < room ? len : room;

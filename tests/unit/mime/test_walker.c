@@ -104,6 +104,7 @@ static const struct mail {
          "Content-Type: multipart/x; boundary=c\r\n\r\n\r\n--b--\r\n", ""),
     FINE("a multipart with a name", "Content-Type: multipart/mixed; boundary=b; name=a.hta\r\n\r\n--b\r\n\r\n--b--\r\n",
          "a.hta|multipart/mixed|unknown\n||unknown\n"),
+    FINE("a blank before the first field", MULTI "--b\r\n \t" HEAD "filename=a\r\n\r\n", "a||unknown\n"),
     MAIL("a boundary that never comes", "Content-Type: multipart/mixed; boundary=b (x)\r\n\r\n--b\r\n\r\nx\r\n", "",
          MIME_NO_PART),
     MAIL("an inner boundary that never comes", MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\ntext\r\n"
@@ -123,6 +124,8 @@ static const struct mail {
     FINE("two encodings that are the same",
          "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
          "||unknown\n"),
+    MAIL("a name that cannot be put together", HEAD "filename*0=a; filename*0=b.exe\r\n\r\n", "a||unknown\n",
+         MIME_LONG_NAME),
     /* messages in messages */
     FINE("a message in a message", "Content-Type: message/rfc822\r\n\r\nSubject: in\r\nContent-Type: multipart/x;\r\n"
          " boundary=b\r\n\r\n--b\r\n" HEAD "filename=a.exe\r\n\r\n--b--\r\n", "a.exe||unknown\n"),
@@ -155,6 +158,9 @@ static const struct mail {
          "a ZIP without a name/a.js||unknown locked\n||ZIP\n"),
     FINE("a ZIP behind something else, by its name", HEAD "filename=p.ZIP\r\n" BASE64 "anVuayBqdW5r" ZIP64,
          "p.ZIP/a.js||unknown\np.ZIP/b/c.txt||unknown\np.ZIP/a.js||unknown\np.ZIP/b/c.txt||unknown\np.ZIP||unknown\n"),
+    FINE("a ZIP behind something else, by its plain type", "Content-Type: application/zip\r\n" BASE64 "anVu"
+         "UEsDBAoAAQAAAAAAIQAAAAAAAAAAAAAAAAAEAAAAYS5qcw==", "a ZIP without a name/a.js||unknown locked\n"
+         "|application/zip|unknown\n"),
     FINE("a ZIP behind something else, by its type", "Content-Type: application/x-zip-compressed\r\n" BASE64 "anVu"
          "UEsDBAoAAQAAAAAAIQAAAAAAAAAAAAAAAAAEAAAAYS5qcw==", "a ZIP without a name/a.js||unknown locked\n"
          "|application/x-zip-compressed|unknown\n"),
@@ -310,6 +316,40 @@ static void names_in_archives_are_counted(void **state) {
     assert_int_equal(walk(big, big_len, 1000, &seen), MIME_TOO_MANY_NAMES);
 }
 
+/* Parts and files in encoded messages are counted with those around them. */
+static void encoded_messages_have_no_count_of_their_own(void **state) {
+    struct seen seen;
+    for (int n = 499; n < 501; n++) { /* each a part, with one in it */
+        big_len = 0;
+        put(MULTI);
+        for (int i = 0; i < n; i++)
+            put("--b\r\nContent-Type: message/rfc822\r\n" BASE64 "QTogYgoK\r\n");
+        put("--b\r\n\r\n--b--\r\n");
+        assert_int_equal(walk(big, big_len, 1000, &seen), n == 499 ? MIME_FINE : MIME_TOO_MANY_PARTS);
+    }
+    big_len = 0;
+    put(MULTI);
+    for (int i = 0; i < 3; i++) {
+        put("--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nA: b\r\n\r\n");
+        for (int k = 0; k < MIME_LISTED_MAX / 2; k++)
+            put("begin 644 a\r\n");
+    }
+    put("--b--\r\n");
+    assert_int_equal(walk(big, big_len, 1000, &seen), MIME_TOO_MANY_NAMES);
+    assert_int_equal(seen.n, MIME_LISTED_MAX + 3);
+}
+
+static void a_zip_whose_names_cannot_be_read_is_told(void **state) {
+    static const char record[] = "PK\x03\x04\x14\0\0\0\0\0\0\0\x21\0aaaa\0\0\0\0\0\0\0\0\0\x7f\0\0n";
+    struct seen seen;
+    put("A: b\r\n\r\n");
+    memcpy(big + big_len, record, sizeof(record) - 1);
+    big_len += sizeof(record) - 1;
+    for (int i = 0; i < 3000; i++)
+        put("n");
+    assert_int_equal(walk(big, big_len, 1000, &seen), MIME_ARCHIVE);
+}
+
 /* Ten thousand fields about one part, which all say the same, are as little believed as one that is too long. */
 static void fields_about_a_part_are_counted(void **state) {
     struct seen seen;
@@ -358,6 +398,8 @@ int main(void) {
         TEST(a_boundary_with_too_many_blanks_behind_is_told),
         TEST(names_of_uuencoded_files_are_bounded_and_told),
         TEST(names_in_archives_are_counted),
+        TEST(encoded_messages_have_no_count_of_their_own),
+        TEST(a_zip_whose_names_cannot_be_read_is_told),
         TEST(fields_about_a_part_are_counted),
         TEST(images_of_discs_are_known_by_their_mark),
     };
