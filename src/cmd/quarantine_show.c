@@ -167,6 +167,7 @@ static void print_json(const struct quarantine_file *file, const struct quaranti
     record_close(&r, ']');
     record_str(&r, "kind", entry->kind);
     record_str(&r, "rule", entry->rule);
+    record_str(&r, "action", entry->action);
     record_str(&r, "details", entry->details);
     record_str(&r, "subject", str_of(subject));
     if (record_end(&r) == 0)
@@ -205,7 +206,8 @@ static void print_entry(const struct quarantine_file *file, const struct quarant
         struct str value;
     } lines[] = { { "", entry->time },         { "host", entry->host }, { "client", entry->client },
                   { "helo", entry->helo },     { "sender", entry->sender.len > 0 ? entry->sender : STR("<>") },
-                  { "kind", entry->kind },     { "rule", entry->rule }, { "details", entry->details } };
+                  { "kind", entry->kind },     { "rule", entry->rule }, { "action", entry->action },
+                  { "details", entry->details } };
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         if (i > 0)
             printf("%-11s ", lines[i].title);

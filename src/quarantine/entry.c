@@ -25,8 +25,8 @@ int quarantine_entry_format(const struct quarantine_entry *e, struct buf *out) {
         struct str value;
     } lines[] = { { "id", e->id },         { "time", e->time }, { "host", e->host }, { "client", e->client },
                   { "helo", e->helo },     { "sender", e->sender }, { "kind", e->kind }, { "rule", e->rule },
-                  { "details", e->details } };
-    int r = buf_puts(out, STR(FIRST_LINE "\n"));
+                  { "action", e->action }, { "details", e->details } };
+    int r = e->n_recipients <= QUARANTINE_RECIPIENTS_MAX ? buf_puts(out, STR(FIRST_LINE "\n")) : -ENOBUFS;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && r == 0; i++)
         r = put_line(out, lines[i].name, lines[i].value);
     for (size_t i = 0; i < e->n_recipients && r == 0; i++)
@@ -71,7 +71,7 @@ static struct str *field_of(struct quarantine_entry *e, struct str name) {
         struct str *value;
     } fields[] = { { "id", &e->id },         { "time", &e->time }, { "host", &e->host }, { "client", &e->client },
                    { "helo", &e->helo },     { "sender", &e->sender }, { "kind", &e->kind }, { "rule", &e->rule },
-                   { "details", &e->details } };
+                   { "action", &e->action }, { "details", &e->details } };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         if (str_eq(name, str_of(fields[i].name)))
             return fields[i].value;
@@ -103,10 +103,18 @@ static int take_line(struct quarantine_entry *e, struct str *recipients, struct 
     return field != NULL ? unescape(value, arena, field) : 0;
 }
 
+/* Lines of the block, as far as it is there. */
+static size_t count_lines(struct str text) {
+    size_t n = 1;
+    for (size_t at = 0, len; at < text.len && (len = str_find(str_from(text, at), '\n')) > 0; at += len + 1)
+        n++;
+    return n;
+}
+
 int quarantine_entry_parse(struct str text, struct arena *arena, struct quarantine_entry *ret_entry, size_t *ret_len) {
     static const struct str first = STR_INIT(FIRST_LINE);
     struct quarantine_entry e = { .n_recipients = 0 };
-    struct str *recipients = arena_alloc(arena, QUARANTINE_RECIPIENTS_MAX * sizeof(*recipients));
+    struct str *recipients = arena_alloc(arena, count_lines(text) * sizeof(*recipients));
     size_t at = 0;
     if (recipients == NULL)
         return -ENOMEM;

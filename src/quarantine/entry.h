@@ -13,6 +13,7 @@
  *     recipient: anna@example.com          one line each
  *     kind: spam
  *     rule: SPAM
+ *     action: reject                       what the rule said: reject, for somebody while others get it, or quarantine
  *     details: 7.2 of 5, BAYES_99,HTML_MESSAGE
  *     mail: 8bit smtputf8                  what its envelope said; left out: neither
  *
@@ -23,16 +24,16 @@
 #include "base/arena.h"
 #include "base/buf.h"
 
-enum { QUARANTINE_HEAD_MAX = 1 << 20, QUARANTINE_RECIPIENTS_MAX = 2000 };
+enum { QUARANTINE_HEAD_MAX = 1 << 20, QUARANTINE_RECIPIENTS_MAX = 50000 };
 
 struct quarantine_entry {
-    struct str id, time, host, client, helo, sender, kind, rule, details;
+    struct str id, time, host, client, helo, sender, kind, rule, action, details;
     const struct str *recipients;
     size_t n_recipients;
     bool is_8bit, is_utf8;
 };
 
-/* Returns 0, -ENOBUFS or -ENOMEM. */
+/* Returns 0, -ENOBUFS (also: more than QUARANTINE_RECIPIENTS_MAX) or -ENOMEM. */
 int quarantine_entry_format(const struct quarantine_entry *entry, struct buf *out);
 
 /*

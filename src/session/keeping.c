@@ -38,22 +38,21 @@ static struct str details_of(const struct content *c, char *out, size_t size) {
     return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
 }
 
-/* The recipients who do not get it, in `arena`. NULL: no memory. */
-static const struct str *list_recipients(const struct content *c, struct transaction *t, const struct str **ret_rule,
-                                         const char **ret_kind) {
-    static struct str none;
+/* The recipients who do not get it, and what was said for the gravest of them. NULL: no memory. */
+static const struct str *list_recipients(const struct content *c, struct transaction *t,
+                                         struct quarantine_entry *entry) {
     struct str *list = arena_alloc(&t->arena, t->outcome.n_kept * sizeof(*list));
     const struct recipient *r = t->accepted;
     unsigned n = 0, gravest = 0;
-    *ret_rule = &none;
     for (unsigned i = 0; list != NULL && i < c->n_judged; i++, r = r->next) {
         const struct content_verdict *v = &c->verdicts[i];
         if (content_passes(v))
             continue;
         if (n == 0 || v->kind > gravest) {
             gravest = v->kind;
-            *ret_rule = &policy_of(c->session)->rules[v->rule].name;
-            *ret_kind = content_kind_name((enum content_kind)v->kind);
+            entry->rule = policy_of(c->session)->rules[v->rule].name;
+            entry->kind = str_of(content_kind_name((enum content_kind)v->kind));
+            entry->action = str_of(action_names[v->action]);
         }
         list[n++] = r->address;
     }
@@ -63,23 +62,19 @@ static const struct str *list_recipients(const struct content *c, struct transac
 bool keeping_start(struct session *s) {
     struct transaction *t = s->transaction;
     char client[IP_TEXT_MAX], id[ID_LEN + 12], time[CLOCK_RFC3339_MAX], details[SCAN_SYMBOLS_MAX + 64];
-    const struct str *rule;
-    const char *kind = "";
     if (s->server->quarantine == NULL)
         return false;
-    const struct str *recipients = list_recipients(t->content, t, &rule, &kind);
-    if (recipients == NULL)
-        return false;
     snprintf(id, sizeof(id), "%s.%u", s->id, s->n_decisions + 1); /* what the reply, log and journal will say */
-    const struct quarantine_entry entry = {
+    struct quarantine_entry entry = {
         .id = str_of(id), .time = str_of(clock_format_rfc3339(clock_wall_ms(), time)),
         .host = str_of(s->server->conf->set.hostname), .client = str_of(ip_format(&s->origin.client.ip, client)),
-        .helo = s->helo, .sender = t->envelope.sender, .kind = str_of(kind), .rule = *rule,
-        .details = details_of(t->content, details, sizeof(details)),
-        .recipients = recipients, .n_recipients = t->outcome.n_kept,
-        .is_8bit = t->intake.decoder.has_8bit, .is_utf8 = (t->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0,
+        .helo = s->helo, .sender = t->envelope.sender, .details = details_of(t->content, details, sizeof(details)),
+        .n_recipients = t->outcome.n_kept, .is_8bit = t->intake.decoder.has_8bit,
+        .is_utf8 = (t->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0,
     };
-    t->kept = quarantine_put_start(s->server->quarantine, &entry, &t->intake.spool, on_put, s);
+    entry.recipients = list_recipients(t->content, t, &entry);
+    if (entry.recipients != NULL)
+        t->kept = quarantine_put_start(s->server->quarantine, &entry, &t->intake.spool, on_put, s);
     return t->kept != NULL;
 }
 

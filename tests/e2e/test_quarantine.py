@@ -2,6 +2,7 @@
 spamd, in front of a mailbox server that records. Promised is: never lost, never twice, never silently dropped."""
 import itertools
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -150,7 +151,55 @@ def test_what_is_refused_for_some_is_kept_for_them(gateway, server, subject):
     reply = send(gateway, message(subject, GTUBE.encode() + b"\r\n"), "anna@example.com", "abuse@example.com")
     assert reply.code == 250
     assert [taken.recipients for taken in server.messages] == [["abuse@example.com"]]
-    assert one_kept(gateway)["recipients"] == ["anna@example.com"]
+    entry = one_kept(gateway)
+    assert entry["recipients"] == ["anna@example.com"]
+    assert (entry["rule"], entry["action"]) == ("SPAM", "reject")
+    assert re.search("^action +reject$", action(gateway, "show", reply.id), re.M)
+
+
+BY_RECIPIENT = """\
+layer content {
+    reject     "NOT ANNA"  when rcpt.address == "anna@example.com"
+    quarantine "KEEP BERT" when rcpt.address == "bert@example.com"
+    defer      "LATER"     when rcpt.address == "carl@example.com"
+    tag        "ABUSE"     when rcpt.address == "abuse@example.com"
+    tag        "MASTER"    when rcpt.address == "postmaster@example.com"
+}
+"""
+# recipients, the reply, who gets it with which tags, for whom it is kept: design.md, "One reply must be true for all"
+ROWS = [
+    ("anna", 554, "", "", ""),
+    ("bert", 250, "", "", "bert"),
+    ("carl", 450, "", "", ""),
+    ("abuse", 250, "abuse", "ABUSE", ""),
+    ("anna abuse", 250, "abuse", "ABUSE", "anna"),
+    ("abuse anna", 250, "abuse", "ABUSE", "anna"),
+    ("bert abuse", 250, "abuse", "ABUSE", "bert"),
+    ("anna bert", 250, "", "", "anna bert"),
+    ("anna bert abuse", 250, "abuse", "ABUSE", "anna bert"),
+    ("abuse postmaster", 250, "abuse postmaster", "ABUSE MASTER", ""),
+    ("postmaster anna abuse", 250, "postmaster abuse", "ABUSE MASTER", "anna"),
+    ("carl abuse", 450, "", "", ""),
+    ("abuse carl", 450, "", "", ""),
+    ("anna carl", 450, "", "", ""),
+    ("bert carl", 450, "", "", ""),
+    ("anna bert abuse carl", 450, "", "", ""),
+]
+
+
+def test_one_reply_is_true_for_all_recipients(make, server, subject):
+    gateway = make(server, policy=BY_RECIPIENT)
+    addresses = lambda names: [f"{name}@example.com" for name in names.split()]
+    for nth, (recipients, code, handed_on, tags, held) in enumerate(ROWS):
+        one = f"{subject}-{nth}"
+        assert send(gateway, message(one), *addresses(recipients)).code == code, recipients
+        taken = [each for each in server.messages if each.header("Subject") == one]
+        assert [each.recipients for each in taken] == [addresses(handed_on)][:bool(handed_on)], recipients
+        assert [re.findall(rb"^X-Postern-Tag: (.*?)\r$", each.content, re.M) for each in taken] == \
+            [[tag.encode() for tag in tags.split()]][:bool(handed_on)], recipients
+        entries = lambda: [each["recipients"] for each in kept(gateway) if each["subject"] == one]
+        eventually(lambda: entries() == [addresses(held)][:bool(held)], f"what is kept of {recipients}")
+    assert len(os.listdir(gateway.options["quarantine"]["path"])) == sum(bool(row[4]) for row in ROWS)
 
 
 def test_what_is_refused_for_all_is_refused_and_not_kept(gateway, server, subject):

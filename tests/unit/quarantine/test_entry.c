@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -15,7 +16,8 @@ static const struct str recipients[] = { STR_INIT("anna@example.com"), STR_INIT(
 static const struct quarantine_entry entry = {
     .id = STR_INIT("d23r28hv000400.2"), .time = STR_INIT("2026-11-27T20:48:46.123Z"),
     .host = STR_INIT("mx.example.com"), .client = STR_INIT("203.0.113.7"), .helo = STR_INIT("a\r\nid: x\x7f"),
-    .sender = STR_INIT(""), .kind = STR_INIT("spam"), .rule = STR_INIT("SPAM"), .details = STR_INIT("7 % \xc3\xa9"),
+    .sender = STR_INIT(""), .kind = STR_INIT("spam"), .rule = STR_INIT("SPAM"),
+    .action = STR_INIT("reject"), .details = STR_INIT("7 % \xc3\xa9"),
     .recipients = recipients, .n_recipients = 2, .is_utf8 = true,
 };
 
@@ -43,11 +45,37 @@ static void it_comes_back_as_it_was(void **state) {
     assert_str(back.helo, entry.helo);
     assert_str(back.sender, entry.sender);
     assert_str(back.details, entry.details);
+    assert_str(back.action, entry.action);
     assert_int_equal(back.n_recipients, 2);
     assert_str(back.recipients[1], recipients[1]);
     assert_true(back.is_utf8 && !back.is_8bit);
     arena_reset(&arena);
     buf_deinit(&out);
+}
+
+/* As many as a transaction may have. One more, or a head that nobody could read back, is not written. */
+static void it_holds_all_recipients_that_it_takes(void **state) {
+    struct str *many = calloc(QUARANTINE_RECIPIENTS_MAX + 1, sizeof(*many));
+    struct quarantine_entry full = entry, back;
+    struct arena arena = { 0 };
+    struct buf out;
+    size_t len;
+    assert_non_null(many);
+    for (size_t i = 0; i <= QUARANTINE_RECIPIENTS_MAX; i++)
+        many[i] = STR("a@b.c");
+    full.recipients = many;
+    full.n_recipients = QUARANTINE_RECIPIENTS_MAX;
+    buf_init(&out, QUARANTINE_HEAD_MAX);
+    assert_int_equal(quarantine_entry_format(&full, &out), 0);
+    assert_int_equal(quarantine_entry_parse(buf_str(&out), &arena, &back, &len), 0);
+    assert_int_equal(back.n_recipients, QUARANTINE_RECIPIENTS_MAX);
+    assert_str(back.recipients[QUARANTINE_RECIPIENTS_MAX - 1], many[0]);
+    full.n_recipients++;
+    buf_clear(&out);
+    assert_int_equal(quarantine_entry_format(&full, &out), -ENOBUFS);
+    arena_reset(&arena);
+    buf_deinit(&out);
+    free(many);
 }
 
 static void nothing_else_is_one(void **state) {
@@ -97,6 +125,7 @@ static void recipients_are_bounded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_comes_back_as_it_was),
+        cmocka_unit_test(it_holds_all_recipients_that_it_takes),
         cmocka_unit_test(nothing_else_is_one),
         cmocka_unit_test(recipients_are_bounded),
     };
