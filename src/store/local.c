@@ -6,6 +6,10 @@
  * synchronous NORMAL. Statements are those of schema.h, prepared once. `names` and `pending` are this file's own
  * tables.
  *
+ * Rows that were read last are kept (recent.h). Who writes forgets what he writes; where another connection has
+ * committed, a command's, all is forgotten, before anything is answered by it: local_index.c tells whether anybody has
+ * committed at all, and if so SQLite whether that was another than ourselves.
+ *
  * Rejected: a mapping of the database (a disk error would be a SIGBUS); one table with the readable columns (four times
  * the size of what every question reads).
  */
@@ -13,8 +17,10 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "store/local_index.h"
 #include "store/local_schema.h"
 #include "store/local_sync.h"
+#include "store/recent.h"
 #include "store/schema.h"
 
 #include <errno.h>
@@ -38,7 +44,7 @@ static const char *const texts[N_STATEMENTS] = {
                 " FROM pending LEFT JOIN grey ON grey.k = pending.k LIMIT $1",
     [SETTLE] = "DELETE FROM pending WHERE k = $1 AND NOT EXISTS (SELECT 1 FROM grey WHERE k = $1 AND (first <> $2"
                " OR last <> $3 OR expires <> $4 OR forgot <> $5 OR passes <> $6))",
-    [VERSION] = "PRAGMA data_version", /* another one when another connection has committed */
+    [VERSION] = "PRAGMA data_version", /* of what other connections have committed */
     [NAME] = "INSERT INTO names(k, identity, sender, recipient) VALUES($1, $2, $3, $4)",
     [ROWS_END] = "SELECT k FROM grey WHERE k >= $1 ORDER BY k LIMIT 1 OFFSET $2",
     [SWEEP_ROWS] = "DELETE FROM grey WHERE k >= $1 AND k <= $2 AND (expires <= $3 OR first <= forgot)"
@@ -64,8 +70,11 @@ struct local {
     sqlite3_stmt *statements[N_STATEMENTS];
     struct local_sync *sync; /* NULL: a command, or each commit is synced */
     struct local_meta meta;
-    int64_t version;  /* of what others have written; 0: not looked at */
-    int log_pages;    /* in the write-ahead log */
+    int64_t version;        /* of what others have written, when local_was_written() looked; 0: it has not */
+    struct recent recent;
+    int64_t recent_version; /* of what others had written when the rows in it were read */
+    struct local_index index;
+    int log_pages;          /* in the write-ahead log */
     struct walk rows, names; /* of the sweep */
     bool sweeps_names;       /* the rows' turn is over */
     struct walk count;
@@ -164,6 +173,8 @@ static int open_database(struct local *local, const struct local_options *option
     if (r == 0)
         r = prepare(local);
     sqlite3_wal_hook(local->db, on_commit, local);
+    if (r == 0)
+        local_index_open(&local->index, local->db);
     if (r == 0 && !options->is_command && !options->syncs_always)
         r = local_sync_start(options->path, &local->sync);
     return r;
@@ -211,6 +222,7 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
     int r = begin(local);
     if (r < 0)
         return r;
+    recent_forget_all(&local->recent);
     if (local_schema_adopt(local->db, &meta, ret_dropped) < 0)
         r = fail(local, "cannot take the shared key");
     r = end(local, r);
@@ -235,10 +247,16 @@ int local_keep_shared_ahead(struct local *local, int64_t ahead_ms) {
     return r;
 }
 
-bool local_was_written(struct local *local) {
+/* Another one when somebody else has written. 0: it cannot be told. */
+static int64_t version_of(struct local *local) {
     sqlite3_stmt *statement = local->statements[VERSION];
     int64_t version = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
+    return version;
+}
+
+bool local_was_written(struct local *local) {
+    int64_t version = version_of(local);
     bool is_another = version != local->version;
     local->version = version;
     return is_another;
@@ -247,6 +265,8 @@ bool local_was_written(struct local *local) {
 /* ---- rows */
 
 static int read_one(struct local *local, struct row *row, bool *has) {
+    if (recent_find(&local->recent, row, has))
+        return 0;
     sqlite3_stmt *statement = local->statements[READ];
     sqlite3_bind_int64(statement, 1, row->key);
     int step = sqlite3_step(statement);
@@ -255,17 +275,39 @@ static int read_one(struct local *local, struct row *row, bool *has) {
         *row = row_of(statement);
     int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
     sqlite3_reset(statement);
+    if (r == 0)
+        recent_keep(&local->recent, row, *has);
     return r;
 }
 
 /* In one transaction too: each would take and drop SQLite's locks otherwise, which costs more than the rows. */
-int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
+static int read_all(struct local *local, struct row *rows, bool *has, size_t n) {
     int r = run(local, BEGIN_READ);
     if (r < 0)
         return r;
+    int64_t version = version_of(local);
+    if (version != local->recent_version || version == 0)
+        recent_forget_all(&local->recent);
+    local->recent_version = version;
     for (size_t i = 0; i < n && r == 0; i++)
         r = read_one(local, &rows[i], &has[i]);
     run(local, COMMIT); /* nothing was written, so nothing can fail that matters */
+    return r;
+}
+
+static bool are_recent(const struct local *local, struct row *rows, bool *has, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!recent_find(&local->recent, &rows[i], &has[i]))
+            return false;
+    return true;
+}
+
+int local_read(struct local *local, struct row *rows, bool *has, size_t n) {
+    if (local_index_is_still(&local->index) && are_recent(local, rows, has, n))
+        return 0;
+    int r = read_all(local, rows, has, n);
+    if (r < 0)
+        recent_forget_all(&local->recent); /* what was committed before that look was perhaps not met */
     return r;
 }
 
@@ -280,6 +322,7 @@ static void bind_row(sqlite3_stmt *statement, const struct row *row) {
 
 static int merge_one(struct local *local, const struct row *row, int64_t now) {
     sqlite3_stmt *statement = local->statements[MERGE];
+    recent_forget(&local->recent, row->key);
     bind_row(statement, row);
     sqlite3_bind_int64(statement, 7, now);
     return run(local, MERGE);
@@ -351,6 +394,8 @@ static int drop_rows(struct local *local, int64_t to, int64_t now, uint64_t *ret
     int r = run(local, SWEEP_ROWS);
     if (r == 0)
         *ret_dropped = (uint64_t)sqlite3_changes(local->db);
+    if (r < 0 || *ret_dropped > 0)
+        recent_forget_all(&local->recent);
     return r;
 }
 

@@ -178,6 +178,37 @@ static void test_a_command_reads_and_writes_beside_the_store(void **state) {
     merge(w, some_row(3, NOW + 1), false);
 }
 
+static void expect_passes(struct world *w, const int32_t *passes, int64_t n) {
+    for (int64_t key = 0; key < n; key++) {
+        struct row row = { .key = key };
+        bool is_found;
+        assert_int_equal(local_read(w->local, &row, &is_found, 1), 0);
+        assert_int_equal(is_found, passes[key] > 0);
+        assert_int_equal(row.passes, passes[key]);
+    }
+}
+
+/* What was read is kept (recent.h), so each is read before and behind each write. */
+static void test_a_row_is_read_as_whoever_wrote_last_has_left_it(void **state) {
+    enum { ROUNDS = 200, KEYS = 4 };
+    struct world *w = *state;
+    int32_t passes[KEYS] = { 0 };
+    char why[512];
+    open_local(w);
+    struct world command = *w;
+    assert_int_equal(try_open(&command, true, why), 0);
+    for (int32_t round = 1; round <= ROUNDS; round++) {
+        struct row row = { .key = round % KEYS, .first = NOW, .last = NOW, .expires = NOW + 1, .passes = round };
+        expect_passes(w, passes, KEYS);
+        expect_passes(&command, passes, KEYS);
+        merge(round % 3 == 0 ? w : &command, row, false);
+        passes[row.key] = row.passes;
+        expect_passes(w, passes, KEYS);
+        expect_passes(&command, passes, KEYS);
+    }
+    close_local(&command);
+}
+
 /* The store process and commands that are called while it starts. */
 static void test_all_who_open_a_new_store_at_once_find_the_same(void **state) {
     struct world *w = *state;
@@ -299,8 +330,10 @@ static void test_another_key_drops_what_was_hashed_with_the_old_one(void **state
     open_local(w);
     merge(w, some_row(1, NOW + 1), true);
     merge(w, some_row(2, NOW + 1), false);
+    assert_true(has(w, 1));
     assert_int_equal(local_adopt_key(w->local, shared, &dropped), 0);
     assert_int_equal(dropped, 2);
+    assert_false(has(w, 1));
     assert_int_equal(count(w).pending, 0);
     close_local(w);
     open_local(w);
@@ -391,15 +424,17 @@ static void test_the_sweep_drops_what_is_spent_and_nothing_else(void **state) {
     struct local_name names[] = { { .key = rows[0].key, .identity = STR("ip:192.0.2.1") },
                                   { .key = rows[4].key, .identity = STR("ip:192.0.2.4") } };
     assert_int_equal(local_write_names(w->local, names, 2), 0);
+    assert_true(has(w, rows[0].key)); /* and it is kept */
     for (unsigned steps = 0; !is_round && steps < 10000; steps++) {
         assert_int_equal(local_sweep(w->local, NOW, 5000, &dropped, &is_round), 0);
         all += dropped;
     }
     assert_true(is_round);
+    assert_false(has(w, rows[0].key));
     assert_int_equal(all, (N + 2) / 3);
     assert_int_equal(count(w).rows, N - all);
     assert_int_equal(count(w).names, 1);
-    assert_true(has(w, rows[1].key) && has(w, rows[2].key) && !has(w, rows[0].key));
+    assert_true(has(w, rows[1].key) && has(w, rows[2].key));
     assert_int_equal(local_sweep(w->local, NOW, 5000, &dropped, &is_round), 0); /* and round again */
     assert_int_equal(dropped, 0);
     free(rows);
@@ -512,11 +547,9 @@ static void test_a_full_disk_fails_one_batch_and_not_the_next(void **state) {
         full.rlim_max = old.rlim_max;
         setrlimit(RLIMIT_FSIZE, &full);
         struct row row = some_row(2, NOW + 1);
-        if (local_merge(w->local, &row, 1, NOW, false) == 0 || local_why(w->local)[0] == '\0')
+        if (has(w, 2) || local_merge(w->local, &row, 1, NOW, false) == 0 || local_why(w->local)[0] == '\0')
             _exit(1);
-        row.key = 1;
-        bool is_found;
-        if (local_read(w->local, &row, &is_found, 1) != 0 || !is_found)
+        if (!has(w, 1) || has(w, 2))
             _exit(2);
         setrlimit(RLIMIT_FSIZE, &old);
         row.key = 3;
@@ -576,6 +609,7 @@ int main(void) {
         TEST(test_a_batch_is_merged_as_a_whole),
         TEST(test_what_a_killed_process_had_committed_is_there),
         TEST(test_a_command_reads_and_writes_beside_the_store),
+        TEST(test_a_row_is_read_as_whoever_wrote_last_has_left_it),
         TEST(test_all_who_open_a_new_store_at_once_find_the_same),
         TEST(test_a_command_does_not_make_a_store),
         TEST(test_pending_rows_are_those_that_were_marked_and_not_settled),

@@ -1,0 +1,25 @@
+/*
+ * local_index: has anybody committed into the local store's file since we last looked? Without a system call, where
+ * SQLite's own answer (PRAGMA data_version) takes a transaction. Private to local.c.
+ */
+#pragma once
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOCAL_INDEX_WORDS = 12 };
+
+struct local_index {
+    const volatile uint32_t *header;  /* NULL: there is none, and each look finds that somebody may have */
+    uint32_t seen[LOCAL_INDEX_WORDS]; /* when it was looked at last */
+};
+
+/* `db`: in WAL mode, and has read something. Good until it is closed. */
+void local_index_open(struct local_index *index, sqlite3 *db);
+
+/*
+ * True: nobody has committed between the look before and this one, neither `db` itself nor another connection. What was
+ * committed before this look is seen by each transaction that begins behind it.
+ */
+bool local_index_is_still(struct local_index *index);
