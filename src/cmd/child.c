@@ -6,7 +6,8 @@
  * is wrong the day somebody adds a descriptor to the master. No watch of the master's loop must be "stopped" here,
  * since the epoll set is shared with the parent until the descriptor is closed. The log is opened anew for the same
  * reason. SIGINT and SIGHUP are ignored: a terminal sends them to the whole group, and the master decides what they
- * mean.
+ * mean. SIGTERM and SIGQUIT, which the master sends, stay blocked as they were at the fork until the child's loop takes
+ * them (loop_on_signal()): one that comes earlier waits, instead of killing a process that could have ended in order.
  */
 #include "cmd/child.h"
 
@@ -35,8 +36,10 @@ void child_begin(int *kept, size_t n_kept, const struct conf_settings *set, cons
     close_all_but(kept, n_kept);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigset_t orders;
+    sigemptyset(&orders);
+    sigaddset(&orders, SIGTERM);
+    sigaddset(&orders, SIGQUIT);
+    sigprocmask(SIG_SETMASK, &orders, NULL);
     log_open(ident, set->log.target, set->log.format, set->log.level);
 }

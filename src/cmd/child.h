@@ -1,6 +1,7 @@
 /*
  * child: what a process is when it has just been forked from the master: the descriptors that it was given, and no
- * others; default ways of signals, but for those that a terminal sends to all; a log of its own.
+ * others; default ways of signals, but for those that a terminal sends to all and for those that the master sends,
+ * which wait for the child's loop; a log of its own.
  */
 #pragma once
 

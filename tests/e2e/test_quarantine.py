@@ -338,7 +338,7 @@ def test_workers_are_killed_and_nothing_is_missing_or_there_twice(make, server, 
             gateway.expected_deaths += 1
             kill(pids[nth % len(pids)])
     eventually(lambda: len(gateway.worker_pids()) == 2, "both workers serve")
-    eventually(lambda: len(acknowledged) > 30, "most were cut off and sent again")
+    eventually(lambda: len(acknowledged) > 30, "most were cut off and sent again", 120)
     is_over.set()
     for sender in senders:
         sender.join()

@@ -3,9 +3,9 @@
  *
  * The toy serves each client by one line, "SLOT PROCESS HOSTNAME", and notes in its shared counters what the master
  * told it: `messages` counts directories taken, `refused` those that went, `deferred` new journal files. A host name
- * that begins with "dies" makes it exit before it is ready, one with "mute" never says that it is; one with "stays"
- * goes on after it was told to accept no more, as if it had sessions. Nothing here waits by time: the loop turns until
- * something is so, and gives up after many turns.
+ * that begins with "dies" makes it exit before it is ready, one with "mute" never says that it is; one with "early"
+ * gets a SIGTERM before it has a loop to take it; one with "stays" goes on after it was told to accept no more, as if
+ * it had sessions. Nothing here waits by time: the loop turns until something is so, and gives up after many turns.
  */
 #include "cmd/master.h"
 #include "cmd/master_state.h"
@@ -79,6 +79,8 @@ static int toy_worker(const struct worker_setup *setup) {
     struct worker_message ready = { .type = WORKER_READY };
     if (strncmp(setup->conf->set.hostname, "dies", 4) == 0)
         return 1;
+    if (strncmp(setup->conf->set.hostname, "early", 5) == 0)
+        raise(SIGTERM);
     for (size_t i = 0; i < setup->n_listen; i++)
         polls[i + 1] = (struct pollfd){ .fd = setup->listen_fds[i], .events = POLLIN };
     setup->counters->sessions_now = 3;
@@ -249,6 +251,14 @@ static void sigterm_drains_and_removes_the_control_socket(void **state) {
     master_free(f->master);
     f->master = NULL;
     assert_int_equal(access(f->control, F_OK), -1);
+}
+
+static void a_signal_waits_until_a_new_worker_takes_it(void **state) {
+    struct fixture *f = *state;
+    write_conf(f, "early.example.com", 1, "");
+    assert_int_equal(new_master(f, NULL), 0);
+    turn_until(f, f->master->serving != NULL || master_is_done(f->master));
+    assert_non_null(f->master->serving);
 }
 
 static void a_worker_that_cannot_start_ends_the_service_with_an_error(void **state) {
@@ -567,6 +577,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         with_folder(clients_meet_the_worker_of_their_address),
         with_folder(sigterm_drains_and_removes_the_control_socket),
+        with_folder(a_signal_waits_until_a_new_worker_takes_it),
         with_folder(a_worker_that_cannot_start_ends_the_service_with_an_error),
         with_folder(a_second_instance_is_refused),
         with_folder(a_second_signal_ends_even_a_worker_that_does_not_listen),
