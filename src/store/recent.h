@@ -2,14 +2,14 @@
  * recent: rows that were read last, as the file has them, so that who sends all day is not looked for in its tree.
  * Private to local.c, which knows when the file has others.
  *
- * Places are given by the key, which is a keyed hash: nobody can choose which rows push out one another. That there is
- * no row under a key is kept as well, since most clients are on no whitelist.
+ * Where a row stands is given by its key, which is a keyed hash: nobody can choose which rows push out one another.
+ * That there is no row under a key is kept as well, since most clients are on no whitelist.
  */
 #pragma once
 
 #include "store/row.h"
 
-enum { RECENT_PLACES = 16384 }; /* about 900 KiB, taken as they are used */
+enum { RECENT_SETS = 4096, RECENT_WAYS = 4 }; /* about 900 KiB, taken as they are used */
 
 struct recent_place {
     struct row row;
@@ -18,7 +18,7 @@ struct recent_place {
 };
 
 struct recent { /* all-zero: empty */
-    struct recent_place places[RECENT_PLACES];
+    struct recent_place sets[RECENT_SETS][RECENT_WAYS]; /* in a set, who was kept last is first */
     uint32_t n_forgotten; /* rounds that are over */
 };
 

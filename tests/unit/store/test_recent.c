@@ -63,13 +63,23 @@ static void test_that_there_is_no_row_is_kept_and_fills_in_nothing(void **state)
     expect(*state, 5, 9);
 }
 
-static void test_keys_of_one_place_push_each_other_out_and_are_not_confused(void **state) {
-    keep(*state, 5, 1);
-    keep(*state, 5 + RECENT_PLACES, 2);
+static void test_in_a_full_set_who_was_kept_longest_ago_gives_way(void **state) {
+    enum { N = RECENT_WAYS };
+    for (int64_t i = 0; i < N; i++)
+        keep(*state, 5 + i * RECENT_SETS, i);
+    keep(*state, 5, 100);
+    for (int64_t i = 0; i < N; i++)
+        expect(*state, 5 + i * RECENT_SETS, i == 0 ? 100 : i);
+    keep(*state, 5 + N * RECENT_SETS, N);
+    expect_unknown(*state, 5 + RECENT_SETS);
+    recent_forget(*state, 5 + RECENT_SETS); /* which is not there */
+    for (int64_t i = 2; i <= N; i++)
+        expect(*state, 5 + i * RECENT_SETS, i);
+    expect(*state, 5, 100);
+    recent_forget(*state, 5);
     expect_unknown(*state, 5);
-    expect(*state, 5 + RECENT_PLACES, 2);
-    recent_forget(*state, 5); /* which is not there */
-    expect(*state, 5 + RECENT_PLACES, 2);
+    for (int64_t i = 2; i <= N; i++)
+        expect(*state, 5 + i * RECENT_SETS, i);
 }
 
 static void test_one_is_forgotten_and_the_others_are_not(void **state) {
@@ -103,7 +113,7 @@ int main(void) {
         TEST(test_nothing_is_known_at_first),
         TEST(test_what_was_kept_is_found_as_it_was_kept_last),
         TEST(test_that_there_is_no_row_is_kept_and_fills_in_nothing),
-        TEST(test_keys_of_one_place_push_each_other_out_and_are_not_confused),
+        TEST(test_in_a_full_set_who_was_kept_longest_ago_gives_way),
         TEST(test_one_is_forgotten_and_the_others_are_not),
         TEST(test_all_are_forgotten_even_when_rounds_begin_anew),
     };
