@@ -93,17 +93,31 @@ static void crowd(struct cidr *prefix) {
         prefix->bits = (uint8_t)(8 * n);
 }
 
-static void compare_with_list(size_t n, bool is_crowded) {
-    struct cidr prefixes[64];
+/* Where addresses are split in words, more often. */
+static uint8_t draw_bits(unsigned shortest, unsigned width) {
+    static const uint8_t edges[] = { 31, 32, 63, 64, 65, 127, 128 };
+    uint8_t edge = edges[draw(sizeof(edges))];
+    return draw(4) == 0 && edge <= width ? edge : (uint8_t)(shortest + draw(width - shortest + 1));
+}
+
+/* `shortest`: prefixes begin at this fraction of the bits, in 16ths: many short ones would cover all there is. */
+static void draw_prefixes(struct cidr *prefixes, size_t n, unsigned shortest, bool is_crowded) {
     for (size_t i = 0; i < n; i++) {
-        uint8_t family = draw(2) == 0 ? IP_V4 : IP_V6;
-        unsigned width = family == IP_V4 ? 32 : 128;
-        unsigned shortest = draw(4) == 0 ? 0 : width / 4;
-        prefixes[i] = (struct cidr){ draw_ip(family), (uint8_t)(shortest + draw(width - shortest + 1)) };
+        prefixes[i].ip = draw_ip(draw(2) == 0 ? IP_V4 : IP_V6);
+        if (i > 0 && draw(16) == 0) /* one of the others again, or inside it, or around it */
+            prefixes[i].ip = prefixes[draw(i)].ip;
+        unsigned width = prefixes[i].ip.family == IP_V4 ? 32 : 128;
+        prefixes[i].bits = draw_bits(width * shortest / 16, width);
         if (is_crowded && draw(20) != 0)
             crowd(&prefixes[i]);
         mask(&prefixes[i]);
     }
+}
+
+static void compare_with_list(size_t n, unsigned shortest, bool is_crowded) {
+    struct cidr *prefixes = calloc(n, sizeof(*prefixes));
+    assert_non_null(prefixes);
+    draw_prefixes(prefixes, n, shortest, is_crowded);
     struct cidr_set *set = set_of(prefixes, n);
     for (size_t i = 0; i < n; i++) {
         struct ip last = last_of(&prefixes[i]);
@@ -113,12 +127,41 @@ static void compare_with_list(size_t n, bool is_crowded) {
             assert_as_list(set, prefixes, n, &around[k]);
     }
     cidr_set_free(set);
+    free(prefixes);
 }
 
 static void test_random(void **state) {
     for (unsigned i = 1; i <= 1000; i++) {
         sequence = i * UINT64_C(0x9E3779B97F4A7C15);
-        compare_with_list(1 + draw(64), i % 2 == 0);
+        compare_with_list(1 + draw(64), draw(4) == 0 ? 0 : 4, i % 2 == 0);
+    }
+}
+
+/* Enough of them for an index of several steps. */
+static void test_random_many(void **state) {
+    for (unsigned i = 1; i <= 16; i++) {
+        sequence = i * UINT64_C(0xD1B54A32D192ED03);
+        compare_with_list(300 + draw(300), 12, i % 2 == 0);
+    }
+}
+
+/* One prefix for each bit: whatever the index tells apart first, most of the others fall together. */
+static void test_deep(void **state) {
+    struct cidr prefixes[2 * 128];
+    for (unsigned bit = 0; bit < 128; bit++) {
+        prefixes[bit] = (struct cidr){ .ip = { .family = IP_V6 }, .bits = 128 };
+        prefixes[bit].ip.bytes[bit / 8] = (uint8_t)(0x80 >> bit % 8);
+        prefixes[128 + bit] = prefixes[bit];
+        prefixes[128 + bit].ip.bytes[15] |= 0x10;
+    }
+    for (size_t n = 1; n <= 256; n++) {
+        struct cidr_set *set = set_of(prefixes, n);
+        for (size_t i = 0; i < 256; i++) {
+            const struct ip around[] = { prefixes[i].ip, step(prefixes[i].ip, 1), step(prefixes[i].ip, -1) };
+            for (size_t k = 0; k < 3; k++)
+                assert_as_list(set, prefixes, n, &around[k]);
+        }
+        cidr_set_free(set);
     }
 }
 
@@ -221,6 +264,8 @@ static void test_crowd(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         { "a set answers as the list of its prefixes does, around the ends of each", test_random, NULL, NULL, NULL },
+        { "so does one of hundreds", test_random_many, NULL, NULL, NULL },
+        { "prefixes that part at every bit are told apart", test_deep, NULL, NULL, NULL },
         { "the first and the last address of each family can be held alone", test_edges, NULL, NULL, NULL },
         { "/0 holds all of its family and nothing of the other", test_all, NULL, NULL, NULL },
         { "prefixes inside one another and side by side hold what any of them does", test_overlaps, NULL, NULL, NULL },
