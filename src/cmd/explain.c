@@ -11,12 +11,14 @@
 
 #include "base/hash.h"
 #include "cmd/cmd.h"
+#include "journal/id.h"
 #include "journal/reader.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_CONF "/etc/postern/postern.conf"
 
@@ -52,6 +54,17 @@ static int load(const char *path, struct conf **ret_conf) {
 
 /* ---- the two ways to a decision */
 
+/* It may have been pasted from anywhere: the terminal is shown no more than it can bear. */
+static int refuse_id(const char *id) {
+    struct buf shown;
+    buf_init(&shown, ID_TEXT_MAX + 1);
+    explain_put_clean(&shown, str_head(str_of(id), ID_TEXT_MAX));
+    fprintf(stderr, "postern: '%.*s%s' is no id, such as d202qlns800000.1\n", STR_ARG(buf_str(&shown)),
+            strlen(id) > ID_TEXT_MAX ? "..." : "");
+    buf_deinit(&shown);
+    return EXIT_USAGE;
+}
+
 static int explain_id(struct explain *e, const struct options *options, char **ret_line) {
     const char *dir = options->journal != NULL ? options->journal : e->conf->set.journal.path;
     size_t len = 0;
@@ -61,8 +74,7 @@ static int explain_id(struct explain *e, const struct options *options, char **r
     }
     int r = journal_find(dir, options->id, ret_line, &len);
     if (r == -EINVAL) {
-        fprintf(stderr, "postern: '%s' is no id, such as d202qlns800000.1\n", options->id);
-        return EXIT_USAGE;
+        return refuse_id(options->id);
     }
     if (r == 1 && explain_record(e, *ret_line, len) == 0)
         return EXIT_SUCCESS;

@@ -11,7 +11,10 @@
  */
 #include "journal/id.h"
 
+#include "base/str.h"
+
 #include <errno.h>
+#include <string.h>
 
 static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuv";
 
@@ -58,6 +61,26 @@ int id_parse(const char *id, uint64_t *ret_ms, unsigned *ret_process) {
     *ret_ms = head >> 3;
     *ret_process = (unsigned)(tail >> 12 & 255);
     return 0;
+}
+
+static bool is_digits(const char *text) {
+    return text[strspn(text, "0123456789")] == '\0';
+}
+
+int id_clean(const char *text, char out[ID_TEXT_MAX + 1]) {
+    struct str id = str_trim(str_of(text));
+    uint64_t ms;
+    if (id.len > 2 && id.at[0] == '[' && id.at[id.len - 1] == ']')
+        id = (struct str){ id.at + 1, id.len - 2 };
+    if (id.len < ID_LEN || id.len > ID_TEXT_MAX)
+        return -EINVAL;
+    memcpy(out, id.at, id.len);
+    out[id.len] = '\0';
+    for (size_t i = 0; i < id.len; i++)
+        out[i] = out[i] >= 'A' && out[i] <= 'V' ? (char)(out[i] - 'A' + 'a') : out[i];
+    if (out[ID_LEN] == '_')
+        out[ID_LEN] = '.';
+    return id_time(out, &ms) == 0 && (id.len == ID_LEN || is_digits(out + ID_LEN + 1)) ? 0 : -EINVAL;
 }
 
 int id_time(const char *id, uint64_t *ret_ms) {

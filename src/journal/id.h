@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { ID_LEN = 14 };
+enum { ID_LEN = 14, ID_TEXT_MAX = ID_LEN + 11 /* ID.n */ };
 
 struct id_source {
     uint8_t host, process;
@@ -19,6 +19,12 @@ struct id_source {
 
 /* Writes the next id and a NUL. */
 void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]);
+
+/*
+ * ID or ID.n as people bring it: with the brackets of a reply, as the log's ID_n, in capitals, between blanks. Only its
+ * shape is looked at. Returns 0 or -EINVAL.
+ */
+int id_clean(const char *text, char out[ID_TEXT_MAX + 1]);
 
 /* The wall-clock ms inside an id, ID or ID.n. Returns 0 or -EINVAL. */
 int id_time(const char *id, uint64_t *ret_ms);

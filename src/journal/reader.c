@@ -26,8 +26,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { READ_SIZE = 256 * 1024, SLACK_MS = 120 * 1000, SESSION_MAX_MS = 24 * 3600 * 1000, FILES_MAX = 1 << 20,
-       ID_TEXT_MAX = ID_LEN + 11 };
+enum { READ_SIZE = 256 * 1024, SLACK_MS = 120 * 1000, SESSION_MAX_MS = 24 * 3600 * 1000, FILES_MAX = 1 << 20 };
 
 /* ---- lines */
 
@@ -275,12 +274,11 @@ int journal_find(const char *dir, const char *id, char **ret_line, size_t *ret_l
     struct folder folder;
     uint64_t id_ms;
     unsigned process;
-    size_t len = strlen(id);
-    if (len > ID_TEXT_MAX || id_parse(id, &id_ms, &process) < 0)
+    char clean[ID_TEXT_MAX + 1];
+    if (id_clean(id, clean) < 0 || id_parse(clean, &id_ms, &process) < 0)
         return -EINVAL;
-    if (len > ID_LEN && strspn(id + ID_LEN + 1, "0123456789") != len - ID_LEN - 1)
-        return -EINVAL;
-    search.wanted_len = (size_t)snprintf(search.wanted, sizeof(search.wanted), "\"id\":\"%s%s", id,
+    size_t len = strlen(clean);
+    search.wanted_len = (size_t)snprintf(search.wanted, sizeof(search.wanted), "\"id\":\"%s%s", clean,
                                          len > ID_LEN + 1 ? "\"" : len > ID_LEN ? "" : ".");
     int r = list_folder(dir, &folder);
     if (r < 0)

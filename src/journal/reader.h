@@ -27,8 +27,8 @@ int journal_read_file(const char *path, journal_line_fn *fn, void *arg);
 int journal_read(const char *dir, uint64_t since_ms, journal_line_fn *fn, void *arg);
 
 /*
- * Finds the record of a decision, "ID.n", or the first one of a session, "ID". Opens only files that can hold it, those
- * of its process first. Returns 1 with the line (no NUL behind it; free it), 0 when there is none, -EINVAL (not an id),
- * or -errno.
+ * Finds the record of a decision, "ID.n", or the first one of a session, "ID", written as id_clean() takes it. Opens
+ * only files that can hold it, those of its process first. Returns 1 with the line (no NUL behind it; free it), 0 when
+ * there is none, -EINVAL (not an id), or -errno.
  */
 int journal_find(const char *dir, const char *id, char **ret_line, size_t *ret_len);

@@ -172,6 +172,13 @@ static void lists_are_counted_by_clients_and_by_what_was_refused_upon_them(void 
     assert_int_equal(REPORT_LISTS("/nonexistent"), 1);
 }
 
+static void an_id_may_be_pasted_from_a_reply_or_the_log(void **state) {
+    assert_int_equal(EXPLAIN_ID("[d202qlns800000.1]"), 0);
+    assert_printed("refused.expected");
+    assert_int_equal(EXPLAIN_ID("d202qlns800000_1"), 0);
+    assert_printed("refused.expected");
+}
+
 static void wrong_use_is_told_from_what_is_not_there(void **state) {
     assert_int_equal(EXPLAIN_ID("d202qlns800000.99"), 1);
     assert_int_equal(EXPLAIN_ID("no-id"), EXIT_USAGE);
@@ -204,6 +211,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(rules_are_counted_without_those_that_were_held_back),
         cmocka_unit_test(the_greylist_is_counted_in_the_words_of_the_field),
         cmocka_unit_test(lists_are_counted_by_clients_and_by_what_was_refused_upon_them),
+        cmocka_unit_test(an_id_may_be_pasted_from_a_reply_or_the_log),
         cmocka_unit_test(wrong_use_is_told_from_what_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,25 @@ static void what_is_no_id_is_refused(void **state) {
         assert_int_equal(id_time(bad[i], &ms), -EINVAL);
 }
 
+static void an_id_is_taken_as_people_bring_it(void **state) {
+    static const char *const good[] = { "d202qlns800000.1", " d202qlns800000.1\n", "[d202qlns800000.1]",
+                                        "d202qlns800000_1", "D202QLNS800000.1" };
+    static const char *const bad[] = { "", "[]", "d202qlns80000", "d202qlns80000w.1", "d202qlns800000-1",
+                                       "d202qlns800000.1.2", "d202qlns800000.x", "d202qlns800000.-1",
+                                       "d202qlns800000.12345678901", "../d202qlns800000.1", "[d202qlns800000.1" };
+    char id[ID_TEXT_MAX + 1];
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+        assert_int_equal(id_clean(good[i], id), 0);
+        assert_string_equal(id, "d202qlns800000.1");
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_int_equal(id_clean(bad[i], id), -EINVAL);
+    assert_int_equal(id_clean("d202qlns800000", id), 0); /* a session's */
+    assert_string_equal(id, "d202qlns800000");
+    assert_int_equal(id_clean("d202qlns800000.4294967295", id), 0);
+    assert_string_equal(id, "d202qlns800000.4294967295");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bits_stand_where_design_says),
@@ -99,6 +118,7 @@ int main(void) {
         cmocka_unit_test(hosts_and_processes_differ_in_the_same_instant),
         cmocka_unit_test(the_time_is_read_back_also_from_a_decision),
         cmocka_unit_test(what_is_no_id_is_refused),
+        cmocka_unit_test(an_id_is_taken_as_people_bring_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
