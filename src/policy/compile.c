@@ -129,11 +129,24 @@ static void give_default_reply(struct rule *rule) {
     }
 }
 
+/* "pass, accept, defer, reject" */
+static const char *actions_of(struct arena *arena, enum policy_layer layer) {
+    const char *names = "";
+    for (int i = 0; i < N_ACTIONS && names != NULL; i++) {
+        if (layer_has(layer, (enum policy_action)i))
+            names = arena_printf(arena, "%s%s%s", names, *names ? ", " : "", action_names[i]);
+    }
+    return names;
+}
+
 static int compile_rule(struct compiler *c, enum policy_layer layer, const struct parsed_rule *from) {
     struct policy *policy = c->policy;
     if (!layer_has(layer, from->action)) {
-        diag_error(c->p->diag, &c->p->source, from->at, "layer %s has no action '%s'", layer_names[layer],
-                   action_names[from->action]);
+        const char *actions = actions_of(c->p->arena, layer);
+        if (actions == NULL)
+            return -ENOMEM;
+        diag_error(c->p->diag, &c->p->source, from->at, "layer %s has no action '%s', only %s", layer_names[layer],
+                   action_names[from->action], actions);
         return -EINVAL;
     }
     struct rule *rule = &policy->rules[policy->n_rules];
@@ -233,8 +246,8 @@ int compile_policy(struct parsed *p, struct policy *policy) {
     policy->rules = arena_alloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(struct rule));
     policy->nodes = arena_alloc(p->arena, POLICY_NODES_MAX * sizeof(struct node));
     c.rule_at = arena_zalloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(char *));
-    c.rule_off = arena_zalloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(*c.rule_off));
-    if (!policy->slots || !policy->rules || !policy->nodes || !c.rule_at || !c.rule_off)
+    c.rule_idle = arena_zalloc(p->arena, (p->n_rules + N_BUILTIN_RULES) * sizeof(*c.rule_idle));
+    if (!policy->slots || !policy->rules || !policy->nodes || !c.rule_at || !c.rule_idle)
         return -ENOMEM;
     policy->greylist_slot = RULE_NONE;
     int r = intern_builtin(&c);

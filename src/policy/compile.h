@@ -30,7 +30,7 @@ struct compiler {
     struct parsed *p;
     struct policy *policy;
     const char **rule_at;
-    const struct slot **rule_off; /* what is off without which the rule never fires; NULL: nothing (cover.c) */
+    const struct slot **rule_idle; /* what is off, or never as much, without which it never fires; or NULL (cover.c) */
     struct arena scratch; /* of cover.c, emptied for each rule */
 };
 

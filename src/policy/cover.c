@@ -6,7 +6,8 @@
  * literal by literal: the same literal, a weaker bound on the same number, or one of the few ties between facts that
  * hold whatever the configuration (a group's hits are hits; a client without PTR has no confirmed one). What cannot be
  * shown so is taken to be reachable. A case that contradicts itself implies everything; a rule all of whose cases do
- * can never be true, which is a warning.
+ * can never be true, which is a warning. One whose negation cannot is always true: another warning, since a `reject`
+ * of that kind refuses all mail.
  *
  * Rejected: asking a solver, or trying all values: the mistake to catch is the special rule behind the general one.
  */
@@ -17,7 +18,7 @@
 enum { CASES_MAX = 32, CASE_LITERALS_MAX = 24 };
 
 struct one_case {
-    uint16_t literals[CASE_LITERALS_MAX]; /* nodes, all of them true */
+    const struct node *literals[CASE_LITERALS_MAX]; /* all of them true */
     uint8_t n;
 };
 
@@ -124,22 +125,37 @@ static bool literal_implies(const struct policy *policy, const struct node *a, c
            (is_row(policy, b, F_SENDER_RESOLVES) || is_row(policy, b, F_SENDER_VERIFIED));
 }
 
-static bool excludes(const struct policy *policy, const struct node *a, const struct node *b) {
+static struct node opposite_of(const struct node *literal) {
     static const uint8_t opposite[] = { [OP_EQ] = OP_NE, [OP_NE] = OP_EQ, [OP_LT] = OP_GE,
                                         [OP_LE] = OP_GT, [OP_GT] = OP_LE, [OP_GE] = OP_LT };
-    struct node not_b = *b;
-    if (b->op >= OP_EQ)
-        not_b.op = opposite[b->op];
+    struct node other = *literal;
+    if (literal->op >= OP_EQ)
+        other.op = opposite[literal->op];
     else
-        not_b.is_negated = !b->is_negated;
+        other.is_negated = !literal->is_negated;
+    return other;
+}
+
+static bool excludes(const struct policy *policy, const struct node *a, const struct node *b) {
+    const struct node not_b = opposite_of(b);
     return literal_implies(policy, a, &not_b);
+}
+
+/* What is counted is never less than nothing; a score may be. */
+static bool is_impossible(const struct policy *policy, const struct node *literal) {
+    const struct slot *slot = &policy->slots[literal->slot];
+    if (literal->op < OP_EQ || str_ends_nocase(str_of(slot->row->name), STR(".score")))
+        return false;
+    return literal->op == OP_LT ? literal->number <= 0
+                                : (literal->op == OP_LE || literal->op == OP_EQ) && literal->number < 0;
 }
 
 /* ---- cases */
 
-static bool add_literal(const struct policy *policy, struct one_case *one, uint16_t literal, bool *ret_is_possible) {
+static bool add_literal(const struct policy *policy, struct one_case *one, const struct node *literal,
+                        bool *ret_is_possible) {
     for (size_t i = 0; i < one->n; i++)
-        *ret_is_possible &= !excludes(policy, &policy->nodes[one->literals[i]], &policy->nodes[literal]);
+        *ret_is_possible &= !excludes(policy, one->literals[i], literal);
     if (one->n == CASE_LITERALS_MAX)
         return false;
     one->literals[one->n++] = literal;
@@ -172,26 +188,37 @@ static void either(struct cases *a, const struct cases *b) {
         a->cases[a->n++] = b->cases[i];
 }
 
-/* Returns 0 or -ENOMEM. */
-static int write_cases(struct compiler *c, unsigned at, struct cases *ret_cases) {
+static int write_literal(struct compiler *c, const struct node *literal, bool is_negated, struct cases *ret_cases) {
+    if (is_negated) {
+        struct node *opposite = arena_alloc(&c->scratch, sizeof(*opposite));
+        if (opposite == NULL)
+            return -ENOMEM;
+        *opposite = opposite_of(literal);
+        literal = opposite;
+    }
+    ret_cases->cases[0] = (struct one_case){ .literals = { literal }, .n = 1 };
+    ret_cases->n = !is_impossible(c->policy, literal);
+    return 0;
+}
+
+/* The cases in which the condition at this node holds, or does not. Returns 0 or -ENOMEM. */
+static int write_cases(struct compiler *c, unsigned at, bool is_negated, struct cases *ret_cases) {
     const struct node *nodes = c->policy->nodes, *node = &nodes[at];
     *ret_cases = (struct cases){ .is_whole = true };
-    if (node->kind == NODE_LITERAL) {
-        ret_cases->cases[0] = (struct one_case){ .literals = { (uint16_t)at }, .n = 1 };
-        ret_cases->n = 1;
-        return 0;
-    }
+    if (node->kind == NODE_LITERAL)
+        return write_literal(c, node, is_negated, ret_cases);
+    bool is_and = (node->kind == NODE_AND) != is_negated;
     struct cases *one = arena_alloc(&c->scratch, sizeof(*one));
     struct cases *scratch = arena_alloc(&c->scratch, sizeof(*scratch));
     if (one == NULL || scratch == NULL)
         return -ENOMEM;
-    if (node->kind == NODE_AND)
+    if (is_and)
         ret_cases->n = 1; /* one case that says nothing yet */
     for (unsigned i = at + 1; i < node->end && ret_cases->is_whole; i = nodes[i].end) {
-        int r = write_cases(c, i, one);
+        int r = write_cases(c, i, is_negated, one);
         if (r < 0)
             return r;
-        if (node->kind == NODE_AND)
+        if (is_and)
             both(c->policy, ret_cases, one, scratch);
         else
             either(ret_cases, one);
@@ -203,7 +230,7 @@ static bool case_implies(const struct policy *policy, const struct one_case *one
     const struct node *node = &policy->nodes[at];
     if (node->kind == NODE_LITERAL) {
         for (size_t i = 0; i < one->n; i++) {
-            if (literal_implies(policy, &policy->nodes[one->literals[i]], node))
+            if (literal_implies(policy, one->literals[i], node))
                 return true;
         }
         return false;
@@ -267,7 +294,7 @@ static void find_forgeable(struct compiler *c, unsigned rule, const struct cases
     for (size_t i = 0; i < cases->n; i++) {
         bool trusts_name = false, is_confirmed = false;
         for (size_t k = 0; k < cases->cases[i].n; k++) {
-            const struct node *node = &policy->nodes[cases->cases[i].literals[k]];
+            const struct node *node = cases->cases[i].literals[k];
             trusts_name |= policy->slots[node->slot].row == &fact_rows[F_PTR_NAME] && !node->is_negated;
             is_confirmed |= is_row(policy, node, F_PTR_CONFIRMED) && !node->is_negated;
         }
@@ -279,44 +306,56 @@ static void find_forgeable(struct compiler *c, unsigned rule, const struct cases
     }
 }
 
-static bool is_off(const struct policy *policy, const struct node *node) {
+/* Its source is off, or all block lists together do not come up to it, though there are some. */
+static bool is_idle(const struct policy *policy, const struct node *node) {
     const struct slot *slot = &policy->slots[node->slot];
-    return policy->initial[slot->scope][slot->index].state == FACT_OFF;
+    const struct fact *initial = &policy->initial[slot->scope][slot->index];
+    if (initial->state != FACT_UNASKED || slot->type != TYPE_COUNT)
+        return initial->state == FACT_OFF;
+    return node->op == OP_GT ? node->number >= initial->hi
+                             : (node->op == OP_GE || node->op == OP_EQ) && node->number > initial->hi;
 }
 
-/* A rule that needs what is switched off, whichever case of it: idle.c tells. */
-static void find_off(struct compiler *c, unsigned rule, const struct cases *cases) {
+/* A rule that needs what this configuration does not have, whichever case of it: idle.c tells. */
+static void find_idle(struct compiler *c, unsigned rule, const struct cases *cases) {
     const struct policy *policy = c->policy;
-    const struct slot *off = NULL;
+    const struct slot *idle = NULL;
     for (size_t i = 0; i < cases->n; i++) {
         const struct slot *blame = NULL;
         for (size_t k = 0; k < cases->cases[i].n && !blame; k++) {
-            const struct node *node = &policy->nodes[cases->cases[i].literals[k]];
-            blame = is_off(policy, node) ? &policy->slots[node->slot] : NULL;
+            const struct node *node = cases->cases[i].literals[k];
+            blame = is_idle(policy, node) ? &policy->slots[node->slot] : NULL;
         }
         if (blame == NULL)
             return;
-        off = blame;
+        idle = blame;
     }
-    c->rule_off[rule] = off;
+    c->rule_idle[rule] = idle;
+}
+
+static int check_rule(struct compiler *c, unsigned rule, struct cases *cases) {
+    unsigned condition = c->policy->rules[rule].condition;
+    int r = write_cases(c, condition, true, cases);
+    if (r == 0 && cases->is_whole && cases->n == 0)
+        diag_warning(c->p->diag, &c->p->source, c->rule_at[rule], "this condition is always true");
+    if (r == 0)
+        r = write_cases(c, condition, false, cases);
+    if (r < 0 || !cases->is_whole)
+        return r;
+    if (cases->n == 0)
+        diag_warning(c->p->diag, &c->p->source, c->rule_at[rule], "this condition can never be true");
+    find_cover(c, rule, cases);
+    find_forgeable(c, rule, cases);
+    find_idle(c, rule, cases);
+    return 0;
 }
 
 int cover_check(struct compiler *c) {
     struct cases *cases = arena_alloc(c->p->arena, sizeof(*cases));
-    if (cases == NULL)
-        return -ENOMEM;
-    for (unsigned i = N_BUILTIN_RULES; i < c->policy->n_rules; i++) {
-        int r = write_cases(c, c->policy->rules[i].condition, cases);
+    int r = cases != NULL ? 0 : -ENOMEM;
+    for (unsigned i = N_BUILTIN_RULES; i < c->policy->n_rules && r == 0; i++) {
+        r = check_rule(c, i, cases);
         arena_reset(&c->scratch);
-        if (r < 0)
-            return r;
-        if (!cases->is_whole)
-            continue;
-        if (cases->n == 0)
-            diag_warning(c->p->diag, &c->p->source, c->rule_at[i], "this condition can never be true");
-        find_cover(c, i, cases);
-        find_forgeable(c, i, cases);
-        find_off(c, i, cases);
     }
-    return 0;
+    return r;
 }

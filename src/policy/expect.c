@@ -7,7 +7,7 @@
  */
 #include "policy/expect.h"
 
-#include "policy/world.h"
+#include "policy/given.h"
 
 #include <errno.h>
 
@@ -36,24 +36,30 @@ static int unknown_rule(struct run *run, enum policy_action action, struct str n
     return -EINVAL;
 }
 
-static int fail(struct run *run, const char *at, struct str expected) {
+/* `note` stands behind what came instead. */
+static int fail(struct run *run, const char *at, struct str expected, const char *note) {
     struct buf got;
     buf_init(&got, 64 * 1024);
     int r = verdict_format(run->policy, &run->verdict, &got);
     if (r == 0)
-        diag_error(run->p->diag, &run->p->source, at, "test \"%.*s\" expected %.*s, got %.*s", STR_ARG(run->test->name),
-                   STR_ARG(expected), STR_ARG(buf_str(&got)));
+        diag_error(run->p->diag, &run->p->source, at, "test \"%.*s\" expected %.*s, got %.*s%s",
+                   STR_ARG(run->test->name), STR_ARG(expected), STR_ARG(buf_str(&got)), note);
     buf_deinit(&got);
     return r;
 }
 
 /* True when the policy has a rule of this action and name; otherwise a test could expect what never happens. */
-static bool has_rule(const struct policy *policy, enum policy_action action, struct str name) {
+static bool has_rule(const struct policy *policy, enum policy_action action, struct str name, bool *ret_is_shadow) {
+    bool has_it = false;
+    *ret_is_shadow = true;
     for (size_t i = 0; i < policy->n_rules; i++) {
-        if (policy->rules[i].action == action && str_eq(policy->rules[i].name, name))
-            return true;
+        if (policy->rules[i].action != action || !str_eq(policy->rules[i].name, name))
+            continue;
+        has_it = true;
+        *ret_is_shadow &= policy->rules[i].is_shadow;
     }
-    return false;
+    *ret_is_shadow &= has_it;
+    return has_it;
 }
 
 static bool is_tagged(const struct run *run, struct str name) {
@@ -86,19 +92,23 @@ static int check_action(struct run *run, const char *at) {
     const char *end = p->tokens.next;
     int r = parse_advance(p);
     struct str name = { "", 0 };
+    bool is_shadow = false;
     if (r == 0 && action != ACT_PASS) {
         if (p->token.kind != TOKEN_STRING)
             return parse_expected(p, "the name of a rule in quotes");
         name = p->token.text;
         /* A reject that something open holds back, and a rule that cannot be decided, end as `defer`. */
-        if (action != ACT_DEFER && !has_rule(run->policy, (enum policy_action)action, name))
+        bool has_it = has_rule(run->policy, (enum policy_action)action, name, &is_shadow);
+        if (action != ACT_DEFER && !has_it)
             return unknown_rule(run, (enum policy_action)action, name);
         end = p->tokens.next;
         r = parse_advance(p);
     }
     if (r < 0 || holds(run, (enum policy_action)action, name))
         return r;
-    return fail(run, at, (struct str){ at, (size_t)(end - at) });
+    bool is_vain = action != ACT_PASS && is_shadow && run->verdict.rule == RULE_NONE;
+    return fail(run, at, (struct str){ at, (size_t)(end - at) },
+                is_vain ? "; a rule with 'shadow' changes nothing" : "");
 }
 
 static int expected_subject(struct parsed *p) {
@@ -156,6 +166,8 @@ static int run_test(struct run *run) {
         if (!clause->is_expected)
             r = world_give(&run->world, &run->p->source, clause->items, run->p->diag);
     }
+    if (r == 0)
+        r = given_check(&run->world, run->p);
     if (r == 0 && !has_expectation) {
         diag_error(run->p->diag, &run->p->source, run->test->at, "this test expects nothing");
         return -EINVAL;

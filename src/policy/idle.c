@@ -43,14 +43,30 @@ static const char *rules(const struct names *names) {
     return names->n == 1 ? "rule" : "rules";
 }
 
+static bool is_off(const struct policy *policy, const struct slot *slot) {
+    return policy->initial[slot->scope][slot->index].state == FACT_OFF;
+}
+
 static void tell_off(struct compiler *c, enum fact_source source) {
     struct names names = { .n = 0 };
     for (unsigned i = N_BUILTIN_RULES; i < c->policy->n_rules; i++)
-        if (c->rule_off[i] != NULL && c->rule_off[i]->row->source == source)
+        if (c->rule_idle[i] != NULL && c->rule_idle[i]->row->source == source && is_off(c->policy, c->rule_idle[i]))
             add_rule(&names, &c->policy->rules[i]);
     if (names.n > 0)
         diag_warning(c->p->diag, &c->p->source, NULL, "%s is off in this configuration; %u %s cannot fire: %s",
                      source_names[source], names.n, rules(&names), list(&names));
+}
+
+/* They want more hits, or a higher score, than all lists together can make. */
+static void tell_short(struct compiler *c) {
+    struct names names = { .n = 0 };
+    for (unsigned i = N_BUILTIN_RULES; i < c->policy->n_rules; i++)
+        if (c->rule_idle[i] != NULL && !is_off(c->policy, c->rule_idle[i]))
+            add_rule(&names, &c->policy->rules[i]);
+    if (names.n > 0)
+        diag_warning(c->p->diag, &c->p->source, NULL,
+                     "too few block lists are configured; %u %s cannot fire: %s", names.n, rules(&names),
+                     list(&names));
 }
 
 /* Their conditions may be true, and they wait for nobody. */
@@ -83,15 +99,33 @@ static bool asks_listless(const struct policy *policy, const struct rule *rule) 
     return false;
 }
 
+/* The group or zone that the author of this fact may have meant, or NULL. Of one that other lists have, nothing. */
+static const char *meant_by(struct compiler *c, const struct slot *slot) {
+    const struct policy_environment *environment = c->p->environment;
+    const char *names[64];
+    size_t n = 0;
+    for (size_t i = 0; i < environment->n_lists && n < sizeof(names) / sizeof(names[0]); i++) {
+        const struct policy_list *one = &environment->lists[i];
+        struct str name = slot->row->parameter == PARAMETER_ZONE ? one->zone : one->group;
+        if (str_eq_nocase(name, slot->argument))
+            return NULL;
+        names[n] = arena_strdup(c->p->arena, name);
+        n += names[n] != NULL && name.len > 0;
+    }
+    return diag_did_you_mean(slot->argument, names, n);
+}
+
 static void tell_lists(struct compiler *c) {
     struct names facts = { .n = 0 }, names = { .n = 0 };
     const struct policy *policy = c->policy;
+    const char *meant = NULL;
     bool has_counts = false, has_bools = false;
     for (unsigned i = 0; i < policy->n_slots; i++) {
         const struct slot *slot = &policy->slots[i];
         if (!is_listless(policy, slot))
             continue;
         add(&facts, "", slot->name, "");
+        meant = facts.n == 1 ? meant_by(c, slot) : NULL;
         has_counts |= slot->type != TYPE_BOOL;
         has_bools |= slot->type == TYPE_BOOL;
     }
@@ -99,9 +133,10 @@ static void tell_lists(struct compiler *c) {
         if (asks_listless(policy, &policy->rules[i]))
             add_rule(&names, &policy->rules[i]);
     if (facts.n > 0)
-        diag_warning(c->p->diag, &c->p->source, NULL, "no block list is configured for %s (%s); asked by %u %s: %s",
-                     list(&facts), !has_bools ? "0" : !has_counts ? "false" : "0 or false", names.n, rules(&names),
-                     list(&names));
+        diag_warning(c->p->diag, &c->p->source, NULL,
+                     "no block list is configured for %s (%s); asked by %u %s: %s%s%s%s", list(&facts),
+                     !has_bools ? "0" : !has_counts ? "false" : "0 or false", names.n, rules(&names), list(&names),
+                     meant != NULL ? "; did you mean '" : "", meant != NULL ? meant : "", meant != NULL ? "'?" : "");
 }
 
 void idle_tell(struct compiler *c) {
@@ -109,4 +144,5 @@ void idle_tell(struct compiler *c) {
         tell_off(c, (enum fact_source)source);
     tell_greylist(c);
     tell_lists(c);
+    tell_short(c);
 }

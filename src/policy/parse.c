@@ -85,6 +85,14 @@ static bool is_enhanced(struct str text, unsigned code_class) {
 }
 
 /* `at` is the string; the place in it can be told where it has no escapes, which are gone from `text`. */
+/* "{client}, {ptr}, ..." */
+static const char *list_placeholders(struct arena *arena) {
+    const char *names = "";
+    for (size_t i = 0; i < N_PLACEHOLDERS && names != NULL; i++)
+        names = arena_printf(arena, "%s%s{%s}", names, i > 0 ? ", " : "", placeholder_names[i]);
+    return names;
+}
+
 static int check_template(struct parsed *p, const char *at, struct str text) {
     struct str name;
     const char *fault = text_find_fault(text, &name);
@@ -97,8 +105,11 @@ static int check_template(struct parsed *p, const char *at, struct str text) {
         return -EINVAL;
     }
     const char *meant = diag_did_you_mean(name, placeholder_names, N_PLACEHOLDERS);
+    const char *names = list_placeholders(p->arena);
+    if (names == NULL)
+        return -ENOMEM;
     diag_error(p->diag, &p->source, at, "unknown placeholder {%.*s}%s%s%s", STR_ARG(str_head(name, 40)),
-               meant ? "; did you mean {" : "", meant ? meant : "", meant ? "}?" : "");
+               meant ? "; did you mean {" : "; there are ", meant ? meant : names, meant ? "}?" : "");
     return -EINVAL;
 }
 

@@ -40,6 +40,8 @@ int policy_load(const char *path, struct str text, const struct policy_environme
     struct arena tree = { .max = 0 };
     if (policy == NULL)
         return -ENOMEM;
+    if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0)
+        text = str_from(text, 3); /* a byte order mark, which some editors write */
     struct parsed p = {
         .source = { .path = path, .text = arena_str(&policy->arena, text) },
         .diag = diag,

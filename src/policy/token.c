@@ -87,9 +87,17 @@ static int take_string(struct tokens *t, struct token *ret_token) {
     return 0;
 }
 
+/* U+2018 to U+201F in UTF-8: quotes that word processors and mail programs make of straight ones. */
+static bool is_curly_quote(struct str at) {
+    return at.len >= 3 && memcmp(at.at, "\xe2\x80", 2) == 0 && (unsigned char)at.at[2] >= 0x98
+        && (unsigned char)at.at[2] <= 0x9f;
+}
+
 /* What other languages have, and what is meant by it. */
-static const char *problem_of(char c) {
-    switch (c) {
+static const char *problem_of(struct str at) {
+    if (is_curly_quote(at))
+        return "expected '\"', which texts stand in, got a typographic quote";
+    switch (*at.at) {
     case '&':
         return "expected 'and', got '&'";
     case '|':
@@ -129,7 +137,7 @@ int token_next(struct tokens *t, struct token *ret_token) {
         ret_token->kind = TOKEN_SIGN;
         len = 1;
     } else {
-        bad(t, start, start + 1, problem_of(*start), ret_token);
+        bad(t, start, start + 1, problem_of((struct str){ start, left }), ret_token);
         return 0;
     }
     ret_token->text.len = len;

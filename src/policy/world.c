@@ -15,6 +15,7 @@
 
 #include "policy/classify.h"
 #include "policy/compile.h"
+#include "policy/given.h"
 
 #include <errno.h>
 
@@ -293,13 +294,13 @@ static void give_literal(struct world *w, const struct literal *literal, struct 
     }
 }
 
-/* Hits in a group, and a listing, are hits. */
+/* Hits in a group, and a listing, are hits, unless it is said how many there are. */
 static void raise_hits(struct world *w, const struct literal *literal, int64_t hits) {
     for (size_t i = 0; i < w->policy->n_slots; i++) {
         const struct slot *slot = &w->policy->slots[i];
         struct fact *fact = &w->answers[i];
         if (slot->row->type != TYPE_COUNT || slot->row->parameter != PARAMETER_NONE || fact->state != FACT_KNOWN ||
-            strcmp(slot->row->subject, literal->row->subject) != 0 ||
+            strcmp(slot->row->subject, literal->row->subject) != 0 || given_has(w, i) ||
             !str_ends_nocase(str_of(slot->row->name), STR(".hits")))
             continue;
         if (literal->row->parameter == PARAMETER_GROUP)
@@ -359,46 +360,59 @@ static void give_bool(struct world *w, const struct literal *l, bool value) {
         answer_bool(w, F_RCPT_RELAY_ALLOWED, value);
 }
 
-/* A fact and what it is, or a test of a table or pattern that holds. */
-static int give_fact(struct world *w, struct parsed *p, bool value) {
+/* A fact, or a test of a table or pattern. */
+static int take_literal(struct parsed *p, struct literal *ret_literal) {
     struct tokens tokens = p->tokens;
     struct token token = p->token;
-    struct literal l;
-    int r = parse_fact(p, &l);
-    if (r == 0 && (token_is(&p->token, "in") || token_is(&p->token, "~"))) {
-        p->tokens = tokens;
-        p->token = token;
-        r = parse_literal(p, &l);
-    }
-    if (r < 0)
+    int r = parse_fact(p, ret_literal);
+    if (r < 0 || !(token_is(&p->token, "in") || token_is(&p->token, "~")))
         return r;
+    p->tokens = tokens;
+    p->token = token;
+    return parse_literal(p, ret_literal);
+}
+
+static int set_literal(struct world *w, struct parsed *p, struct literal *l, bool value) {
     int state = find_state(&p->token);
-    if (state >= 0 && value && l.op == OP_TRUE) {
-        give_literal(w, &l, (struct fact){ .state = (uint8_t)state });
+    if (state >= 0 && value && l->op == OP_TRUE) {
+        give_literal(w, l, (struct fact){ .state = (uint8_t)state });
         return parse_advance(p);
     }
-    if (l.op == OP_VALUE) {
+    if (l->op == OP_VALUE) {
         if (!value)
             return parse_expected(p, "a value instead of 'not'");
-        l.op = OP_TRUE;
-        give_literal(w, &l, fact_enum(l.value));
+        l->op = OP_TRUE;
+        give_literal(w, l, fact_enum(l->value));
         return 0;
     }
-    if (l.kind != SLOT_FACT || l.row->type == TYPE_BOOL) {
-        give_bool(w, &l, value);
+    if (l->kind != SLOT_FACT || l->row->type == TYPE_BOOL) {
+        give_bool(w, l, value);
         return 0;
     }
-    return value ? give_value(w, p, &l) : parse_expected(p, "a fact that is true or false behind 'not'");
+    return value ? give_value(w, p, l) : parse_expected(p, "a fact that is true or false behind 'not'");
+}
+
+/* A fact and what it is, or a test of a table or pattern that holds; the item begins at `at`. */
+static int give_fact(struct world *w, struct parsed *p, const char *at, bool value) {
+    struct literal l;
+    int r = take_literal(p, &l);
+    if (r == 0)
+        r = set_literal(w, p, &l, value);
+    for (unsigned i = 0; i < w->policy->n_slots && r == 0; i++) {
+        if (is_of_literal(&w->policy->slots[i], &l))
+            r = given_note(w, i, at, p->token.at);
+    }
+    return r;
 }
 
 static int give_item(struct world *w, struct parsed *p) {
     struct token first = p->token;
     if (token_is(&first, "not")) {
         int r = parse_advance(p);
-        return r == 0 ? give_fact(w, p, false) : r;
+        return r == 0 ? give_fact(w, p, first.at, false) : r;
     }
     if (first.kind != TOKEN_WORD || !parse_is_subject(first.text))
-        return give_fact(w, p, true);
+        return give_fact(w, p, first.at, true);
     struct tokens behind = p->tokens;
     int r = parse_advance(p);
     int state = find_state(&p->token);
@@ -411,7 +425,7 @@ static int give_item(struct world *w, struct parsed *p) {
         return give_raw(w, p, first.text);
     p->tokens = behind;
     p->token = first;
-    return r == 0 ? give_fact(w, p, true) : r;
+    return r == 0 ? give_fact(w, p, first.at, true) : r;
 }
 
 int world_give(struct world *w, const struct diag_source *source, struct str items, struct diag_list *diag) {

@@ -9,6 +9,15 @@
 
 #include "policy/verdict.h"
 
+/* An item of `given` that says what a slot is. */
+struct world_given {
+    struct world_given *next;
+    const char *at; /* its words, in the source's text */
+    size_t len;
+    uint16_t slot;
+    struct fact fact;
+};
+
 struct world {
     const struct policy *policy;
     const struct policy_environment *environment;
@@ -16,6 +25,7 @@ struct world {
     struct fact *answers;           /* one a slot: what it is when asked for */
     struct fact *values[N_SCOPES];  /* what was handed out; a view of it is in `facts` */
     struct facts facts;
+    struct world_given *given;      /* the last one first */
     struct str texts[N_FACTS];      /* of string facts, used by the policy or not */
     struct policy_set asked;        /* slots that were needed; those of shadow rules alone are not */
 };

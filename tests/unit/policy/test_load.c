@@ -118,7 +118,7 @@ static void what_cannot_be_meant_is_a_warning(void **state) {
     expect_said("layer policy { reject \"A\" when not sender.verified }", "cannot fire: reject \"A\"\n", true);
     expect_said("layer policy { reject \"A\" when dnsbl.hits(mian) >= 1 }",
                 "policy: warning: no block list is configured for dnsbl.hits(mian) (0); asked by 1 rule: reject "
-                "\"A\"\n",
+                "\"A\"; did you mean 'main'?\n",
                 true);
     expect_said("layer policy { reject \"A\" when dnsbl.listed(x.example) }", "dnsbl.listed(x.example) (false);", true);
     expect_said("layer policy { reject \"A\" when ptr.none and ptr.confirmed }", "can never be true", true);
@@ -250,7 +250,12 @@ static void a_test_that_fails_is_named_with_what_it_got(void **state) {
 }
 
 static void a_number_of_lists_bounds_a_count_before_anyone_is_asked(void **state) {
-    struct policy *policy = setup_policy("layer policy { reject \"A\" when dnsbl.hits(extra) >= 2 }");
+    struct policy_environment environment = setup_environment();
+    struct policy *policy = NULL;
+    char *said = setup_load("layer policy { reject \"A\" when dnsbl.hits(extra) >= 2 }", &environment, &policy);
+    assert_string_equal(said, "policy: warning: too few block lists are configured; 1 rule cannot fire: reject "
+                              "\"A\"\n");
+    free(said);
     struct facts facts = { { NULL } };
     struct fact recipient[8];
     struct policy_verdict verdict;
