@@ -223,7 +223,7 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
     if (r < 0)
         return r;
     recent_forget_all(&local->recent);
-    if (local_schema_adopt(local->db, &meta, ret_dropped) < 0)
+    if (local_schema_adopt(local->db, &local->meta, &meta, ret_dropped) < 0)
         r = fail(local, "cannot take the shared key");
     r = end(local, r);
     if (r == 0)

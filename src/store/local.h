@@ -35,7 +35,7 @@ const char *local_why(const struct local *local);
 const uint8_t *local_hash_key(const struct local *local);
 bool local_key_is_shared(const struct local *local);
 
-/* Another key counts from now on, a shared store's: rows under the old one are dropped. Returns 0 or -EIO. */
+/* This key counts from now on, a shared store's: rows under another one are dropped. Returns 0 or -EIO. */
 int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped);
 
 /*

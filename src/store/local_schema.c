@@ -174,7 +174,11 @@ int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_met
     return r;
 }
 
-int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret_dropped) {
+int local_schema_adopt(sqlite3 *db, const struct local_meta *old, const struct local_meta *meta,
+                       uint64_t *ret_dropped) {
+    *ret_dropped = 0;
+    if (memcmp(old->key, meta->key, sizeof(meta->key)) == 0)
+        return write_key(db, meta);
     if (sqlite3_exec(db, "DELETE FROM pending; DELETE FROM names; DELETE FROM grey", NULL, NULL, NULL) != SQLITE_OK)
         return -EIO;
     *ret_dropped = (uint64_t)sqlite3_changes64(db); /* of the last statement */

@@ -19,8 +19,9 @@ struct local_meta {
  */
 int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_meta, char *why, size_t why_size);
 
-/* Inside a transaction: takes the key, drops all rows. Returns 0 or -EIO. */
-int local_schema_adopt(sqlite3 *db, const struct local_meta *meta, uint64_t *ret_dropped);
+/* Inside a transaction: takes the key, and drops the rows if they are under another one. Returns 0 or -EIO. */
+int local_schema_adopt(sqlite3 *db, const struct local_meta *old, const struct local_meta *meta,
+                       uint64_t *ret_dropped);
 
 /* Writes ahead_ms down. Returns 0 or -EIO. */
 int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms);

@@ -181,7 +181,7 @@ static bool is_done(struct stores *s, int r) {
 }
 
 /*
- * The first meeting with a shared store, or with one of another key: what stands under the old key is nothing. A file
+ * The first meeting with a shared store, or with one of another key: what stands under another key is nothing. A file
  * that cannot take the new one is closed, or its rows and the shared ones would be of different keys.
  */
 static void adopt_key(struct stores *s) {
@@ -191,7 +191,8 @@ static void adopt_key(struct stores *s) {
     if (is_same && local_key_is_shared(s->local))
         return;
     uint64_t n_dropped;
-    names_deinit(&s->names);
+    if (!is_same)
+        names_deinit(&s->names);
     if (local_adopt_key(s->local, s->shared_key, &n_dropped) < 0) {
         lose_local(s);
         return;

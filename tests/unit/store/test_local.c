@@ -356,6 +356,23 @@ static int count_names(void *arg, const struct local_name *name, const struct ro
     return ++*n == 100 ? -ECANCELED : 0;
 }
 
+static void test_its_own_key_that_comes_back_as_the_shared_one_drops_nothing(void **state) {
+    struct world *w = *state;
+    uint8_t own[GREYLIST_KEY_SIZE];
+    uint64_t dropped = 1;
+    open_local(w);
+    merge(w, some_row(1, NOW + 1), true);
+    memcpy(own, local_hash_key(w->local), sizeof(own));
+    assert_int_equal(local_adopt_key(w->local, own, &dropped), 0);
+    assert_int_equal(dropped, 0);
+    close_local(w);
+    open_local(w);
+    assert_memory_equal(local_hash_key(w->local), own, sizeof(own));
+    assert_true(local_key_is_shared(w->local));
+    assert_true(has(w, 1));
+    assert_int_equal(count(w).pending, 1);
+}
+
 static void test_names_stand_beside_their_rows(void **state) {
     struct world *w = *state;
     unsigned n = 0;
@@ -617,6 +634,7 @@ int main(void) {
         TEST(test_what_a_command_writes_is_noticed_and_what_the_store_writes_is_not),
         TEST(test_the_shared_clock_is_kept),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
+        TEST(test_its_own_key_that_comes_back_as_the_shared_one_drops_nothing),
         TEST(test_names_stand_beside_their_rows),
         TEST(test_rows_counted_in_slices_are_all_rows),
         TEST(test_the_sweep_drops_what_is_spent_and_nothing_else),
