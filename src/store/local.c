@@ -33,12 +33,13 @@ enum {
     LOG_PAGES_MAX = 65536, /* 256 MiB: a disk that does not keep up slows the writer down, before it is full */
 };
 
-enum statement { READ, MERGE, MARK, PENDING, SETTLE, VERSION, NAME, ROWS_END, SWEEP_ROWS, NAMES_END, SWEEP_NAMES,
-                 COUNT_ROWS, COUNT_PENDING, BEGIN, BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
+enum statement { READ, MERGE, ROWS_FROM, MARK, PENDING, SETTLE, VERSION, NAME, ROWS_END, SWEEP_ROWS, NAMES_END,
+                 SWEEP_NAMES, COUNT_ROWS, COUNT_PENDING, BEGIN, BEGIN_READ, COMMIT, ROLLBACK, N_STATEMENTS };
 
 static const char *const texts[N_STATEMENTS] = {
     [READ] = SCHEMA_READ,
     [MERGE] = SCHEMA_MERGE,
+    [ROWS_FROM] = "SELECT k, first, last, expires, forgot, passes FROM grey WHERE k >= $1 ORDER BY k LIMIT $2",
     [MARK] = "INSERT INTO pending(k) VALUES($1) ON CONFLICT(k) DO NOTHING",
     [PENDING] = "SELECT pending.k, first, last, expires, forgot, passes"
                 " FROM pending LEFT JOIN grey ON grey.k = pending.k LIMIT $1",
@@ -217,7 +218,8 @@ bool local_key_is_shared(const struct local *local) {
 }
 
 int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], uint64_t *ret_dropped) {
-    struct local_meta meta = { .is_shared = true, .ahead_ms = local->meta.ahead_ms };
+    struct local_meta meta = local->meta;
+    meta.is_shared = true;
     memcpy(meta.key, key, sizeof(meta.key));
     int r = begin(local);
     if (r < 0)
@@ -244,6 +246,22 @@ int local_keep_shared_ahead(struct local *local, int64_t ahead_ms) {
     r = end(local, r);
     if (r == 0)
         local->meta.ahead_ms = ahead_ms;
+    return r;
+}
+
+const char *local_shared_server(const struct local *local) {
+    return local->meta.server;
+}
+
+int local_keep_shared_server(struct local *local, const char *server) {
+    int r = begin(local);
+    if (r < 0)
+        return r;
+    if (local_schema_keep_server(local->db, server) < 0)
+        r = fail(local, "cannot write");
+    r = end(local, r);
+    if (r == 0)
+        snprintf(local->meta.server, sizeof(local->meta.server), "%s", server);
     return r;
 }
 
@@ -344,16 +362,28 @@ int local_merge(struct local *local, const struct row *rows, size_t n, int64_t n
     return end(local, r);
 }
 
-int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n) {
-    sqlite3_stmt *statement = local->statements[PENDING];
+static int read_rows(struct local *local, sqlite3_stmt *statement, struct row *rows, size_t max, size_t *ret_n) {
     int step;
     *ret_n = 0;
-    sqlite3_bind_int64(statement, 1, (int64_t)max);
     while ((step = sqlite3_step(statement)) == SQLITE_ROW && *ret_n < max)
-        rows[(*ret_n)++] = row_of(statement); /* one that was swept meanwhile is all zero and says nothing */
+        rows[(*ret_n)++] = row_of(statement);
     int r = step == SQLITE_ROW || step == SQLITE_DONE ? 0 : fail(local, "cannot read");
     sqlite3_reset(statement);
     return r;
+}
+
+int local_rows_from(struct local *local, int64_t from, struct row *rows, size_t max, size_t *ret_n) {
+    sqlite3_stmt *statement = local->statements[ROWS_FROM];
+    sqlite3_bind_int64(statement, 1, from);
+    sqlite3_bind_int64(statement, 2, (int64_t)max);
+    return read_rows(local, statement, rows, max, ret_n);
+}
+
+/* One that was swept meanwhile is all zero and says nothing. */
+int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n) {
+    sqlite3_stmt *statement = local->statements[PENDING];
+    sqlite3_bind_int64(statement, 1, (int64_t)max);
+    return read_rows(local, statement, rows, max, ret_n);
 }
 
 int local_settle(struct local *local, const struct row *rows, size_t n) {

@@ -45,6 +45,10 @@ int local_adopt_key(struct local *local, const uint8_t key[GREYLIST_KEY_SIZE], u
 int64_t local_shared_ahead_ms(const struct local *local);
 int local_keep_shared_ahead(struct local *local, int64_t ahead_ms); /* returns 0 or a negative error */
 
+/* The shared store that was told of all rows here, in its own words (shared.h); "": none. */
+const char *local_shared_server(const struct local *local);
+int local_keep_shared_server(struct local *local, const char *server); /* returns 0 or a negative error */
+
 /* Whether somebody else, a command, has written since this was asked last (the first time: perhaps). */
 bool local_was_written(struct local *local);
 
@@ -55,6 +59,9 @@ int local_read(struct local *local, struct row *rows, bool *has, size_t n);
 
 /* One transaction. `is_pending`: the shared store has yet to hear of them. */
 int local_merge(struct local *local, const struct row *rows, size_t n, int64_t now, bool is_pending);
+
+/* Up to `max` rows, in the order of their keys, from this key on. */
+int local_rows_from(struct local *local, int64_t from, struct row *rows, size_t max, size_t *ret_n);
 
 /* Up to `max` rows that the shared store has not heard of. */
 int local_pending(struct local *local, struct row *rows, size_t max, size_t *ret_n);

@@ -102,6 +102,8 @@ static int read_meta(const struct opening *o, struct local_meta *meta) {
             meta->is_shared = strcmp(value, "1") == 0;
         } else if (strcmp(name, "shared_ahead_ms") == 0) {
             meta->ahead_ms = strtoll(value, NULL, 10);
+        } else if (strcmp(name, "shared_server") == 0) {
+            snprintf(meta->server, sizeof(meta->server), "%s", value);
         }
     }
     int r = step == SQLITE_DONE ? 0 : fail(o, sqlite3_errmsg(o->db));
@@ -189,6 +191,10 @@ int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms) {
     char text[24];
     snprintf(text, sizeof(text), "%" PRId64, ahead_ms);
     return write_meta(db, "shared_ahead_ms", text);
+}
+
+int local_schema_keep_server(sqlite3 *db, const char *server) {
+    return write_meta(db, "shared_server", server);
 }
 
 int local_schema_size(sqlite3 *db, uint64_t *ret_bytes) {

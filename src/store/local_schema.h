@@ -4,6 +4,7 @@
 #pragma once
 
 #include "store/local.h"
+#include "store/schema.h"
 
 #include <sqlite3.h>
 
@@ -11,6 +12,7 @@ struct local_meta {
     uint8_t key[GREYLIST_KEY_SIZE];
     bool is_shared; /* the key is a shared store's */
     int64_t ahead_ms; /* of the shared store's clock, as last measured */
+    char server[SCHEMA_SERVER_MAX]; /* the shared store that has all rows; "": none */
 };
 
 /*
@@ -23,8 +25,9 @@ int local_schema_open(sqlite3 *db, bool syncs_always, struct local_meta *ret_met
 int local_schema_adopt(sqlite3 *db, const struct local_meta *old, const struct local_meta *meta,
                        uint64_t *ret_dropped);
 
-/* Writes ahead_ms down. Returns 0 or -EIO. */
+/* Writes ahead_ms or server down. Returns 0 or -EIO. */
 int local_schema_keep_clock(sqlite3 *db, int64_t ahead_ms);
+int local_schema_keep_server(sqlite3 *db, const char *server);
 
 /* Bytes of the file. Returns 0 or -EIO, as the next. */
 int local_schema_size(sqlite3 *db, uint64_t *ret_bytes);

@@ -181,6 +181,7 @@ static int ask_clock(struct shared *s) {
 static void ask_meta(struct shared *s) {
     s->meta = (struct postgres_meta){ 0 };
     if (!ask_clock(s) || !PQsendQueryParams(s->conn, SCHEMA_READ_META, 0, NULL, NULL, NULL, NULL, 0)
+        || !PQsendQueryParams(s->conn, POSTGRES_READ_SERVER, 0, NULL, NULL, NULL, NULL, 0)
         || !sync_pipeline(s, STATE_META, CONNECT_LIMIT_MS))
         fail(s, PQerrorMessage(s->conn));
 }
@@ -261,8 +262,10 @@ static void take_result(struct shared *s, const PGresult *result) {
         take_clock(s, result);
     } else if (status == PGRES_TUPLES_OK && s->state == STATE_READING) {
         take_row(s, result);
-    } else if (status == PGRES_TUPLES_OK && s->state == STATE_META) {
+    } else if (status == PGRES_TUPLES_OK && s->state == STATE_META && s->n_results == 1) {
         postgres_take_meta(result, &s->meta);
+    } else if (status == PGRES_TUPLES_OK && s->state == STATE_META) {
+        postgres_take_server(result, &s->meta);
     } else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         s->has_failed = true;
         const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -311,7 +314,7 @@ static void on_synced(struct shared *s) {
     case STATE_PREPARE:
         s->state = STATE_IDLE;
         s->is_known_down = false;
-        s->events->on_up(s->arg, s->key);
+        s->events->on_up(s->arg, s->key, s->meta.server);
         break;
     case STATE_READING:
         s->state = STATE_IDLE;

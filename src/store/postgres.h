@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "store/greylist.h"
+#include "store/schema.h"
 #include "store/shared.h"
 
 #include <libpq-fe.h>
@@ -56,10 +56,22 @@ struct postgres_meta {
     unsigned version;
     uint8_t key[GREYLIST_KEY_SIZE];
     bool is_malformed;
+    char server[SCHEMA_SERVER_MAX];
 };
 
 /* Reads the rows of SCHEMA_READ_META. */
 void postgres_take_meta(const PGresult *result, struct postgres_meta *meta);
+
+/*
+ * Which rows are these? The cluster, its timeline (another one after a promotion or a restored backup, where the last
+ * rows may be missing), and the table. Every user may ask, unless that was taken from PUBLIC.
+ */
+#define POSTGRES_READ_SERVER \
+    "SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'" \
+    " || 'grey'::regclass::oid FROM pg_control_system()"
+
+/* Takes its result. */
+void postgres_take_server(const PGresult *result, struct postgres_meta *meta);
 
 /* Why this program cannot use such a schema, or NULL. One without rows is fine: it can be given a key. */
 const char *postgres_meta_problem(const struct postgres_meta *meta);

@@ -42,6 +42,11 @@ void postgres_take_meta(const PGresult *result, struct postgres_meta *meta) {
     }
 }
 
+void postgres_take_server(const PGresult *result, struct postgres_meta *meta) {
+    bool is_there = PQntuples(result) == 1 && PQnfields(result) == 1;
+    snprintf(meta->server, sizeof(meta->server), "%s", is_there ? PQgetvalue(result, 0, 0) : "");
+}
+
 const char *postgres_meta_problem(const struct postgres_meta *meta) {
     if (meta->is_malformed || meta->has_version != meta->has_key)
         return "the table meta does not hold what Postern wrote there";

@@ -27,6 +27,9 @@ enum { SCHEMA_KEY_TEXT = 2 * GREYLIST_KEY_SIZE + 1 };
 bool schema_key_parse(const char *text, uint8_t ret_key[GREYLIST_KEY_SIZE]);
 char *schema_key_format(const uint8_t key[GREYLIST_KEY_SIZE], char out[SCHEMA_KEY_TEXT]); /* returns `out` */
 
+/* Which server this is, and which table of it: another text when either was replaced (shared.h). */
+enum { SCHEMA_SERVER_MAX = 64 };
+
 #define SCHEMA_READ_META "SELECT name, value FROM meta"
 /* Milliseconds since 1970 by the shared store's clock. */
 #define SCHEMA_READ_CLOCK "SELECT CAST(1000 * extract(epoch FROM now()) AS BIGINT)"

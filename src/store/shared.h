@@ -20,8 +20,12 @@ enum shared_task { SHARED_INIT, SHARED_UPGRADE };
 struct shared;
 
 struct shared_events {
-    /* It can be used (again), with this hash key; or it cannot, and why: one line for the log, again if it changes. */
-    void (*on_up)(void *arg, const uint8_t *key);
+    /*
+     * It can be used (again), with this hash key. `server` names what holds the rows, in less than SCHEMA_SERVER_MAX
+     * characters: another text when rows that were merged may be missing.
+     */
+    void (*on_up)(void *arg, const uint8_t *key, const char *server);
+    /* It cannot be used, and why: one line for the log, again if it changes. */
     void (*on_down)(void *arg, const char *why);
     /* How far the shared store's clock is ahead of this host's: before on_up, and again from time to time. */
     void (*on_clock)(void *arg, int64_t ahead_ms);
@@ -52,7 +56,7 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
 };
 
-enum { SHARED_VERSION = 3 };
+enum { SHARED_VERSION = 4 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

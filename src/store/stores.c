@@ -16,7 +16,8 @@
  * too, for the time without it. One that is wildly off is not followed. Where no difference was measured, the rule of
  * greylist.c about first attempts in the future bounds the harm.
  *
- * Commands write into the local store's file beside us: upkeep looks whether they did, and hands it in.
+ * Commands write into the local store's file beside us: upkeep looks whether they did, and hands it in. A server that
+ * was not met before gets all rows (handover.h), behind those.
  *
  * Rejected: to write to the shared store behind the answers (a retry at another host may come before, and would be new
  * to it); to read the shared store only for what the local one does not know (a triplet that another host saw first
@@ -25,6 +26,7 @@
 #include "store/stores.h"
 
 #include "base/clock.h"
+#include "store/handover.h"
 #include "store/names.h"
 
 #include <errno.h>
@@ -69,7 +71,10 @@ struct stores {
     struct shared *shared; /* NULL: not configured */
     bool is_shared_up;
     uint8_t shared_key[GREYLIST_KEY_SIZE];
-    bool has_shared_key, is_key_new; /* a key was told while something was under way */
+    char server[SCHEMA_SERVER_MAX]; /* in whose rows the shared store is; "": not met */
+    bool has_shared_key, is_key_new; /* key and server were told while something was under way */
+    struct handover handover;
+    bool is_handing_over; /* what is pushed comes from there */
     int64_t ahead_ms;     /* of the shared store's clock; 0 without one */
     bool has_clock;       /* it was measured since we started */
     bool is_clock_wild;   /* it is not followed */
@@ -162,6 +167,7 @@ static void lose_local(struct stores *s) {
     tell_trouble(s, local_why(s->local));
     local_close(s->local);
     s->local = NULL;
+    handover_reset(&s->handover);
     try_again_later(s);
     show_state(s);
 }
@@ -205,6 +211,13 @@ static void adopt_key(struct stores *s) {
     note(s, LOG_LEVEL_WARNING, text);
 }
 
+/* Local and shared store have come together, perhaps again. */
+static void introduce(struct stores *s) {
+    adopt_key(s);
+    if (s->local != NULL)
+        handover_meet(&s->handover, s->local, s->server);
+}
+
 /* What the file says of the shared clock and what we know become the same. */
 static void keep_clock(struct stores *s) {
     if (s->local == NULL || s->settings.shared == NULL)
@@ -228,7 +241,7 @@ static void open_local(struct stores *s) {
         s->has_pending = true;
         s->count_ms = 0;
         timer_set(s->loop, &s->sweep, loop_now(s->loop) + SWEEP_EVERY_MS, on_sweep);
-        adopt_key(s);
+        introduce(s);
         keep_clock(s);
     }
     buf_deinit(&why);
@@ -248,7 +261,7 @@ static void catch_up(struct stores *s) {
         open_local(s);
     s->is_retry_due = false;
     if (s->is_key_new)
-        adopt_key(s);
+        introduce(s);
     s->is_key_new = false;
 }
 
@@ -376,9 +389,22 @@ static void on_read(void *arg, enum shared_result result) {
 
 /* ---- what the shared store has missed */
 
+static void settle_handover(struct stores *s) {
+    bool is_through, is_another = local_shared_server(s->local)[0] != '\0';
+    if (!is_done(s, handover_settle(&s->handover, s->local, s->n_out, &is_through)) || !is_through
+        || (s->handover.n == 0 && !is_another))
+        return;
+    char text[160];
+    snprintf(text, sizeof(text), "the shared store is %s: it has got all %" PRIu64 " rows that this host knows",
+             is_another ? "another one than before" : "new to this host", s->handover.n);
+    note(s, LOG_LEVEL_INFO, text);
+}
+
 static void end_push(struct stores *s, enum shared_result result) {
     s->phase = PHASE_IDLE;
-    if (result == SHARED_DONE && s->local != NULL)
+    if (result == SHARED_DONE && s->local != NULL && s->is_handing_over)
+        settle_handover(s);
+    else if (result == SHARED_DONE && s->local != NULL)
         is_done(s, local_settle(s->local, s->out, s->n_out));
     catch_up(s);
     show_state(s);
@@ -407,27 +433,39 @@ static void on_merged(void *arg, enum shared_result result) {
     s->events->on_done(s->arg);
 }
 
+/* What is to be pushed next: `out`. False: nothing. */
+static bool find_slice(struct stores *s) {
+    s->is_handing_over = false;
+    if (s->has_pending && !is_done(s, local_pending(s->local, s->out, PUSH_MAX, &s->n_out)))
+        return false;
+    s->has_pending = s->has_pending && s->n_out > 0;
+    if (s->has_pending || !s->handover.is_due)
+        return s->has_pending;
+    s->is_handing_over = true;
+    if (!is_done(s, handover_slice(&s->handover, s->local, s->out, PUSH_MAX, &s->n_out)))
+        return false;
+    if (s->n_out == 0)
+        settle_handover(s);
+    return s->n_out > 0;
+}
+
 /* Hands in a slice of what is pending. A batch that comes meanwhile waits for a slice, not for all. */
 static void push_or_rest(struct stores *s) {
-    if (s->phase != PHASE_IDLE || !s->is_shared_up || s->local == NULL || !s->has_pending)
-        return;
-    if (!is_done(s, local_pending(s->local, s->out, PUSH_MAX, &s->n_out)))
-        return;
-    s->has_pending = s->n_out > 0;
-    if (!s->has_pending)
+    if (s->phase != PHASE_IDLE || !s->is_shared_up || s->local == NULL || !find_slice(s))
         return;
     if (s->settings.shared->merge(s->shared, s->out, s->n_out, time_of(s)) == 0)
         s->phase = PHASE_PUSHING;
 }
 
-static void on_up(void *arg, const uint8_t *key) {
+static void on_up(void *arg, const uint8_t *key, const char *server) {
     struct stores *s = arg;
     s->is_shared_up = true;
     s->has_shared_key = true;
     memcpy(s->shared_key, key, GREYLIST_KEY_SIZE);
+    snprintf(s->server, sizeof(s->server), "%s", server);
     note(s, LOG_LEVEL_INFO, "the shared store is there");
     if (s->phase == PHASE_IDLE)
-        adopt_key(s);
+        introduce(s);
     else
         s->is_key_new = true;
     show_state(s);

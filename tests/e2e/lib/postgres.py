@@ -24,11 +24,12 @@ def program(name):
 
 
 class Postgres(Program):
-    """`options` are settings of postgresql.conf; with a `certificate` (lib.certificates) the server wants TLS and a
+    """`options` are settings of postgresql.conf; `backup` is a copy of another one's folder `data`, which this one is
+    restored from; with a `certificate` (lib.certificates) the server wants TLS and a
     password from everybody who comes over the network, or a certificate of `authority` from the user "cert"."""
     name = "postgres"
 
-    def __init__(self, folder, port=None, certificate=None, authority=None, **options):
+    def __init__(self, folder, port=None, backup=None, certificate=None, authority=None, **options):
         os.makedirs(folder)
         super().__init__(folder)
         self.port = port or free_port()
@@ -38,10 +39,24 @@ class Postgres(Program):
                         "unix_socket_directories": folder, **options}
         if is_root():
             shutil.chown(folder, worker_user())
-        subprocess.run([program("initdb"), "-D", self.data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"],
-                       check=True, stdout=subprocess.DEVNULL, cwd=folder, **self.as_user)
+        if backup:
+            self.restore(backup)
+        else:
+            subprocess.run([program("initdb"), "-D", self.data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"],
+                           check=True, stdout=subprocess.DEVNULL, cwd=folder, **self.as_user)
         if certificate:
             self.want_tls(certificate, authority)
+
+    def restore(self, backup):
+        """It ends on a timeline of its own, as a replica does that is promoted."""
+        shutil.copytree(backup, self.data)
+        with open(os.path.join(self.data, "recovery.signal"), "w", encoding="ascii"):
+            self.options["restore_command"] = "false"  # there is nothing behind the backup
+        if is_root():
+            subprocess.run(["chown", "-R", worker_user(), self.data], check=True)
+
+    def move(self, port):
+        self.port = self.options["port"] = port
 
     def own(self, path, name, mode=0o600):
         """Copies a file into the folder, for the user that the server runs as. Returns the copy's path."""
@@ -74,6 +89,11 @@ class Postgres(Program):
         eventually(lambda: not self.is_running() or self.is_ready(), "PostgreSQL answers", START_LIMIT_S)
         assert self.is_running(), self.report()
         return self
+
+    def back_up(self, path):
+        """A copy of its data, while it does not run."""
+        shutil.copytree(self.data, path)
+        return path
 
     def is_ready(self):
         return subprocess.run([program("pg_isready"), "-q", "-h", LOOPBACK, "-p", str(self.port)],

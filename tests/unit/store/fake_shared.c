@@ -104,10 +104,11 @@ void fake_shared_complete(void) {
 void fake_shared_reset(uint8_t key_byte) {
     memset(&fake_shared, 0, sizeof(fake_shared));
     memset(fake_shared.key, key_byte, sizeof(fake_shared.key));
+    fake_shared.server = "";
 }
 
 void fake_shared_up(void) {
-    fake_shared.events->on_up(fake_shared.arg, fake_shared.key);
+    fake_shared.events->on_up(fake_shared.arg, fake_shared.key, fake_shared.server);
 }
 
 void fake_shared_clock(int64_t ahead_ms) {

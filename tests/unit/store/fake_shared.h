@@ -10,6 +10,7 @@ enum { FAKE_ROWS_MAX = 20000 };
 
 struct fake_shared {
     uint8_t key[GREYLIST_KEY_SIZE];
+    const char *server; /* "": it is never another one */
     struct row rows[FAKE_ROWS_MAX]; /* in no order */
     size_t n_rows;
     const struct shared_events *events;

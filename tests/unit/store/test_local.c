@@ -373,6 +373,38 @@ static void test_its_own_key_that_comes_back_as_the_shared_one_drops_nothing(voi
     assert_int_equal(count(w).pending, 1);
 }
 
+static void test_rows_come_in_the_order_of_their_keys_from_any_on(void **state) {
+    struct world *w = *state;
+    static const int64_t keys[] = { INT64_MIN, -5, 0, 7, INT64_MAX };
+    struct row rows[8];
+    size_t n;
+    open_local(w);
+    for (size_t i = 5; i-- > 0;)
+        merge(w, some_row(keys[i], NOW + 1), false);
+    assert_int_equal(local_rows_from(w->local, INT64_MIN, rows, 8, &n), 0);
+    assert_int_equal(n, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(rows[i].key, keys[i]);
+    assert_int_equal(local_rows_from(w->local, -4, rows, 2, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(rows[0].key, 0);
+    assert_int_equal(rows[1].key, 7);
+    assert_int_equal(rows[1].expires, NOW + 1);
+    assert_int_equal(local_rows_from(w->local, INT64_MAX, rows, 2, &n), 0);
+    assert_int_equal(n, 1);
+}
+
+static void test_the_server_that_has_all_rows_is_kept(void **state) {
+    struct world *w = *state;
+    open_local(w);
+    assert_string_equal(local_shared_server(w->local), "");
+    assert_int_equal(local_keep_shared_server(w->local, "123.1.456"), 0);
+    assert_string_equal(local_shared_server(w->local), "123.1.456");
+    close_local(w);
+    open_local(w);
+    assert_string_equal(local_shared_server(w->local), "123.1.456");
+}
+
 static void test_names_stand_beside_their_rows(void **state) {
     struct world *w = *state;
     unsigned n = 0;
@@ -635,6 +667,8 @@ int main(void) {
         TEST(test_the_shared_clock_is_kept),
         TEST(test_another_key_drops_what_was_hashed_with_the_old_one),
         TEST(test_its_own_key_that_comes_back_as_the_shared_one_drops_nothing),
+        TEST(test_rows_come_in_the_order_of_their_keys_from_any_on),
+        TEST(test_the_server_that_has_all_rows_is_kept),
         TEST(test_names_stand_beside_their_rows),
         TEST(test_rows_counted_in_slices_are_all_rows),
         TEST(test_the_sweep_drops_what_is_spent_and_nothing_else),

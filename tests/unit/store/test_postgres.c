@@ -33,6 +33,7 @@ struct seen {
     int64_t ahead_ms;
     enum shared_result result;
     uint8_t key[GREYLIST_KEY_SIZE];
+    char server[SCHEMA_SERVER_MAX];
     char why[512];
 };
 
@@ -46,10 +47,12 @@ struct world {
 
 /* ---- what the module says */
 
-static void on_up(void *arg, const uint8_t *key) {
+static void on_up(void *arg, const uint8_t *key, const char *server) {
     struct seen *seen = &((struct world *)arg)->seen;
     seen->ups++;
     memcpy(seen->key, key, sizeof(seen->key));
+    assert_true(strlen(server) < sizeof(seen->server));
+    strcpy(seen->server, server);
 }
 
 static void on_down(void *arg, const char *why) {
@@ -169,6 +172,12 @@ static const char *report_of(struct world *w, enum shared_task task, int expecte
     snprintf(text, sizeof(text), "%.*s", (int)report.len, report.at);
     buf_deinit(&report);
     return text;
+}
+
+/* Its connection breaks. */
+static void cut(struct world *w) {
+    sql(w->sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = 'postern'");
 }
 
 /* ---- what it keeps */
@@ -354,6 +363,26 @@ static void test_a_database_without_tables_says_what_makes_them_and_is_used_once
     assert_int_equal(w->seen.downs, 1); /* told once an outage */
 }
 
+static void test_a_server_tells_whether_it_is_another_one(void **state) {
+    struct world *w = *state;
+    make_tables(w, key_a);
+    sql(w->sql, "DROP ROLE IF EXISTS anybody; CREATE ROLE anybody LOGIN; GRANT ALL ON grey, meta TO anybody");
+    snprintf(w->conninfo + strlen(w->conninfo), sizeof(w->conninfo) - strlen(w->conninfo), " user=anybody");
+    open_and_wait(w, NULL);
+    char server[SCHEMA_SERVER_MAX];
+    strcpy(server, w->seen.server);
+    assert_true(strlen(server) > 0);
+    cut(w);
+    until(w, &w->seen.ups, 2);
+    assert_string_equal(w->seen.server, server);
+    sql(w->sql, "ALTER TABLE grey RENAME TO old; CREATE TABLE grey(LIKE old INCLUDING ALL); DROP TABLE old;"
+                "GRANT ALL ON grey TO anybody");
+    cut(w);
+    until(w, &w->seen.ups, 3);
+    assert_string_not_equal(w->seen.server, server);
+    sql(w->sql, "DROP OWNED BY anybody; DROP ROLE anybody");
+}
+
 static void test_a_newer_schema_is_left_alone(void **state) {
     struct world *w = *state;
     make_tables(w, key_a);
@@ -377,8 +406,7 @@ static void test_a_connection_that_is_cut_is_made_anew(void **state) {
     struct world *w = *state;
     make_tables(w, key_a);
     open_and_wait(w, NULL);
-    sql(w->sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    cut(w);
     until(w, &w->seen.downs, 1);
     until(w, &w->seen.ups, 2);
     struct row row = some_row(5, 1);
@@ -535,6 +563,7 @@ int main(void) {
         TEST(test_an_empty_schema_takes_over_the_key_that_was_shared_before),
         TEST(test_a_host_without_a_shared_key_gives_none_to_an_empty_schema),
         TEST(test_a_database_without_tables_says_what_makes_them_and_is_used_once_they_are_there),
+        TEST(test_a_server_tells_whether_it_is_another_one),
         TEST(test_a_newer_schema_is_left_alone),
         TEST(test_nonsense_in_the_meta_table_is_no_key),
         TEST(test_a_connection_that_is_cut_is_made_anew),

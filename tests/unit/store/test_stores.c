@@ -618,6 +618,149 @@ static void an_empty_server_loses_nothing(void **state) {
     assert_non_null(fake_shared_find(shared_triplet(b, "anna@example.net")));
 }
 
+/* So many triplets that the shared store has, and the file. */
+static void learn(struct bench *b, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        char sender[32];
+        snprintf(sender, sizeof(sender), "l%u@example.net", i);
+        ask(b, 1, sender);
+        complete_all();
+    }
+}
+
+static void another_server_gets_all_that_the_host_knows(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    learn(b, 3);
+    assert_int_equal(noted(b, "it has got all"), 0); /* there was nothing to tell the first one */
+    size_t n_rows = fake_shared.n_rows;
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared.server = "two";
+    fake_shared_up();
+    complete_all();
+    assert_int_equal(fake_shared.n_rows, n_rows);
+    assert_int_equal(noted(b, "another one than before: it has got all"), 1);
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared_up(); /* the same: nobody looks */
+    assert_null(fake_shared.merging);
+    close_stores(b);
+    open_stores(b);
+    fake_shared_up(); /* nor after a restart */
+    assert_null(fake_shared.merging);
+    close_stores(b);
+    open_stores(b);
+    fake_shared.server = "three";
+    fake_shared_up(); /* which came meanwhile */
+    complete_all();
+    assert_int_equal(fake_shared.n_rows, n_rows);
+}
+
+static void a_host_that_begins_to_share_gives_what_it_knows(void **state) {
+    struct bench *b = *state;
+    open_stores(b);
+    assert_true(ask(b, 1, "anna@example.net"));
+    close_stores(b);
+    struct local *local;
+    struct buf why;
+    buf_init(&why, 200);
+    assert_int_equal(local_open(&(struct local_options){ .path = b->path }, &why, &local), 0);
+    memcpy(fake_shared.key, local_hash_key(local), GREYLIST_KEY_SIZE); /* as `postern store init` does */
+    local_close(local);
+    buf_deinit(&why);
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    complete_all();
+    assert_int_equal(noted(b, "dropped"), 0);
+    assert_int_equal(noted(b, "new to this host: it has got all"), 1);
+    assert_non_null(fake_shared_find(shared_triplet(b, "anna@example.net")));
+    ask(b, 2, "anna@example.net");
+    complete_all();
+    assert_status(b, 2, GREYLIST_EARLY);
+}
+
+static void questions_come_between_the_slices_of_a_handover(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    learn(b, 2 * BATCH_MAX);
+    size_t n_rows = fake_shared.n_rows;
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared.server = "two";
+    fake_shared.n_merges = 0;
+    fake_shared.largest = 0;
+    fake_shared_up();
+    assert_non_null(fake_shared.merging);
+    assert_false(ask(b, 3, "anna@example.net"));
+    fake_shared_complete();
+    assert_non_null(fake_shared.reading);
+    while (!is_answered(b, 3))
+        fake_shared_complete();
+    assert_true(fake_shared.n_rows < n_rows); /* there is more to hand over */
+    complete_all();
+    assert_true(fake_shared.n_rows > n_rows); /* and what anna brought */
+    assert_true(fake_shared.largest <= BATCH_MAX);
+}
+
+static void a_handover_that_was_broken_off_goes_on_or_begins_anew(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    learn(b, 2 * BATCH_MAX);
+    size_t n_rows = fake_shared.n_rows;
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared.server = "two";
+    fake_shared_up();
+    fake_shared_complete();
+    fake_shared_down(); /* in the second slice */
+    assert_int_equal(fake_shared.n_rows, BATCH_MAX);
+    fake_shared.n_merges = 0;
+    fake_shared_up(); /* the same */
+    fake_shared_complete();
+    assert_int_equal(fake_shared.n_rows, 2 * BATCH_MAX);
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared.server = "three";
+    fake_shared_up();
+    fake_shared_complete();
+    fake_shared_down();
+    close_stores(b);
+    open_stores(b); /* nobody knows how far it was */
+    fake_shared.n_rows = 0;
+    fake_shared_up();
+    complete_all();
+    assert_int_equal(fake_shared.n_rows, n_rows);
+}
+
+static void what_was_forgotten_stays_so_at_another_server(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    ask(b, 1, "anna@example.net");
+    complete_all();
+    struct row *row = fake_shared_find(shared_triplet(b, "anna@example.net"));
+    const struct row alive = *row;
+    write_as_command(b, &(struct row){ .key = row->key, .forgot = row->last });
+    later(b, 300);
+    complete_all();
+    fake_shared_down();
+    fake_shared.n_rows = 0;
+    fake_shared.rows[fake_shared.n_rows++] = alive; /* another host, which has not heard, was faster */
+    fake_shared.server = "two";
+    fake_shared_up();
+    complete_all();
+    assert_false(row_is_alive(fake_shared_find(alive.key), alive.last));
+}
+
 static void the_key_of_the_shared_store_is_taken_over_and_kept(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -745,6 +888,11 @@ int main(void) {
         TEST(a_shared_store_that_dies_while_it_merges_gets_it_later),
         TEST(a_slice_that_is_lost_is_handed_in_again),
         TEST(an_empty_server_loses_nothing),
+        TEST(another_server_gets_all_that_the_host_knows),
+        TEST(a_host_that_begins_to_share_gives_what_it_knows),
+        TEST(questions_come_between_the_slices_of_a_handover),
+        TEST(a_handover_that_was_broken_off_goes_on_or_begins_anew),
+        TEST(what_was_forgotten_stays_so_at_another_server),
         TEST(the_key_of_the_shared_store_is_taken_over_and_kept),
         TEST(another_key_in_the_middle_of_a_batch_waits_for_its_end),
         TEST(the_shared_store_alone_serves_while_the_file_is_broken),
