@@ -26,15 +26,15 @@
 #include "facts/greylist_sender.h"
 #include "facts/helo.h"
 
-#include <stdio.h>
-
-static void add(struct greylist_question *question, struct greylist_words *words, const char *kind, struct str value,
-                const char *suffix) {
+static void add(struct greylist_question *question, struct greylist_words *words, struct str kind, struct str value,
+                struct str suffix) {
+    const struct str parts[] = { kind, str_head(value, SMTP_DOMAIN_MAX), suffix };
     char *out = words->identities[question->n_identities];
-    int len = snprintf(out, GREYLIST_TEXT_MAX, "%s:%.*s%s", kind, STR_ARG(value), suffix);
-    for (char *c = out; *c != '\0'; c++)
-        *c = ascii_lower(*c);
-    question->identities[question->n_identities++] = (struct str){ out, (size_t)len };
+    size_t len = 0;
+    for (size_t part = 0; part < sizeof(parts) / sizeof(*parts); part++)
+        for (size_t i = 0; i < parts[part].len; i++)
+            out[len++] = ascii_lower(parts[part].at[i]);
+    question->identities[question->n_identities++] = (struct str){ out, len };
 }
 
 /* "192.0.2.0/24" */
@@ -43,7 +43,7 @@ static void add_network(struct greylist_question *question, struct greylist_word
     struct ip network = *ip;
     network.bytes[3] = 0;
     if (ip->family == IP_V4)
-        add(question, words, "net", str_of(ip_format(&network, text)), "/24");
+        add(question, words, STR("net:"), str_of(ip_format(&network, text)), STR("/24"));
 }
 
 static void add_address(struct greylist_question *question, struct greylist_words *words, const struct ip *ip) {
@@ -51,7 +51,7 @@ static void add_address(struct greylist_question *question, struct greylist_word
     struct ip client = *ip;
     if (ip->family == IP_V6)
         memset(client.bytes + 8, 0, 8);
-    add(question, words, "ip", str_of(ip_format(&client, text)), ip->family == IP_V6 ? "/64" : "");
+    add(question, words, STR("ip:"), str_of(ip_format(&client, text)), ip->family == IP_V6 ? STR("/64") : STR(""));
 }
 
 static bool has_name(const struct ptr_result *ptr) {
@@ -71,9 +71,9 @@ static void identify(const struct greylist_client *client, struct greylist_words
     struct str organisation = organisation_of(ptr);
     bool is_unknown = ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
     if (client->spf_domain.len > 0)
-        add(question, words, "spf", str_head(client->spf_domain, SMTP_DOMAIN_MAX), "");
+        add(question, words, STR("spf:"), client->spf_domain, STR(""));
     if (organisation.len > 0)
-        add(question, words, "org", organisation, "");
+        add(question, words, STR("org:"), organisation, STR(""));
     if (!has_name(ptr) || ptr->class != NAME_ACCESS)
         add_network(question, words, &client->ip);
     if (is_unknown && client->spf_domain.len == 0)

@@ -391,10 +391,15 @@ static void mark_uuid(struct draft *d) {
 
 /* ---- the domain */
 
-/* What an organisation put in front of the name it registered. */
+/* Not of two labels: then it is what was registered, or what is registered below. */
+static bool may_have_hosts(struct str domain) {
+    size_t last = str_find_last(domain, '.');
+    return last < domain.len && domain.at[0] != '[' && str_find(domain, '.') < last;
+}
+
+/* What an organisation put in front of the name it registered. The list is the dearest thing here. */
 static struct str hosts_of(struct str domain) {
-    bool is_literal = domain.len > 0 && domain.at[0] == '[';
-    struct str organisation = is_literal ? (struct str){ 0 } : helo_organisation(domain);
+    struct str organisation = may_have_hosts(domain) ? helo_organisation(domain) : (struct str){ 0 };
     return organisation.len > 0 ? str_head(domain, domain.len - organisation.len) : (struct str){ domain.at, 0 };
 }
 
