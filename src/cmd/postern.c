@@ -22,7 +22,8 @@ static void print_help(FILE *out) {
     for (unsigned i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s%s\n              postern %s %s\n", commands[i]->name, commands[i]->help,
             commands[i]->name, commands[i]->synopsis);
-    fprintf(out, "\n  --help      this text\n  --version   the version\n\nManuals: postern(8), postern.conf(5).\n");
+    fprintf(out, "\n  --help      this text\n  --version   the version\n\n"
+            "Manuals: postern(8), postern.conf(5), postern-policy(5).\n");
 }
 
 static int refuse(const char *name) {

@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from lib.postern import PROGRAM
+from lib.postern import COMMANDS, PROGRAM
 
 
 def postern(*arguments):
@@ -11,7 +11,7 @@ def postern(*arguments):
                           check=False)
 
 
-@pytest.mark.parametrize("command", ["run", "check", "reload", "status", "recipients", "explain", "report"])
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("wrong", ["-x", "--no-such-option", "-c"])
 def test_a_wrong_option_is_answered_with_the_usage(command, wrong):
     done = postern(command, wrong)
@@ -19,7 +19,7 @@ def test_a_wrong_option_is_answered_with_the_usage(command, wrong):
     assert f"usage: postern {command} " in done.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "check", "reload", "status", "recipients", "explain", "report"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_subcommand_has_a_help(command):
     done = postern(command, "--help")
     assert done.returncode == 0

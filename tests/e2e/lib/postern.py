@@ -24,6 +24,8 @@ from lib.wait import eventually
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 PROGRAM = os.environ.get("POSTERN", os.path.join(ROOT, "build", "postern"))
+COMMANDS = ["run", "check", "classify", "explain", "report", "recipients", "greylist", "quarantine", "store", "status",
+            "reload"]
 DOMAIN = "example.com"
 START_LIMIT_S = 20
 
