@@ -109,12 +109,88 @@ def test_many_requests_come_on_one_connection(door):
             assert said.readline().startswith(b"action=550 5.1.1 ") and said.readline() == b"\n"
 
 
-# ---- over a Unix socket
-
 def policy_request(recipient="anna@example.com", **attributes):
     lines = {"request": "smtpd_access_policy", "protocol_state": "RCPT", "client_address": "127.0.0.7",
              "helo_name": "x.example", "sender": "a@example.net", "recipient": recipient, **attributes}
     return "".join(f"{name}={value}\n" for name, value in lines.items()).encode() + b"\n"
+
+
+def send(sock, pieces):
+    try:
+        for piece in pieces:
+            sock.sendall(piece)
+    except OSError:
+        pass  # the other half tells what was missing
+
+
+def ask_in_turn(port, name, n):
+    """Pipelines n requests, two recipients a message; every second message has a sender that is refused by name. What
+    is wrong with the answers, if anything."""
+    def requests():
+        for i in range(n):
+            sender = f"{name}{i // 2}@{'good' if i % 4 < 2 else 'bad'}.example"
+            yield policy_request(sender=sender, instance=f"7.{i // 2}",
+                                 recipient="anna@example.com" if i % 2 == 0 else f"{name}{i}@example.com")
+
+    with socket.create_connection((LOOPBACK, port), timeout=60) as sock, sock.makefile("rb") as said:
+        sender = threading.Thread(target=send, args=(sock, requests()))
+        sender.start()
+        wrong = ""
+        for i in range(n):
+            answer, empty = said.readline().decode(), said.readline()
+            expected = f"550 5.1.1 no {name}{i}@example.com here " if i % 2 else \
+                f"550 5.7.1 {name}{i // 2}@bad.example is banned " if i % 4 >= 2 else "DUNNO\n"
+            if empty != b"\n" or not answer.startswith("action=" + expected):
+                wrong = f"{answer!r} to request {i} of {name}, expected {expected!r}"
+                break
+        if wrong:
+            sock.shutdown(socket.SHUT_RDWR)  # lets the sender go
+        sender.join()
+    return wrong
+
+
+def test_of_10000_pipelined_requests_each_has_its_own_answer_whoever_else_asks(folder, make_postern):
+    policy = os.path.join(folder, "policy")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write('text "NO SUCH USER" with 550 5.1.1 "no {rcpt} here"\nlayer policy {\n    reject "BANNED SENDER" '
+                   'when sender.domain == "bad.example" with 550 5.7.1 "{sender} is banned"\n}\n')
+    port = free_port()
+    make_postern(["127.0.0.1:1"], policy=policy, policy_listen=f"{LOOPBACK}:{port}", workers=1)
+    hostile = {"binary": bytes(range(256)) * 8, "a long line": b"request=" + 9000 * b"x", "lines": 5000 * b"a=b\n",
+               "half a request": policy_request()[:-1], "twice": policy_request(sender="x\nsender=y"),
+               "NUL": policy_request(sender="x\0y"), "SMTP": b"EHLO x\r\n", "no end": b"request=smtpd_access_policy"}
+    wrong, peers = [], {}
+    threads = [threading.Thread(target=lambda name=name: wrong.append(ask_in_turn(port, name, 10000)))
+               for name in ("a", "b")]  # with instances of the same names
+    for thread in threads:
+        thread.start()
+    for name, said in hostile.items():
+        peers[name] = socket.create_connection((LOOPBACK, port), timeout=60)
+        peers[name].sendall(said)
+    for thread in threads:
+        thread.join()
+    assert wrong == ["", ""]
+    for name, peer in peers.items():
+        if name in ("half a request", "no end"):  # may still come to its end; closed after a minute
+            peer.sendall(b"\n" if name == "half a request" else b"\n" + policy_request()[28:])
+            assert peer.recv(4096) == b"action=DUNNO\n\n", name
+        else:
+            assert end_of(peer) == b"", name  # closed, and nothing said
+        peer.close()
+
+
+def end_of(peer):
+    """What comes before the peer closes, or resets, the connection."""
+    said = b""
+    try:
+        while piece := peer.recv(4096):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return said
+
+
+# ---- over a Unix socket
 
 
 class Asker:
