@@ -49,6 +49,8 @@ struct explain {
     struct explain_origin origins[POLICY_SLOTS_MAX];
     struct policy_verdict verdict; /* DECIDE_NEED: what is known does not decide it */
     struct policy_verdict assumed; /* the same if what is not known stays unanswered */
+    struct policy_verdict enforced; /* the same if `enforce no` did not hold; where it does: `is_lenient` */
+    bool is_lenient;
     struct rule_trace trace[POLICY_RULES_MAX];
     struct explain_flip flips[EXPLAIN_FLIPS_MAX];
     size_t n_flips;
@@ -127,6 +129,9 @@ int explain_imagine(struct explain *e, const struct explain_imagined *imagined);
 /* ---- explain_decide.c */
 
 void explain_decide(struct explain *e);
+
+/* The policy is not the one that decided; false where nobody knows. */
+bool explain_policy_has_changed(const struct explain *e);
 
 /* ---- explain_print.c */
 

@@ -12,6 +12,8 @@
 #include "cmd/explain.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int explain_init(struct explain *e, const struct conf *conf) {
@@ -133,8 +135,49 @@ static void find_flips(struct explain *e, const struct policy_set *deciding) {
         relaying->state = FACT_UNASKED;
 }
 
+bool explain_policy_has_changed(const struct explain *e) {
+    char hash[17];
+    snprintf(hash, sizeof(hash), "%016" PRIx64, e->policy->hash);
+    return e->recorded_policy.len > 0 && !str_eq(e->recorded_policy, str_of(hash));
+}
+
+/*
+ * What the configuration alone said is not recorded: that a table was empty, that there was no list. The same policy
+ * needs the same facts, so one that it needs now and that was not recorded was of that kind, though the table may have
+ * been filled since.
+ */
+static bool fill_in(struct explain *e) {
+    bool has_found = false;
+    if (!e->is_recorded || e->verdict.status != DECIDE_NEED || explain_policy_has_changed(e))
+        return false;
+    for (int i = set_next(&e->verdict.need, 0); i >= 0; i = set_next(&e->verdict.need, (unsigned)i + 1)) {
+        const struct slot *slot = &e->policy->slots[i];
+        if (e->origins[i].source.len > 0 || (slot->kind != SLOT_TABLE && slot->row->source != SOURCE_DNSBL))
+            continue;
+        *fact_of(e, (unsigned)i) = slot->type == TYPE_COUNT ? fact_number(0) : fact_bool(false);
+        e->origins[i].source = slot->kind == SLOT_TABLE ? STR("the table was empty") : STR("there was no list");
+        has_found = true;
+    }
+    return has_found;
+}
+
+/* What it would come to for a recipient whose domain has no `enforce no`. */
+static void enforce(struct explain *e) {
+    const struct slot *slot = policy_slot(e->policy, F_RCPT_ENFORCED);
+    struct fact *fact = slot != NULL ? fact_of(e, (unsigned)(slot - e->policy->slots)) : NULL;
+    e->is_lenient = fact != NULL && fact->state == FACT_KNOWN && !fact->value;
+    if (!e->is_lenient)
+        return;
+    fact->value = true;
+    policy_decide(e->policy, e->last, &e->memory->facts, &e->enforced);
+    fact->value = false;
+}
+
 void explain_decide(struct explain *e) {
-    policy_decide(e->policy, e->last, &e->memory->facts, &e->verdict);
+    do
+        policy_decide(e->policy, e->last, &e->memory->facts, &e->verdict);
+    while (fill_in(e));
+    enforce(e);
     assume(e);
     if (e->verdict.status == DECIDE_VERDICT)
         policy_explain(e->policy, e->last, &e->memory->facts, &e->verdict, e->trace);

@@ -172,7 +172,9 @@ static void note_origins(struct explain *e) {
     for (unsigned number = 0; number < e->policy->n_slots; number++) {
         const struct slot *slot = &e->policy->slots[number];
         const struct fact *fact = fact_at(e->policy, &e->memory->facts, number);
-        if (e->origins[number].source.len == 0 && fact->state != FACT_UNASKED && fact->state != FACT_PENDING)
+        bool is_found = e->policy->initial[slot->scope][slot->index].state != FACT_KNOWN;
+        if (is_found && e->origins[number].source.len == 0 && fact->state != FACT_UNASKED
+            && fact->state != FACT_PENDING)
             e->origins[number].source = str_of(source_names[slot->row->source]);
     }
 }

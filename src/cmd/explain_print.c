@@ -25,6 +25,8 @@
 
 #include <inttypes.h>
 
+enum { FLIP_WIDTH_MAX = 60 };
+
 /* ---- pieces */
 
 void explain_put_clean(struct buf *out, struct str text) {
@@ -197,12 +199,6 @@ static void print_recorded(const struct explain *e, struct buf *out) {
     buf_putc(out, '\n');
 }
 
-static bool has_policy_changed(const struct explain *e) {
-    char hash[17];
-    snprintf(hash, sizeof(hash), "%016" PRIx64, e->policy->hash);
-    return e->recorded_policy.len > 0 && !str_eq(e->recorded_policy, str_of(hash));
-}
-
 static void print_head(const struct explain *e, struct buf *out) {
     if (e->is_recorded) {
         buf_puts(out, STR("decision   "));
@@ -231,7 +227,12 @@ static void print_head(const struct explain *e, struct buf *out) {
         put_verdict(e, &e->assumed, out);
         buf_putc(out, '\n');
     }
-    if (has_policy_changed(e))
+    if (e->is_lenient) {
+        buf_puts(out, STR("enforced   "));
+        put_verdict(e, &e->enforced, out);
+        buf_puts(out, STR("\n           were it not for 'enforce no'\n"));
+    }
+    if (explain_policy_has_changed(e))
         buf_puts(out, STR("\nThe policy has changed since: this is what the present one makes of these facts.\n"));
 }
 
@@ -260,8 +261,20 @@ static void print_rules(const struct explain *e, struct buf *out) {
     }
 }
 
-static void print_origin(const struct explain_origin *origin, struct buf *out) {
-    explain_put_clean(out, origin->source.len > 0 ? origin->source : STR("-"));
+/* Where it comes from; of what the configuration alone says, why. Empty: nothing is known. */
+static struct str source_of(const struct explain *e, unsigned i) {
+    const struct slot *slot = &e->policy->slots[i];
+    if (e->origins[i].source.len > 0)
+        return e->origins[i].source;
+    if (e->policy->initial[slot->scope][slot->index].state != FACT_KNOWN)
+        return STR("");
+    return slot->kind == SLOT_TABLE ? STR("empty table") : STR("no list");
+}
+
+static void print_origin(const struct explain *e, unsigned i, struct buf *out) {
+    const struct explain_origin *origin = &e->origins[i];
+    struct str source = source_of(e, i);
+    explain_put_clean(out, source.len > 0 ? source : STR("-"));
     if (origin->age_ms >= 0)
         buf_putf(out, ", %" PRId64 " ms %s", origin->age_ms, origin->is_late ? "after the decision" : "old");
 }
@@ -280,25 +293,34 @@ static void print_facts(const struct explain *e, struct buf *out) {
         buf_clear(&value);
         explain_format_fact(slot, fact_of(e, i), &value);
         buf_putf(out, "  %-*.*s  %-13.*s  ", width, STR_ARG(slot->name), STR_ARG(buf_str(&value)));
-        print_origin(&e->origins[i], out);
+        print_origin(e, i, out);
         buf_putc(out, '\n');
     }
     buf_deinit(&value);
 }
 
+static struct str format_flip(const struct explain *e, const struct explain_flip *flip, struct buf *text) {
+    const struct slot *slot = &e->policy->slots[flip->slot];
+    buf_clear(text);
+    buf_putf(text, "%.*s = ", STR_ARG(slot->name));
+    explain_format_fact(slot, &flip->fact, text);
+    return buf_str(text);
+}
+
 static void print_flips(const struct explain *e, struct buf *out) {
     struct buf value;
+    size_t width = 4;
     buf_init(&value, 4096);
     buf_puts(out, STR("\nwhat would have changed it, by itself\n"));
     if (e->n_flips == 0)
         buf_puts(out, STR("  nothing\n"));
     for (size_t i = 0; i < e->n_flips; i++) {
+        struct str flip = format_flip(e, &e->flips[i], &value);
+        width = flip.len > width && flip.len <= FLIP_WIDTH_MAX ? flip.len : width;
+    }
+    for (size_t i = 0; i < e->n_flips; i++) {
         const struct explain_flip *flip = &e->flips[i];
-        const struct slot *slot = &e->policy->slots[flip->slot];
-        buf_clear(&value);
-        buf_putf(&value, "%.*s = ", STR_ARG(slot->name));
-        explain_format_fact(slot, &flip->fact, &value);
-        buf_putf(out, "  %-30.*s  ", STR_ARG(buf_str(&value)));
+        buf_putf(out, "  %-*.*s  ", (int)width, STR_ARG(format_flip(e, flip, &value)));
         put_verdict(e, &flip->verdict, out);
         buf_putc(out, '\n');
     }
@@ -398,8 +420,8 @@ static void record_facts(const struct explain *e, struct record *r) {
             continue;
         record_open(r, e->policy->slots[i].name.at, '{');
         record_value(r, &e->policy->slots[i], fact_of(e, i));
-        if (origin->source.len > 0)
-            record_str(r, "source", origin->source);
+        if (source_of(e, i).len > 0)
+            record_str(r, "source", source_of(e, i));
         if (origin->age_ms >= 0)
             record_u64(r, origin->is_late ? "after_ms" : "age_ms", (uint64_t)origin->age_ms);
         record_close(r, '}');
@@ -425,7 +447,7 @@ static void record_recorded(const struct explain *e, struct record *r) {
     record_str(r, "layer", e->recorded_layer);
     record_str(r, "rule", e->recorded_rule);
     record_str(r, "reply", e->recorded_reply);
-    record_bool(r, "policy_changed", has_policy_changed(e));
+    record_bool(r, "policy_changed", explain_policy_has_changed(e));
     record_close(r, '}');
 }
 
@@ -448,6 +470,8 @@ int explain_print_json(const struct explain *e, struct buf *out) {
         record_outcome(e, &r, "verdict", &e->verdict);
         if (e->verdict.status == DECIDE_NEED)
             record_outcome(e, &r, "unanswered", &e->assumed);
+        if (e->is_lenient)
+            record_outcome(e, &r, "enforced", &e->enforced);
         record_rules(e, &r);
         record_facts(e, &r);
         explain_print_content_json(e, &r);

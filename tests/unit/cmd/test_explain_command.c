@@ -97,6 +97,18 @@ static void who_is_deferred_at_connect_has_the_code_that_was_said(void **state) 
     assert_printed("imagined_at_connect.expected");
 }
 
+static void a_table_that_was_empty_then_is_told_from_what_nobody_knows(void **state) {
+    assert_int_equal(EXPLAIN_CONNECT("--journal", "connect_journal", "d202qlns800002.1"), 0);
+    assert_printed("empty_table.expected");
+}
+
+static void where_nothing_is_enforced_it_is_said_what_would_have_been(void **state) {
+    assert_int_equal(EXPLAIN_CONNECT("--journal", "connect_journal", "d202qlns800003.1"), 0);
+    assert_printed("not_enforced.expected");
+    assert_int_equal(EXPLAIN_CONNECT("--journal", "connect_journal", "d202qlns800003.1", "--json"), 0);
+    assert_printed("not_enforced.json.expected");
+}
+
 static void a_fact_may_be_given_as_the_policy_writes_it_or_otherwise(void **state) {
     static const char *const ways[] = { "client.rate(unknown, 10m)=21", "client.rate( unknown ,600s)=21",
                                         " client.rate(unknown, 10m) = 21 ", "client in banned=true",
@@ -204,6 +216,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_reject_that_was_held_back_names_the_open_rule),
         cmocka_unit_test(a_client_refused_at_connect_named_nobody),
         cmocka_unit_test(who_is_deferred_at_connect_has_the_code_that_was_said),
+        cmocka_unit_test(a_table_that_was_empty_then_is_told_from_what_nobody_knows),
+        cmocka_unit_test(where_nothing_is_enforced_it_is_said_what_would_have_been),
         cmocka_unit_test(a_fact_may_be_given_as_the_policy_writes_it_or_otherwise),
         cmocka_unit_test(what_no_rule_decided_is_said_so_without_control_characters),
         cmocka_unit_test(an_imagined_delivery_asks_the_tables),
