@@ -65,6 +65,8 @@ static int make_parts(struct generation *generation, struct buf *error) {
         !generation->tables ||
         !generation->counters)
         return -ENOMEM;
+    for (size_t i = 0; i < conf->n_tables; i++)
+        generation->tables[i].fd = -1;
     for (unsigned i = 0; i < n; i++) {
         generation->mesh[i][0] = generation->mesh[i][1] = -1;
         generation->workers[i] = (struct worker){ .generation = generation, .index = i, .channel_fd = -1,
@@ -128,6 +130,8 @@ void generation_free(struct generation *take_generation) {
     free(g->mesh);
     free(g->group_tls);
     free(g->directories);
+    for (size_t i = 0; g->tables != NULL && i < g->conf->n_tables; i++)
+        close_fd(g->tables[i].fd);
     free(g->tables);
     conf_free(g->conf);
     loop_free_later(g->loop, g);
@@ -188,6 +192,8 @@ static void gather_kept(struct inheritance *in, const struct generation *generat
     keep(in, in->setup.mesh_fd);
     keep(in, in->setup.master_fd);
     keep(in, in->setup.journal_fd);
+    for (size_t i = 0; i < generation->conf->n_tables; i++)
+        keep(in, generation->tables[i].fd);
 }
 
 static int gather(
@@ -198,7 +204,7 @@ static int gather(
     in->listen_of = calloc(n, sizeof(*in->listen_of));
     in->listen_is_shared = calloc(n, sizeof(*in->listen_is_shared));
     in->directories = calloc(conf->n_domains + 1, sizeof(*in->directories));
-    in->kept = calloc(n + WORKER_MAX + 8, sizeof(*in->kept));
+    in->kept = calloc(n + WORKER_MAX + conf->n_tables + 8, sizeof(*in->kept));
     if (!in->listen_fds || !in->listen_of || !in->listen_is_shared || !in->directories || !in->kept)
         return -ENOMEM;
     gather_listeners(in, generation, index, sockets);
@@ -215,8 +221,30 @@ static int gather(
     return 0;
 }
 
-static _Noreturn void be_worker(struct inheritance *in, int (*run_worker)(const struct worker_setup *)) {
+/* In a worker: the tables that have changed since `conf` was loaded. They were read before, and found good. */
+static void take_tables(struct generation *generation) {
+    for (size_t i = 0; i < generation->conf->n_tables; i++) {
+        const struct conf_table *conf = &generation->conf->tables[i];
+        const int fd = generation->tables[i].fd;
+        struct table *table;
+        struct diag_list diag;
+        if (fd < 0)
+            continue;
+        diag_init(&diag);
+        int r = table_load_fd(conf->type, fd, conf->file, &diag, &table);
+        if (r == 0)
+            conf_table_swap(generation->conf, i, table);
+        else
+            log_error("table %s cannot be used: %s; the one of the last reload is", conf->name, strerror(-r));
+        diag_deinit(&diag);
+        close(fd);
+    }
+}
+
+static _Noreturn void be_worker(struct generation *generation, struct inheritance *in,
+                                int (*run_worker)(const struct worker_setup *)) {
     child_begin(in->kept, in->n_kept, &in->setup.conf->set, "postern/smtpd");
+    take_tables(generation);
     int code = run_worker(&in->setup);
     log_flush();
     _exit(code);
@@ -279,7 +307,7 @@ static int fork_worker(struct worker *worker, struct inheritance *in, const stru
     if (pid < 0)
         return -errno;
     if (pid == 0)
-        be_worker(in, run_worker);
+        be_worker(worker->generation, in, run_worker);
     worker->pid = pid;
     return 0;
 }

@@ -44,8 +44,11 @@ struct generation_directory {
 };
 
 struct generation_table {   /* one that comes from a file */
-    struct stat taken, seen; /* what is used; what the last look saw */
-    bool is_due;             /* some worker's channel was full */
+    struct stat taken, seen; /* what was read last; what the last look saw */
+    size_t count;            /* entries of the one that is used */
+    int fd;                  /* what it was read from, where that is not what `conf` has; -1: that is */
+    bool is_due;             /* to be read */
+    bool is_unsent;          /* some worker's channel was full */
     bool is_gone;            /* the log says so */
 };
 

@@ -7,6 +7,7 @@
  *        │                    dies again within a second
  *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains, and the
  *        │                    reload is over when all of the old are CLOSED; else it is killed and forgotten
+ *        ├ a table's file     read by a child, handed to the workers of its generation (master_tables.c)
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
  *        ├ the store dies     another one is started, and the workers connected to it (store_child.c)
@@ -61,6 +62,7 @@ static void remove_generation(struct master *master, struct generation *generati
     *at = generation->next;
     if (master->serving == generation)
         master->serving = NULL;
+    master_forget_tables(master, generation);
     generation_free(generation);
 }
 
@@ -429,7 +431,7 @@ static void on_child(int signo, void *arg) {
             on_worker_end(master, worker, status);
         else if (store_child_ended(&master->store, pid, status))
             finish_if_empty(master);
-        else
+        else if (!master_table_read(master, pid, status))
             journals_child_ended(&master->journals, pid, status);
     }
 }
@@ -654,6 +656,7 @@ void master_free(struct master *take_master) {
         return;
     if (take_master->loop != NULL) {
         kill_all(take_master);
+        master_end_reading(take_master);
         store_child_deinit(&take_master->store);
         master_stop_watching(take_master);
         timer_cancel(take_master->loop, &take_master->tick);

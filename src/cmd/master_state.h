@@ -11,6 +11,14 @@
 #include "cmd/report.h"
 #include "cmd/store_child.h"
 
+struct table_reading { /* the file of a table that a child reads */
+    pid_t pid;                     /* 0: none does */
+    struct generation *generation; /* NULL: it is gone, and so is who would want the table */
+    size_t number;
+    int fd;                        /* a copy of the file, for the workers */
+    size_t *count;                 /* its entries; memory shared with the child; NULL: not yet needed */
+};
+
 struct master {
     struct master_options options;
     struct loop *loop;
@@ -22,6 +30,7 @@ struct master {
     struct control *control;
     struct journals journals;
     struct store_child store;
+    struct table_reading reading;
     struct watch inotify; /* on the folder of directories; fd -1: none, look every tick */
     struct timer tick;
     unsigned n_ticks;
@@ -50,12 +59,6 @@ void master_reload(struct master *master, uint64_t ticket);
 
 /* Looks at the files of all directories, and tells the workers and the log what is new. */
 void master_look_at_directories(struct generation *generation);
-/* ---- master_tables.c */
-
-/* What the configuration was loaded from is what is used. */
-void master_note_tables(struct generation *generation);
-/* Takes tables whose files have changed since. */
-void master_look_at_tables(struct master *master);
 
 /* Logs, once, which directories are past directory_age. */
 void master_warn_of_old_directories(struct generation *generation);
@@ -63,6 +66,19 @@ void master_warn_of_old_directories(struct generation *generation);
 /* Watches the folder of the serving generation from now on, and looks at what is there. */
 void master_watch_directories(struct master *master);
 void master_stop_watching(struct master *master);
+
+/* ---- master_tables.c */
+
+/* What the configuration was loaded from is what is used. */
+void master_note_tables(struct generation *generation);
+/* Has tables read whose files have changed since. */
+void master_look_at_tables(struct master *master);
+/* A child of the master has ended. True when it read a table, which the workers get if it is good. */
+bool master_table_read(struct master *master, pid_t pid, int status);
+/* Nobody wants the tables of this generation any more. */
+void master_forget_tables(struct master *master, const struct generation *generation);
+/* For the master's end. */
+void master_end_reading(struct master *master);
 
 /* ---- master_store.c */
 

@@ -2,27 +2,158 @@
  * How does the master learn that the file of a table has changed, and who hears of it?
  *
  * Every tick looks at each file. One that looks as it did a tick ago, but not as what was taken last, is read: so a
- * file that is still being written is left alone, and one that was renamed into place waits a tick at most. It is read
- * here first, so that a bad line is named once and nobody's table changes; then all workers of all generations get a
- * descriptor of it and build their own (session/table_swap.h).
+ * file that is still being written is left alone, and one that was renamed into place waits a tick at most.
+ *
+ *   look ─▶ a child reads it: names what is wrong, or copies it into memory (memfd) and counts its entries
+ *        ─▶ it ends well: all workers of the generation get that memory, and build their own from it
+ *           (session/table_swap.h); a worker that starts later builds it before it serves (generation.c)
+ *
+ * A million lines take half a second or more, in which the master would answer nobody and replace no worker: hence the
+ * child, one at a time. It is a copy that workers read, and it is sealed: what was checked is what all of them have,
+ * whatever becomes of the file. A file that changed under the child's eyes is looked at again.
  *
  * Whether a table is empty is part of the compiled policy (tests against an empty one are false without asking), so a
  * table that was empty and is not, or the other way round, is a reload.
  *
- * Rejected: inotify (files may be anywhere, links too, and a tick is soon enough), and one table in memory that all
- * workers share: a cidr set could be, names and patterns are full of pointers.
+ * Rejected: inotify (files may be anywhere, links too, and a tick is soon enough), a thread (the master forks, and a
+ * child must find no lock held), and one table in memory that all workers share: a cidr set could be, names and
+ * patterns are full of pointers.
  */
+#include "cmd/child.h"
 #include "cmd/master_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+enum { READ_WELL, READ_BAD, READ_CHANGED }; /* how the child exits; what is bad it has logged */
 
 static bool is_same_file(const struct stat *a, const struct stat *b) {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
+
+/* ---- in the child */
+
+static void tell_errors(const struct conf_table *conf, struct diag_list *diag) {
+    struct str rest = buf_str(&diag->text);
+    while (rest.len > 0) {
+        struct str line = str_head(rest, str_find(rest, '\n'));
+        if (line.len > 0)
+            log_error("%.*s", STR_ARG(line));
+        rest = str_from(rest, line.len + 1);
+    }
+    log_error("table %s: the old one stays", conf->name);
+}
+
+static int copy_file(int fd, int to, size_t size) {
+    off_t at = 0;
+    while ((size_t)at < size) {
+        ssize_t n = sendfile(to, fd, &at, size - (size_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -ESTALE; /* it became shorter */
+    }
+    return 0;
+}
+
+static int read_table(const struct conf_table *conf, int fd, const struct stat *looked, int to, size_t *ret_count) {
+    struct table *table = NULL;
+    struct stat now;
+    struct diag_list diag;
+    diag_init(&diag);
+    int r = table_load_fd(conf->type, fd, conf->file, &diag, &table);
+    if (r == 0)
+        *ret_count = table_count(table);
+    int copied = r == 0 ? copy_file(fd, to, (size_t)looked->st_size) : 0;
+    if (fstat(fd, &now) < 0 || !is_same_file(&now, looked))
+        return READ_CHANGED;
+    if (r < 0)
+        tell_errors(conf, &diag);
+    else if (copied < 0)
+        log_error("table %s cannot be handed on: %s; the old one stays", conf->name, strerror(-copied));
+    return r < 0 || copied < 0 ? READ_BAD : READ_WELL; /* the process ends, and its memory with it */
+}
+
+static _Noreturn void be_reader(const struct table_reading *reading, int fd, const struct stat *looked) {
+    const struct conf *conf = reading->generation->conf;
+    int kept[] = { 0, 1, 2, reading->fd, fd };
+    child_begin(kept, sizeof(kept) / sizeof(*kept), &conf->set, "postern/master");
+    int code = read_table(&conf->tables[reading->number], fd, looked, reading->fd, reading->count);
+    log_flush();
+    _exit(code);
+}
+
+/* ---- starting it */
+
+static int start_reading(struct table_reading *reading, int fd, const struct stat *looked) {
+    if (reading->count == NULL) {
+        void *memory = mmap(NULL, sizeof(*reading->count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            return -errno;
+        reading->count = memory;
+    }
+    reading->fd = memfd_create("postern-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (reading->fd < 0)
+        return -errno;
+    log_flush(); /* else the child would say it again */
+    pid_t pid = fork();
+    if (pid == 0)
+        be_reader(reading, fd, looked);
+    if (pid < 0) {
+        int r = -errno;
+        close(reading->fd);
+        return r;
+    }
+    reading->pid = pid;
+    return 0;
+}
+
+/* Opens the file, whatever it is: what is none is said by who reads it. False: it is gone. */
+static bool open_table(const struct conf_table *conf, struct generation_table *entry, int *ret_fd,
+                       struct stat *ret_now) {
+    *ret_fd = open(conf->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool is_there = *ret_fd >= 0 && fstat(*ret_fd, ret_now) == 0;
+    if (!is_there && !entry->is_gone)
+        log_warning("table %s: %s: %s; the old one stays", conf->name, conf->file, strerror(errno));
+    if (!is_there && *ret_fd >= 0)
+        close(*ret_fd);
+    entry->is_gone = !is_there;
+    return is_there;
+}
+
+static void read_due(struct table_reading *reading, struct generation *generation, size_t number) {
+    const struct conf_table *conf = &generation->conf->tables[number];
+    struct generation_table *entry = &generation->tables[number];
+    struct stat now;
+    int fd;
+    entry->is_due = false;
+    if (!open_table(conf, entry, &fd, &now))
+        return;
+    reading->generation = generation;
+    reading->number = number;
+    int r = start_reading(reading, fd, &now);
+    close(fd);
+    if (r == 0)
+        entry->taken = now;
+    else
+        log_error("table %s cannot be read now: %s", conf->name, strerror(-r)); /* the next tick tries again */
+}
+
+static void read_next(struct master *master) {
+    for (struct generation *g = master->generations; g != NULL; g = g->next)
+        for (size_t i = 0; i < g->conf->n_tables && master->reading.pid == 0; i++)
+            if (g->tables[i].is_due)
+                read_due(&master->reading, g, i);
+}
+
+/* ---- its end */
 
 /* False: some worker's channel is full. */
 static bool send_to_all(const struct generation *generation, const char *name, int fd) {
@@ -38,85 +169,97 @@ static bool send_to_all(const struct generation *generation, const char *name, i
     return is_sent;
 }
 
-static void tell_errors(const struct conf_table *conf, struct diag_list *diag) {
-    struct str rest = buf_str(&diag->text);
-    while (rest.len > 0) {
-        struct str line = str_head(rest, str_find(rest, '\n'));
-        if (line.len > 0)
-            log_error("%.*s", STR_ARG(line));
-        rest = str_from(rest, line.len + 1);
+/* True: it is not empty any more, or is now, and the policy has to be compiled anew. */
+static bool take(struct generation *generation, size_t number, int take_fd, size_t count) {
+    const struct conf_table *conf = &generation->conf->tables[number];
+    struct generation_table *entry = &generation->tables[number];
+    int r = fcntl(take_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ? -errno : 0;
+    bool was_empty = entry->count == 0, is_empty = count == 0;
+    if (r < 0 || was_empty != is_empty) {
+        close(take_fd);
+        if (r < 0)
+            log_error("table %s cannot be handed on: %s; the old one stays", conf->name, strerror(-r));
+        else
+            log_info("table %s read: %zu entries", conf->name, count);
+        return r == 0;
     }
-    log_error("table %s: the old one stays", conf->name);
-}
-
-/* True: it was taken, and its policy has to be compiled anew. */
-static bool take(struct generation *generation, size_t number, int fd, struct generation_table *entry) {
-    struct conf_table *conf = &generation->conf->tables[number];
-    struct table *table = NULL;
-    struct diag_list diag;
-    diag_init(&diag);
-    int r = table_load_fd(conf->type, fd, conf->file, &diag, &table);
-    if (r < 0)
-        tell_errors(conf, &diag);
-    diag_deinit(&diag);
-    if (r < 0)
-        return false;
-    bool was_empty = table_count(conf->table) == 0, is_empty = table_count(table) == 0;
-    log_info("table %s taken: %zu entries", conf->name, table_count(table));
-    if (was_empty != is_empty) {
-        table_free(table);
-        return true;
-    }
-    conf_table_swap(generation->conf, number, table);
-    entry->is_due = !send_to_all(generation, conf->name, fd);
+    log_info("table %s taken: %zu entries", conf->name, count);
+    if (entry->fd >= 0)
+        close(entry->fd);
+    entry->fd = take_fd;
+    entry->count = count;
+    entry->is_unsent = !send_to_all(generation, conf->name, take_fd);
     return false;
 }
 
-/* True: a reload is needed. */
-static bool look_at_table(struct generation *generation, size_t number) {
+bool master_table_read(struct master *master, pid_t pid, int status) {
+    struct table_reading *reading = &master->reading;
+    struct generation *generation = reading->generation;
+    bool needs_reload = false;
+    if (pid != reading->pid)
+        return false;
+    reading->pid = 0;
+    if (generation != NULL && WIFEXITED(status) && WEXITSTATUS(status) == READ_WELL) {
+        needs_reload = take(generation, reading->number, reading->fd, *reading->count);
+    } else {
+        close(reading->fd);
+        if (generation != NULL && WIFSIGNALED(status))
+            log_error("table %s: reading it was ended by signal %d; the old one stays",
+                      generation->conf->tables[reading->number].name, WTERMSIG(status));
+    }
+    if (needs_reload && (generation == master->serving || generation == master->candidate))
+        master_reload(master, 0); /* that of a candidate waits until it serves */
+    read_next(master);
+    return true;
+}
+
+void master_forget_tables(struct master *master, const struct generation *generation) {
+    if (master->reading.generation == generation)
+        master->reading.generation = NULL;
+}
+
+void master_end_reading(struct master *master) {
+    struct table_reading *reading = &master->reading;
+    if (reading->pid > 0) {
+        kill(reading->pid, SIGKILL);
+        waitpid(reading->pid, NULL, 0);
+        close(reading->fd);
+        reading->pid = 0;
+    }
+    if (reading->count != NULL)
+        munmap(reading->count, sizeof(*reading->count));
+    reading->count = NULL;
+}
+
+/* ---- looking */
+
+static void look_at_table(struct generation *generation, size_t number) {
     const struct conf_table *conf = &generation->conf->tables[number];
     struct generation_table *entry = &generation->tables[number];
     struct stat now;
-    if (conf->file == NULL)
-        return false;
-    int fd = open(conf->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &now) < 0) {
-        if (!entry->is_gone)
-            log_warning("table %s: %s: %s; the old one stays", conf->name, conf->file, strerror(errno));
-        entry->is_gone = true;
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    bool is_taken = is_same_file(&now, &entry->taken), is_settled = is_same_file(&now, &entry->seen);
-    bool needs_reload = false;
-    entry->is_gone = false;
-    entry->seen = now;
-    if (!is_taken && is_settled) {
-        entry->taken = now;
-        needs_reload = take(generation, number, fd, entry);
-    } else if (is_taken && entry->is_due) {
-        entry->is_due = !send_to_all(generation, conf->name, fd);
-    }
+    int fd;
+    if (entry->is_unsent)
+        entry->is_unsent = !send_to_all(generation, conf->name, entry->fd);
+    if (conf->file == NULL || !open_table(conf, entry, &fd, &now))
+        return;
     close(fd);
-    return needs_reload;
+    entry->is_due = !is_same_file(&now, &entry->taken) && is_same_file(&now, &entry->seen);
+    entry->seen = now;
 }
 
 void master_note_tables(struct generation *generation) {
     for (size_t i = 0; i < generation->conf->n_tables; i++) {
+        const struct conf_table *conf = &generation->conf->tables[i];
         struct generation_table *entry = &generation->tables[i];
-        if (generation->conf->tables[i].file != NULL && stat(generation->conf->tables[i].file, &entry->taken) == 0)
+        entry->count = table_count(conf->table);
+        if (conf->file != NULL && stat(conf->file, &entry->taken) == 0)
             entry->seen = entry->taken;
     }
 }
 
 void master_look_at_tables(struct master *master) {
-    bool needs_reload = false;
     for (struct generation *g = master->generations; g != NULL; g = g->next)
-        for (size_t i = 0; i < g->conf->n_tables; i++) {
-            bool is_emptied = look_at_table(g, i);
-            needs_reload |= is_emptied && g == master->serving;
-        }
-    if (needs_reload)
-        master_reload(master, 0);
+        for (size_t i = 0; i < g->conf->n_tables; i++)
+            look_at_table(g, i);
+    read_next(master);
 }

@@ -1,9 +1,11 @@
 """Tables whose files change while the service runs: running workers use the new ones, whole, or go on with the old."""
 import os
+import signal
 import threading
 
 import pytest
 from lib.client import Client
+from lib.program import is_alive, kill
 from lib.wait import eventually
 
 TAKEN_S = 25  # the master looks every 5 s, and waits until a file has settled
@@ -49,6 +51,50 @@ def outcomes(gateway):
     return [refused(gateway, source="127.9.1.2"), refused(gateway, helo="mx.banned.example"),
             refused(gateway, sender="banned@client.example.net"), refused(gateway, recipient="carl@example.com"),
             refused(gateway)]
+
+
+def million_prefixes():
+    """None of loopback, in no order."""
+    numbers = ((n * 2654435761) % (1 << 24) for n in range(1000000))
+    return "".join(f"{11 + (n >> 16) % 100}.{n >> 8 & 255}.{n & 255}.{n % 4 * 64}/26\n" for n in numbers)
+
+
+def is_reader(pid):
+    """The child of the master that reads a table: it has a copy to write."""
+    try:
+        return any("postern-table" in os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return False
+
+
+def stop_process(pid):
+    """False: it ended before."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        return False
+
+    def state():
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    return eventually(lambda: state() in "TZ" and state(), "it stands") == "T"
+
+
+def stopped_reader(gateway, path, text):
+    """Has the file read, and stops who reads it in the middle."""
+    workers = set(gateway.worker_pids())
+    for attempt in range(5):
+        seen = len(gateway.log())
+        replace(path, f"# {attempt}\n{text}")
+
+        def find():
+            with open(f"/proc/{gateway.pid}/task/{gateway.pid}/children", encoding="utf-8") as file:
+                readers = [int(pid) for pid in file.read().split() if int(pid) not in workers and is_reader(pid)]
+            return readers or gateway.find_log("table clients taken", seen)
+        found = eventually(find, "the file is read", TAKEN_S)
+        if isinstance(found, list) and stop_process(found[0]):
+            return found[0]
+    raise AssertionError("whoever reads the table is too fast for this test")
 
 
 def test_running_workers_take_new_tables_of_every_kind(gateway, paths):
@@ -101,9 +147,7 @@ def test_a_million_prefixes_are_swapped_and_no_client_notices(gateway, paths):
     clients = [threading.Thread(target=come_and_go) for _ in range(4)]
     for client in clients:
         client.start()
-    numbers = ((n * 2654435761) % (1 << 24) for n in range(1000000))
-    replace(paths["clients"], "127.9.0.0/16\n" + "".join(f"{11 + (n >> 16) % 100}.{n >> 8 & 255}.{n & 255}.{n % 4 * 64}"
-                                                         "/26\n" for n in numbers))
+    replace(paths["clients"], "127.9.0.0/16\n" + million_prefixes())
     try:
         eventually(lambda: refused(gateway, source="127.9.1.2"), "the new table is used", 3 * TAKEN_S)
     finally:
@@ -111,3 +155,72 @@ def test_a_million_prefixes_are_swapped_and_no_client_notices(gateway, paths):
         for client in clients:
             client.join()
     assert failed == []
+
+
+def test_while_a_table_is_read_the_master_answers_and_replaces_workers(gateway, paths):
+    """However long it takes: the reader is stopped. A worker that starts later than the table has it all the same."""
+    reader = stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes())
+    first = gateway.worker_pids()
+    gateway.kill_worker(first[0])
+    eventually(lambda: len(gateway.worker_pids()) == len(first), "the new worker is ready")
+    assert outcomes(gateway) == [False] * 5
+    os.kill(reader, signal.SIGCONT)
+    eventually(lambda: outcomes(gateway) == [True] + [False] * 4, "the new table is used", TAKEN_S)
+    for pid in gateway.worker_pids():
+        gateway.kill_worker(pid)
+    eventually(lambda: len(gateway.worker_pids()) == len(first), "the new workers are ready", TAKEN_S)
+    assert outcomes(gateway) == [True] + [False] * 4
+    assert not gateway.find_log("postern/master.*ERROR|cannot be used")
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(gateway, paths):
+    """Written over in place, where a rename would leave the reader what it had begun with."""
+    reader = stopped_reader(gateway, paths["clients"], "127.0.0.0/8\n" + million_prefixes())
+    with open(paths["clients"], "w", encoding="utf-8") as file:
+        file.write("127.9.0.0/16\n203.0.113.0/24\n")
+    os.kill(reader, signal.SIGCONT)
+    eventually(lambda: outcomes(gateway) == [True] + [False] * 4, "the last one is used", TAKEN_S)
+    assert "table clients taken: 2 entries" in gateway.log()
+    assert "table clients taken: 1000001 entries" not in gateway.log()
+
+
+def test_a_reader_that_dies_is_told_and_the_old_table_stays(gateway, paths):
+    kill(stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes()))
+    gateway.wait_log("table clients: reading it was ended by signal 9; the old one stays")
+    assert outcomes(gateway) == [False] * 5
+    replace(paths["clients"], AFTER["clients"])
+    eventually(lambda: outcomes(gateway) == [True] + [False] * 4, "the next one is used", TAKEN_S)
+
+
+def test_a_service_that_stops_ends_who_reads(gateway, paths):
+    reader = stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes())
+    gateway.stop()
+    assert not is_alive(reader)
+
+
+def test_what_is_no_file_of_lines_is_told_and_the_old_tables_stay(gateway, paths):
+    for path in paths.values():
+        os.unlink(path)
+    os.mkdir(paths["clients"])
+    os.mkfifo(paths["names"])
+    with open(paths["senders"], "wb") as file:
+        file.truncate((256 << 20) + 1)
+    os.symlink(paths["patterns"], paths["patterns"])
+    for name, why in {"clients": "cannot be read: Is a directory", "names": "cannot be read: not a regular file",
+                      "senders": "cannot be read: File too large",
+                      "patterns": "Too many levels of symbolic links"}.items():
+        eventually(lambda path=paths[name], text=why: gateway.find_log(f"{path}.*{text}"), f"{name} is told", TAKEN_S)
+    assert outcomes(gateway) == [False] * 5
+    os.rmdir(paths["clients"])
+    for name, path in paths.items():
+        replace(path, AFTER[name])
+    eventually(lambda: outcomes(gateway) == [True] * 4 + [False], "files are taken again", TAKEN_S)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_table_that_may_not_be_read_is_told_and_the_old_one_stays(gateway, paths):
+    replace(paths["clients"], AFTER["clients"])
+    os.chmod(paths["clients"], 0)
+    told = "table clients: .*: Permission denied; the old one stays"
+    eventually(lambda: gateway.find_log(told), "it is told", TAKEN_S)
+    assert outcomes(gateway) == [False] * 5
