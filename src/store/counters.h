@@ -22,7 +22,7 @@ struct store_counters {
     _Atomic uint64_t latency_us; /* from the first question of a batch to its last answer, moving average */
     _Atomic uint64_t longest_us; /* the longest of these */
     _Atomic uint64_t rows, pending, bytes; /* as last counted, which takes minutes where there are millions */
-    _Atomic uint64_t swept; /* rows that had expired, and were dropped */
+    _Atomic uint64_t swept; /* rows that had expired, and were dropped, in either store */
     _Atomic uint32_t local, shared; /* enum store_state */
     /* Why the local or the shared store was last lost. Odd while it is being written: read it again. */
     _Atomic uint32_t why_version;

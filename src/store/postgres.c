@@ -1,7 +1,7 @@
 /*
  * postgres: the shared store in PostgreSQL. A module of its own: see shared.h.
  *
- *   pause ─▶ resolving ─▶ connecting ─▶ meta [─▶ offer] ─▶ prepare ─▶ idle ◀─▶ reading, merging
+ *   pause ─▶ resolving ─▶ connecting ─▶ meta [─▶ offer] ─▶ prepare ─▶ idle ◀─▶ reading, merging, sweeping
  *     ▲                                                                │
  *     └──────────────────────── any failure: on_down ──────────────────┘
  *
@@ -12,7 +12,7 @@
  * There is one answer to every trouble (an error of the server, a lost connection, silence beyond the limit, a schema
  * that is missing or newer): the connection is given up, what was under way ends in SHARED_AWAY, and after a pause that
  * doubles from 200 ms to 30 s a new one is tried. Merging is idempotent, so a batch whose commit nobody saw is simply
- * merged again.
+ * merged again. Only a sweep that is refused (a role that may not delete) is no reason to go.
  *
  * All hosts go by the server's clock, so its time is asked for when a connection is made, and then with a read once in
  * CLOCK_EVERY_MS, as the first statement. An answer that took longer than CLOCK_TRIP_MAX_MS tells too little.
@@ -56,6 +56,7 @@ enum state {
     STATE_IDLE,
     STATE_READING,
     STATE_MERGING,
+    STATE_SWEEPING,
     STATE_BROKEN,  /* nothing could be sent; go_down() is due */
 };
 
@@ -78,6 +79,7 @@ struct shared {
     struct row *rows;    /* reading: where results go */
     bool *has;
     size_t n, n_results;
+    uint64_t n_dropped;
     bool asks_clock;         /* the first result is the server's time */
     uint64_t asked_ms, asked_wall_ms, clock_due_ms;
     char why[WHY_MAX], told[WHY_MAX];
@@ -140,6 +142,8 @@ static void go_down(struct shared *s) {
         s->events->on_read(s->arg, SHARED_AWAY);
     else if (was == STATE_MERGING)
         s->events->on_merged(s->arg, SHARED_AWAY);
+    else if (was == STATE_SWEEPING)
+        s->events->on_swept(s->arg, SHARED_AWAY, 0, NULL);
 }
 
 static void fail(struct shared *s, const char *why) {
@@ -198,6 +202,7 @@ static void prepare(struct shared *s) {
     s->asks_clock = false;
     if (!PQsendPrepare(s->conn, "read", SCHEMA_READ, 1, of_read)
         || !PQsendPrepare(s->conn, "merge", SCHEMA_MERGE, 7, of_merge)
+        || !PQsendPrepare(s->conn, "sweep", POSTGRES_SWEEP, 3, of_merge)
         || !sync_pipeline(s, STATE_PREPARE, CONNECT_LIMIT_MS))
         fail(s, PQerrorMessage(s->conn));
 }
@@ -266,6 +271,8 @@ static void take_result(struct shared *s, const PGresult *result) {
         postgres_take_meta(result, &s->meta);
     } else if (status == PGRES_TUPLES_OK && s->state == STATE_META) {
         postgres_take_server(result, &s->meta);
+    } else if (status == PGRES_COMMAND_OK && s->state == STATE_SWEEPING) {
+        s->n_dropped = strtoull(PQcmdTuples((PGresult *)result), NULL, 10);
     } else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         s->has_failed = true;
         const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -296,11 +303,19 @@ static void on_meta(struct shared *s) {
     prepare(s);
 }
 
+static void on_swept(struct shared *s) {
+    char why[WHY_MAX];
+    memcpy(why, s->why, sizeof(why));
+    s->why[0] = '\0';
+    s->state = STATE_IDLE;
+    s->events->on_swept(s->arg, SHARED_DONE, s->n_dropped, s->has_failed ? why : NULL);
+}
+
 /* All results of the pipeline are there. */
 static void on_synced(struct shared *s) {
     enum state was = s->state;
     timer_cancel(s->loop, &s->timer);
-    if (s->has_failed) {
+    if (s->has_failed && was != STATE_SWEEPING) {
         go_down(s);
         return;
     }
@@ -325,6 +340,9 @@ static void on_synced(struct shared *s) {
         s->state = STATE_IDLE;
         s->pause_ms = PAUSE_MIN_MS;
         s->events->on_merged(s->arg, SHARED_DONE);
+        break;
+    case STATE_SWEEPING:
+        on_swept(s);
         break;
     case STATE_PAUSE:
     case STATE_RESOLVING:
@@ -515,6 +533,19 @@ static int postgres_merge(struct shared *s, const struct row *rows, size_t n, in
     return sync_pipeline(s, STATE_MERGING, s->timeout_ms) ? 0 : abandon(s);
 }
 
+static int postgres_sweep(struct shared *s, int64_t from, int64_t to) {
+    static const int lengths[] = { 8, 8, 8 }, formats[] = { 1, 1, 1 };
+    if (s->state != STATE_IDLE)
+        return -ENOTCONN;
+    const uint64_t numbers[] = { htobe64((uint64_t)from), htobe64((uint64_t)to), htobe64(ROW_FORGET_LIFE) };
+    const char *values[] = { (const char *)&numbers[0], (const char *)&numbers[1], (const char *)&numbers[2] };
+    s->asks_clock = false;
+    s->n_dropped = 0;
+    if (!PQsendQueryPrepared(s->conn, "sweep", 3, values, lengths, formats, 1))
+        return abandon(s);
+    return sync_pipeline(s, STATE_SWEEPING, s->timeout_ms) ? 0 : abandon(s);
+}
+
 const struct shared_ops postern_shared = {
     .version = SHARED_VERSION,
     .open = postgres_open,
@@ -522,5 +553,6 @@ const struct shared_ops postern_shared = {
     .files = postgres_files,
     .read = postgres_read,
     .merge = postgres_merge,
+    .sweep = postgres_sweep,
     .administer = postgres_administer,
 };

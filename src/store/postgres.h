@@ -35,6 +35,18 @@ bool postgres_passfile_is_refused(const PQconninfoOption *options);
 /* Whether this connection failed for want of a file that the options name: why that is of no use. */
 bool postgres_file_problem(const char *conninfo, const PGconn *failed, char *why, size_t why_size);
 
+/* ---- postgres.c */
+
+/*
+ * $1, $2: keys; $3: seconds that what was forgotten is remembered. By the server's clock, since that of one host must
+ * not empty the list of all. It passes rows by that another host has locked: who waits for nobody is in no deadlock.
+ */
+#define POSTGRES_NOW "CAST(extract(epoch FROM now()) AS BIGINT)"
+#define POSTGRES_SWEEP \
+    "DELETE FROM grey WHERE k IN (SELECT k FROM grey WHERE k >= $1 AND k <= $2" \
+    " AND (expires <= " POSTGRES_NOW " OR first <= forgot) AND (forgot = 0 OR forgot <= " POSTGRES_NOW " - $3)" \
+    " FOR UPDATE SKIP LOCKED)"
+
 /* ---- postgres_resolve.c */
 
 struct resolving;

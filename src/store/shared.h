@@ -2,9 +2,9 @@
  * shared: a store that several hosts share, as the store process sees it: reads and merges in batches, asynchronously.
  *
  * One implementation, postgres.c, is a loadable module (libpq brings Kerberos, LDAP and TLS libraries along, so only a
- * store process that is told to use it loads it). At most one read or merge is under way at a time. A failure of any
- * kind ends in SHARED_AWAY: the store goes on with the local rows, and shared_fn `on_state` says when the server is
- * back. Nothing here waits.
+ * store process that is told to use it loads it). At most one read, merge or sweep is under way at a time. A failure of
+ * any kind ends in SHARED_AWAY: the store goes on with the local rows, and on_up says when the server is back. Nothing
+ * here waits.
  */
 #pragma once
 
@@ -32,6 +32,8 @@ struct shared_events {
     /* A read: rows[i].passes etc. are filled in and has[i] set where the store holds one. */
     void (*on_read)(void *arg, enum shared_result result);
     void (*on_merged)(void *arg, enum shared_result result);
+    /* `problem`: why it was refused, by a server that is there otherwise; NULL: it was not. */
+    void (*on_swept)(void *arg, enum shared_result result, uint64_t n_dropped, const char *problem);
 };
 
 struct shared_ops { /* exported by the module as `postern_shared` */
@@ -49,6 +51,8 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     /* Arrays stay valid until the completion. Sorted by key, each key once. Returns 0 or -errno: nothing follows. */
     int (*read)(struct shared *shared, struct row *rows, bool *has, size_t n);
     int (*merge)(struct shared *shared, const struct row *rows, size_t n, int64_t now);
+    /* Drops the rows with these keys, both included, that are spent (row.h) by the server's clock. */
+    int (*sweep)(struct shared *shared, int64_t from, int64_t to);
     /*
      * For `postern store`: makes the tables, or brings older ones up to date; new ones get `key`. Blocks. Returns 0 or
      * a negative error; `report` says in one line what was done or why not.
@@ -56,7 +60,7 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
 };
 
-enum { SHARED_VERSION = 4 };
+enum { SHARED_VERSION = 5 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

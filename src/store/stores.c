@@ -4,6 +4,7 @@
  *     run ─▶ read local ─▶ [READING shared] ─▶ decide ─▶ answers that depend on nothing
  *                             ─▶ merge local ─▶ [MERGING shared] ─▶ the other answers ─▶ done
  *     idle, shared up, rows pending: [PUSHING] a slice of them; a batch that comes meanwhile waits for its end
+ *     idle, shared up, once a second: [SWEEPING] a slice of its rows, likewise
  *
  * Calls of the local store block: a batch takes it a few milliseconds at most, and it has nothing else to do. The
  * shared one is a network away, so its reads and merges end in callbacks.
@@ -28,6 +29,7 @@
 #include "base/clock.h"
 #include "store/handover.h"
 #include "store/names.h"
+#include "store/sweep.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -43,6 +45,8 @@ enum {
     SWEEP_US = 5000,         /* of a slice of the sweep */
     SWEEP_EVERY_MS = 50,     /* a slice: a tenth of the time at most */
     SWEEP_PAUSE_MS = 600000, /* between two rounds */
+    SWEEP_SHARED_MS = 1000,  /* between two slices of the shared store */
+    SWEEP_REFUSED_MS = 3600 * 1000, /* it is not allowed to, perhaps later */
     PUSH_MAX = BATCH_MAX,
     AVERAGE_OF = 16,
     CLOCK_STEP_MS = 1000,     /* a smaller change of the difference is a matter of how it is measured */
@@ -50,7 +54,7 @@ enum {
     CLOCK_APART_MAX_MS = 24 * 3600 * 1000, /* from here on the shared clock is wrong, or ours is; nobody can tell */
 };
 
-enum phase { PHASE_IDLE, PHASE_READING, PHASE_MERGING, PHASE_PUSHING };
+enum phase { PHASE_IDLE, PHASE_READING, PHASE_MERGING, PHASE_PUSHING, PHASE_SWEEPING };
 
 struct stores {
     struct loop *loop;
@@ -75,6 +79,9 @@ struct stores {
     bool has_shared_key, is_key_new; /* key and server were told while something was under way */
     struct handover handover;
     bool is_handing_over; /* what is pushed comes from there */
+    struct sweep shared_sweep;
+    uint64_t sweep_ms, sweep_began_us; /* when next; when this one began */
+    bool is_sweep_refused; /* the log was told */
     int64_t ahead_ms;     /* of the shared store's clock; 0 without one */
     bool has_clock;       /* it was measured since we started */
     bool is_clock_wild;   /* it is not followed */
@@ -400,12 +407,9 @@ static void settle_handover(struct stores *s) {
     note(s, LOG_LEVEL_INFO, text);
 }
 
-static void end_push(struct stores *s, enum shared_result result) {
+/* What a batch may have waited for is over. */
+static void go_on(struct stores *s) {
     s->phase = PHASE_IDLE;
-    if (result == SHARED_DONE && s->local != NULL && s->is_handing_over)
-        settle_handover(s);
-    else if (result == SHARED_DONE && s->local != NULL)
-        is_done(s, local_settle(s->local, s->out, s->n_out));
     catch_up(s);
     show_state(s);
     if (!s->is_due) {
@@ -415,6 +419,28 @@ static void end_push(struct stores *s, enum shared_result result) {
     s->is_due = false;
     if (begin(s))
         s->events->on_done(s->arg);
+}
+
+static void end_push(struct stores *s, enum shared_result result) {
+    if (result == SHARED_DONE && s->local != NULL && s->is_handing_over)
+        settle_handover(s);
+    else if (result == SHARED_DONE && s->local != NULL)
+        is_done(s, local_settle(s->local, s->out, s->n_out));
+    go_on(s);
+}
+
+static void on_swept(void *arg, enum shared_result result, uint64_t n_dropped, const char *problem) {
+    struct stores *s = arg;
+    char text[STORE_WHY_MAX];
+    count(&s->counters->swept, n_dropped);
+    sweep_next(&s->shared_sweep, result == SHARED_DONE, clock_us() - s->sweep_began_us);
+    s->sweep_ms = loop_now(s->loop) + (problem != NULL ? SWEEP_REFUSED_MS : SWEEP_SHARED_MS);
+    if (problem != NULL && !s->is_sweep_refused) {
+        snprintf(text, sizeof(text), "the shared store grows, since it cannot be swept: %s", problem);
+        note(s, LOG_LEVEL_WARNING, text);
+    }
+    s->is_sweep_refused = problem != NULL;
+    go_on(s);
 }
 
 static void on_merged(void *arg, enum shared_result result) {
@@ -449,12 +475,19 @@ static bool find_slice(struct stores *s) {
     return s->n_out > 0;
 }
 
-/* Hands in a slice of what is pending. A batch that comes meanwhile waits for a slice, not for all. */
+/* Hands in a slice of what is pending, or sweeps one. A batch that comes meanwhile waits for a slice, not for all. */
 static void push_or_rest(struct stores *s) {
-    if (s->phase != PHASE_IDLE || !s->is_shared_up || s->local == NULL || !find_slice(s))
+    const struct shared_ops *shared = s->settings.shared;
+    if (s->phase != PHASE_IDLE || !s->is_shared_up)
         return;
-    if (s->settings.shared->merge(s->shared, s->out, s->n_out, time_of(s)) == 0)
-        s->phase = PHASE_PUSHING;
+    if (s->local != NULL && find_slice(s)) {
+        if (shared->merge(s->shared, s->out, s->n_out, time_of(s)) == 0)
+            s->phase = PHASE_PUSHING;
+    } else if (loop_now(s->loop) >= s->sweep_ms) {
+        s->sweep_began_us = clock_us();
+        if (shared->sweep(s->shared, s->shared_sweep.from, s->shared_sweep.to) == 0)
+            s->phase = PHASE_SWEEPING;
+    }
 }
 
 static void on_up(void *arg, const uint8_t *key, const char *server) {
@@ -497,6 +530,7 @@ static void on_clock(void *arg, int64_t ahead_ms) {
 
 static const struct shared_events shared_events = {
     .on_up = on_up, .on_down = on_down, .on_clock = on_clock, .on_read = on_read, .on_merged = on_merged,
+    .on_swept = on_swept,
 };
 
 /* ---- upkeep, while nobody waits */
@@ -566,6 +600,8 @@ int stores_new(struct loop *loop, const struct stores_settings *settings, struct
         return -ENOMEM;
     *s = (struct stores){ .loop = loop, .settings = *settings, .counters = counters, .events = events, .arg = arg };
     open_local(s);
+    s->sweep_ms = loop_now(loop) + SWEEP_SHARED_MS;
+    sweep_init(&s->shared_sweep, clock_wall_ms() * 0x9e3779b97f4a7c15u); /* any place will do */
     if (settings->shared != NULL)
         open_shared(s);
     show_state(s);

@@ -32,6 +32,7 @@ static void fake_close(struct shared *take_shared) {
     fake_shared.is_open = false;
     fake_shared.reading = NULL;
     fake_shared.merging = NULL;
+    fake_shared.is_sweeping = false;
 }
 
 static void fake_files(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg) {
@@ -40,7 +41,7 @@ static void fake_files(const char *conninfo, void (*on_file)(void *arg, const ch
 }
 
 static void begin(const struct row *rows, size_t n) {
-    assert(fake_shared.reading == NULL && fake_shared.merging == NULL && n > 0);
+    assert(fake_shared.reading == NULL && fake_shared.merging == NULL && !fake_shared.is_sweeping && n > 0);
     for (size_t i = 1; i < n; i++)
         assert(rows[i - 1].key < rows[i].key);
     fake_shared.n = n;
@@ -61,6 +62,28 @@ static int fake_merge(struct shared *shared, const struct row *rows, size_t n, i
     fake_shared.n_merges++;
     fake_shared.largest = n > fake_shared.largest ? n : fake_shared.largest;
     return 0;
+}
+
+static int fake_sweep(struct shared *shared, int64_t from, int64_t to) {
+    assert(fake_shared.reading == NULL && fake_shared.merging == NULL && !fake_shared.is_sweeping && from <= to);
+    fake_shared.is_sweeping = true;
+    fake_shared.sweep_from = from;
+    fake_shared.sweep_to = to;
+    fake_shared.n_sweeps++;
+    return 0;
+}
+
+/* A row in the range whose end is 0 is one that is over. */
+static uint64_t do_sweep(void) {
+    size_t n = 0, n_before = fake_shared.n_rows;
+    for (size_t i = 0; i < n_before; i++) {
+        const struct row *row = &fake_shared.rows[i];
+        bool is_over = row->expires == 0 && row->key >= fake_shared.sweep_from && row->key <= fake_shared.sweep_to;
+        if (!is_over)
+            fake_shared.rows[n++] = *row;
+    }
+    fake_shared.n_rows = n;
+    return n_before - n;
 }
 
 static void do_read(void) {
@@ -85,12 +108,17 @@ static void do_merge(void) {
 
 static void end(enum shared_result result) {
     bool is_read = fake_shared.reading != NULL, is_merge = fake_shared.merging != NULL;
+    bool is_sweep = fake_shared.is_sweeping, is_swept = is_sweep && result == SHARED_DONE;
+    uint64_t n_dropped = is_swept && fake_shared.sweep_problem == NULL ? do_sweep() : 0;
     fake_shared.reading = NULL;
     fake_shared.merging = NULL;
+    fake_shared.is_sweeping = false;
     if (is_read)
         fake_shared.events->on_read(fake_shared.arg, result);
     else if (is_merge)
         fake_shared.events->on_merged(fake_shared.arg, result);
+    else if (is_sweep)
+        fake_shared.events->on_swept(fake_shared.arg, result, n_dropped, is_swept ? fake_shared.sweep_problem : NULL);
 }
 
 void fake_shared_complete(void) {
@@ -122,5 +150,5 @@ void fake_shared_down(void) {
 
 const struct shared_ops fake_shared_ops = {
     .version = SHARED_VERSION, .open = fake_open, .close = fake_close, .files = fake_files, .read = fake_read,
-    .merge = fake_merge,
+    .merge = fake_merge, .sweep = fake_sweep,
 };

@@ -24,7 +24,10 @@ struct fake_shared {
     const struct row *merging;
     size_t n;
     int64_t now;
-    unsigned n_reads, n_merges;
+    int64_t sweep_from, sweep_to;
+    bool is_sweeping;
+    const char *sweep_problem; /* it is refused so */
+    unsigned n_reads, n_merges, n_sweeps;
     size_t largest;
 };
 

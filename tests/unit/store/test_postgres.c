@@ -29,7 +29,8 @@ static const uint8_t key_a[GREYLIST_KEY_SIZE] = "aaaaaaaaaaaaaaa", key_b[GREYLIS
 static const struct shared_ops *ops;
 
 struct seen {
-    unsigned ups, downs, clocks, reads, merges;
+    unsigned ups, downs, clocks, reads, merges, sweeps;
+    uint64_t n_dropped;
     int64_t ahead_ms;
     enum shared_result result;
     uint8_t key[GREYLIST_KEY_SIZE];
@@ -79,8 +80,17 @@ static void on_merged(void *arg, enum shared_result result) {
     seen->result = result;
 }
 
+static void on_swept(void *arg, enum shared_result result, uint64_t n_dropped, const char *problem) {
+    struct seen *seen = &((struct world *)arg)->seen;
+    seen->sweeps++;
+    seen->result = result;
+    seen->n_dropped = n_dropped;
+    snprintf(seen->why, sizeof(seen->why), "%s", problem != NULL ? problem : "");
+}
+
 static const struct shared_events events = {
     .on_up = on_up, .on_down = on_down, .on_clock = on_clock, .on_read = on_read, .on_merged = on_merged,
+    .on_swept = on_swept,
 };
 
 /* ---- the world of a test */
@@ -383,6 +393,71 @@ static void test_a_server_tells_whether_it_is_another_one(void **state) {
     sql(w->sql, "DROP OWNED BY anybody; DROP ROLE anybody");
 }
 
+static void sweep(struct world *w, int64_t from, int64_t to) {
+    unsigned before = w->seen.sweeps;
+    assert_int_equal(ops->sweep(w->shared, from, to), 0);
+    until(w, &w->seen.sweeps, before + 1);
+}
+
+static void test_a_sweep_drops_what_is_spent_by_the_servers_clock_and_nothing_else(void **state) {
+    enum { SPENT, ALIVE, FORGOTTEN, LONG_FORGOTTEN, BEHIND, N };
+    struct world *w = *state;
+    const int64_t now = (int64_t)(clock_wall_ms() / 1000);
+    make_tables(w, key_a);
+    open_and_wait(w, NULL);
+    struct row rows[N] = {
+        [SPENT] = { .first = now - 9, .last = now - 9, .expires = now - 5 },
+        [ALIVE] = { .first = now - 9, .last = now - 9, .expires = now + 1000 },
+        [FORGOTTEN] = { .first = now - 9, .last = now - 9, .expires = now + 1000, .forgot = now - 9 },
+        [LONG_FORGOTTEN] = { .first = 1, .last = 1, .expires = 2, .forgot = now - ROW_FORGET_LIFE - 5 },
+        [BEHIND] = { .first = now - 9, .last = now - 9, .expires = now - 5 },
+    };
+    for (int i = 0; i < N; i++)
+        rows[i].key = 10 + i;
+    merge(w, rows, N);
+    sweep(w, 0, 10 + BEHIND - 1);
+    assert_int_equal(w->seen.result, SHARED_DONE);
+    assert_string_equal(w->seen.why, "");
+    assert_int_equal(w->seen.n_dropped, 2);
+    bool has[N];
+    struct row found[N] = { { .key = 10 }, { .key = 11 }, { .key = 12 }, { .key = 13 }, { .key = 14 } };
+    assert_int_equal(ops->read(w->shared, found, has, N), 0);
+    until(w, &w->seen.reads, 1);
+    assert_true(!has[SPENT] && has[ALIVE] && has[FORGOTTEN] && !has[LONG_FORGOTTEN] && has[BEHIND]);
+    sweep(w, INT64_MIN, INT64_MAX);
+    assert_int_equal(w->seen.n_dropped, 1);
+}
+
+static void test_a_sweep_passes_by_what_somebody_else_has_locked(void **state) {
+    struct world *w = *state;
+    make_tables(w, key_a);
+    open_and_wait(w, NULL);
+    struct row rows[] = { some_row(1, 1), some_row(2, 1) }; /* both are over since long */
+    merge(w, rows, 2);
+    sql(w->sql, "BEGIN; SELECT * FROM grey WHERE k = 1 FOR UPDATE");
+    sweep(w, INT64_MIN, INT64_MAX);
+    assert_int_equal(w->seen.result, SHARED_DONE);
+    assert_int_equal(w->seen.n_dropped, 1);
+    sql(w->sql, "COMMIT");
+}
+
+static void test_who_may_not_delete_can_do_all_else(void **state) {
+    struct world *w = *state;
+    make_tables(w, key_a);
+    sql(w->sql, "DROP ROLE IF EXISTS writer; CREATE ROLE writer LOGIN; GRANT SELECT ON meta TO writer;"
+                "GRANT SELECT, INSERT, UPDATE ON grey TO writer");
+    snprintf(w->conninfo + strlen(w->conninfo), sizeof(w->conninfo) - strlen(w->conninfo), " user=writer");
+    open_and_wait(w, NULL);
+    sweep(w, INT64_MIN, INT64_MAX);
+    assert_int_equal(w->seen.result, SHARED_DONE);
+    assert_non_null(strstr(w->seen.why, "permission denied"));
+    struct row row = some_row(5, 1);
+    merge(w, &row, 1);
+    assert_int_equal(w->seen.result, SHARED_DONE);
+    assert_int_equal(w->seen.downs, 0);
+    sql(w->sql, "DROP OWNED BY writer; DROP ROLE writer");
+}
+
 static void test_a_newer_schema_is_left_alone(void **state) {
     struct world *w = *state;
     make_tables(w, key_a);
@@ -564,6 +639,9 @@ int main(void) {
         TEST(test_a_host_without_a_shared_key_gives_none_to_an_empty_schema),
         TEST(test_a_database_without_tables_says_what_makes_them_and_is_used_once_they_are_there),
         TEST(test_a_server_tells_whether_it_is_another_one),
+        TEST(test_a_sweep_drops_what_is_spent_by_the_servers_clock_and_nothing_else),
+        TEST(test_a_sweep_passes_by_what_somebody_else_has_locked),
+        TEST(test_who_may_not_delete_can_do_all_else),
         TEST(test_a_newer_schema_is_left_alone),
         TEST(test_nonsense_in_the_meta_table_is_no_key),
         TEST(test_a_connection_that_is_cut_is_made_anew),

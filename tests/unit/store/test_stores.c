@@ -99,7 +99,7 @@ static bool is_answered(const struct bench *b, uint32_t number) {
 
 /* The shared store does all it is asked to, until nothing is under way. */
 static void complete_all(void) {
-    while (fake_shared.reading != NULL || fake_shared.merging != NULL)
+    while (fake_shared.reading != NULL || fake_shared.merging != NULL || fake_shared.is_sweeping)
         fake_shared_complete();
 }
 
@@ -761,6 +761,66 @@ static void what_was_forgotten_stays_so_at_another_server(void **state) {
     assert_false(row_is_alive(fake_shared_find(alive.key), alive.last));
 }
 
+/* Until it sweeps; nothing else is under way. */
+static void wait_for_sweep(struct bench *b) {
+    for (unsigned i = 0; i < 20 && !fake_shared.is_sweeping; i++)
+        later(b, 250);
+    assert_true(fake_shared.is_sweeping);
+}
+
+static void the_shared_store_is_swept_range_by_range_while_nobody_asks(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared_up();
+    wait_for_sweep(b);
+    int64_t before = fake_shared.sweep_to;
+    fake_shared_complete();
+    assert_false(fake_shared.is_sweeping); /* not at once */
+    wait_for_sweep(b);
+    assert_true((uint64_t)fake_shared.sweep_from <= (uint64_t)before + 1 && fake_shared.sweep_to != before);
+    fake_shared.rows[fake_shared.n_rows++] = (struct row){ .key = fake_shared.sweep_to };
+    fake_shared.rows[fake_shared.n_rows++] = (struct row){ .key = fake_shared.sweep_from - 1 };
+    uint64_t swept = b->counters.swept;
+    fake_shared_complete();
+    assert_int_equal(fake_shared.n_rows, 1);
+    assert_int_equal(b->counters.swept, swept + 1);
+}
+
+static void a_question_waits_for_a_range_and_no_longer(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared_up();
+    wait_for_sweep(b);
+    assert_false(ask(b, 1, "anna@example.net"));
+    assert_null(fake_shared.reading);
+    fake_shared_complete();
+    assert_non_null(fake_shared.reading);
+    complete_all();
+    assert_status(b, 1, GREYLIST_NEW);
+    wait_for_sweep(b);
+    assert_false(ask(b, 2, "anna@example.net"));
+    fake_shared_down(); /* and when the sweep fails it is answered from the file */
+    assert_status(b, 2, GREYLIST_EARLY);
+}
+
+static void a_sweep_that_is_refused_is_told_once_and_costs_nothing_else(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared_up();
+    fake_shared.sweep_problem = "permission denied";
+    wait_for_sweep(b);
+    fake_shared_complete();
+    assert_int_equal(noted(b, "cannot be swept: permission denied"), 1);
+    assert_int_equal(b->counters.shared, STORE_STATE_UP);
+    unsigned n = fake_shared.n_sweeps;
+    later(b, 60000);
+    assert_int_equal(fake_shared.n_sweeps, n);
+    later(b, 3600 * 1000);
+    wait_for_sweep(b);
+    fake_shared_complete();
+    assert_int_equal(noted(b, "cannot be swept"), 1);
+}
+
 static void the_key_of_the_shared_store_is_taken_over_and_kept(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -819,6 +879,7 @@ static void the_shared_store_alone_serves_while_the_file_is_broken(void **state)
     assert_int_equal(rmdir(b->path), 0);
     fake_shared_up();
     later(b, 60000);
+    complete_all(); /* it may be sweeping */
     assert_int_equal(b->counters.local, STORE_STATE_UP);
     ask(b, 5, "anna@example.net");
     complete_all();
@@ -893,6 +954,9 @@ int main(void) {
         TEST(questions_come_between_the_slices_of_a_handover),
         TEST(a_handover_that_was_broken_off_goes_on_or_begins_anew),
         TEST(what_was_forgotten_stays_so_at_another_server),
+        TEST(the_shared_store_is_swept_range_by_range_while_nobody_asks),
+        TEST(a_question_waits_for_a_range_and_no_longer),
+        TEST(a_sweep_that_is_refused_is_told_once_and_costs_nothing_else),
         TEST(the_key_of_the_shared_store_is_taken_over_and_kept),
         TEST(another_key_in_the_middle_of_a_batch_waits_for_its_end),
         TEST(the_shared_store_alone_serves_while_the_file_is_broken),
