@@ -7,8 +7,8 @@
  * tables.
  *
  * Rows that were read last are kept (recent.h). Who writes forgets what he writes; where another connection has
- * committed, a command's, all is forgotten, before anything is answered by it: local_index.c tells whether anybody has
- * committed at all, and if so SQLite whether that was another than ourselves.
+ * committed, a command's, all is forgotten, before anything is answered by it: local_index.c tells whether one may
+ * have, and if so SQLite whether it has.
  *
  * Rejected: a mapping of the database (a disk error would be a SIGBUS); one table with the readable columns (four times
  * the size of what every question reads).
@@ -145,7 +145,9 @@ static struct row row_of(sqlite3_stmt *statement) {
 /* ---- life */
 
 static int on_commit(void *arg, sqlite3 *db, const char *name, int n_pages) {
-    ((struct local *)arg)->log_pages = n_pages;
+    struct local *local = arg;
+    local->log_pages = n_pages;
+    local_index_on_commit(&local->index);
     return SQLITE_OK;
 }
 

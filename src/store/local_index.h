@@ -19,7 +19,10 @@ struct local_index {
 void local_index_open(struct local_index *index, sqlite3 *db);
 
 /*
- * True: nobody has committed between the look before and this one, neither `db` itself nor another connection. What was
- * committed before this look is seen by each transaction that begins behind it.
+ * True: since the look before, nobody has committed but `db` itself, as far as that was told. What was committed before
+ * this look is seen by each transaction that begins behind it.
  */
 bool local_index_is_still(struct local_index *index);
+
+/* `db` has committed something (sqlite3_wal_hook() says so once for each). */
+void local_index_on_commit(struct local_index *index);

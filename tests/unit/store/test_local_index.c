@@ -65,13 +65,43 @@ static void test_each_commit_of_another_is_met_once(void **state) {
     }
 }
 
-static void test_a_commit_of_our_own_is_met_too(void **state) {
+static int on_commit(void *arg, sqlite3 *db, const char *name, int n_pages) {
+    local_index_on_commit(&((struct world *)arg)->index);
+    return SQLITE_OK;
+}
+
+static void test_a_commit_of_our_own_is_no_news_once_it_was_told(void **state) {
     struct world *w = *state;
     run(w->db, "BEGIN; INSERT INTO t VALUES(1)");
     assert_true(local_index_is_still(&w->index));
     run(w->db, "COMMIT");
     assert_false(local_index_is_still(&w->index));
     assert_true(local_index_is_still(&w->index));
+    sqlite3_wal_hook(w->db, on_commit, w);
+    run(w->db, "INSERT INTO t VALUES(1)");
+    run(w->db, "INSERT INTO t VALUES(1)");
+    assert_true(local_index_is_still(&w->index));
+    run(w->db, "PRAGMA wal_checkpoint(RESTART)");
+    run(w->db, "INSERT INTO t VALUES(1)");
+    assert_true(local_index_is_still(&w->index));
+}
+
+static void test_our_own_commit_does_not_hide_that_of_another(void **state) {
+    struct world *w = *state;
+    sqlite3_wal_hook(w->db, on_commit, w);
+    for (int i = 0; i < 100; i++) {
+        run(w->other, "INSERT INTO t VALUES(1)");
+        run(w->db, "INSERT INTO t VALUES(1)");
+        assert_false(local_index_is_still(&w->index));
+        run(w->db, "INSERT INTO t VALUES(1)");
+        run(w->other, "INSERT INTO t VALUES(1)");
+        run(w->db, "INSERT INTO t VALUES(1)");
+        assert_false(local_index_is_still(&w->index));
+        run(w->other, "INSERT INTO t VALUES(1)");
+        run(w->db, "BEGIN IMMEDIATE; COMMIT"); /* of nothing: it is not told, nor would it hide anything */
+        assert_false(local_index_is_still(&w->index));
+        assert_true(local_index_is_still(&w->index));
+    }
 }
 
 static void test_a_commit_into_a_log_that_begins_anew_is_met(void **state) {
@@ -101,7 +131,8 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_where_nobody_commits_it_is_still),
         TEST(test_each_commit_of_another_is_met_once),
-        TEST(test_a_commit_of_our_own_is_met_too),
+        TEST(test_a_commit_of_our_own_is_no_news_once_it_was_told),
+        TEST(test_our_own_commit_does_not_hide_that_of_another),
         TEST(test_a_commit_into_a_log_that_begins_anew_is_met),
         cmocka_unit_test(test_without_a_log_it_is_never_known),
     };
