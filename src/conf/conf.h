@@ -287,6 +287,7 @@ struct conf {
     struct conf_block_list *block_lists;         /* in the order of the file, at most CONF_BLOCK_LISTS_MAX */
     size_t n_block_lists;
     struct table *relay_clients;                 /* set.relay_clients, as rules ask about them */
+    const struct conf_table *our_names, *our_addresses; /* what helo.ours takes for us too; of `tables`, or NULL */
     struct conf_policy policy;
 };
 

@@ -167,6 +167,21 @@ static int resolve_slots(struct conf *conf, struct conf_policy *policy) {
     return 0;
 }
 
+/* ---- tables that have a meaning of their own */
+
+static const struct conf_table *find_own(const struct value_reader *reader, const char *name, enum table_type type) {
+    const struct conf *conf = reader->conf;
+    size_t i = 0;
+    while (i < conf->n_tables && strcmp(conf->tables[i].name, name) != 0)
+        i++;
+    if (i == conf->n_tables)
+        return NULL;
+    if (conf->tables[i].type != type)
+        diag_error(reader->diag, reader->source, NULL, "table %s is what helo.ours takes for us; its type must be %s",
+                   name, table_type_names[type]);
+    return &conf->tables[i];
+}
+
 /* ---- loading */
 
 static int load_text(const struct value_reader *reader, struct str text, struct arena *arena) {
@@ -187,6 +202,8 @@ int conf_policy_load(const struct value_reader *reader, const struct statement *
     int r = table_of_cidrs(&conf->set.relay_clients, &conf->relay_clients);
     if (r < 0)
         return r;
+    conf->our_names = find_own(reader, "our_names", TABLE_TYPE_NAMES);
+    conf->our_addresses = find_own(reader, "our_addresses", TABLE_TYPE_CIDR);
     text = (struct str){ 0 }; /* without a file only what is built in decides */
     if (path != NULL)
         r = file_read(path, CONF_FILE_MAX, &arena, &text);

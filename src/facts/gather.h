@@ -108,6 +108,7 @@ struct gather_message {
 /* What the door knows for certain. Views must live until `done`. */
 struct gather_known {
     struct ip client;
+    struct ip server;           /* our address, which it has connected to; IP_NONE: not known, or of no interest */
     unsigned connections;       /* of this client, open now */
     bool is_early;
     bool has_helo;              /* false: facts about HELO are OFF (the Postfix door may not know it) */

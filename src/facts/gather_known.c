@@ -12,6 +12,24 @@ struct str gather_helo_name(struct str name) {
     return name.len > 0 && name.at[name.len - 1] == '.' ? str_head(name, name.len - 1) : name;
 }
 
+/*
+ * Its own name, or one of the addresses that we listen on or were reached at; where others speak for us (a balancer, an
+ * address translator, Postfix), two tables say which names and addresses are ours besides.
+ */
+static bool is_ours(const struct gather *g, struct str helo, const struct ip *ip) {
+    const struct conf *conf = g->world->conf;
+    struct str name = gather_helo_name(helo);
+    if (ip->family == IP_NONE)
+        return str_eq_nocase(name, str_of(conf->set.hostname))
+            || (conf->our_names != NULL && table_has(conf->our_names->table, name));
+    if (ip_eq(ip, &g->known.server))
+        return true;
+    for (size_t i = 0; i < conf->n_listeners; i++)
+        if (ip_eq(ip, &conf->listeners[i].at.ip))
+            return true;
+    return conf->our_addresses != NULL && table_has_ip(conf->our_addresses->table, ip);
+}
+
 static struct fact helo_value(const struct gather *g, enum fact_id id) {
     struct ip ip;
     struct str helo = g->known.helo;
@@ -33,10 +51,7 @@ static struct fact helo_value(const struct gather *g, enum fact_id id) {
     case F_HELO_STATIC:
         return fact_bool(is_name && name_classify(helo, &g->known.client) == NAME_STATIC);
     }
-    bool is_ours = str_eq_nocase(gather_helo_name(helo), str_of(g->world->conf->set.hostname));
-    for (size_t i = 0; i < g->world->conf->n_listeners; i++)
-        is_ours = is_ours || (ip.family != IP_NONE && ip_eq(&ip, &g->world->conf->listeners[i].at.ip));
-    return fact_bool(is_ours);
+    return fact_bool(is_ours(g, helo, &ip));
 }
 
 /* What the client does, which another server has seen and we have not. */

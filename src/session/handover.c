@@ -12,6 +12,7 @@
 
 struct packet {
     struct endpoint peer, client;
+    struct ip server;
     uint32_t unread_len;
     uint8_t allows_xclient, is_local;
     char unread[];
@@ -22,8 +23,9 @@ int handover_send(int channel_fd, int fd, const struct session_origin *origin, s
     if (unread.len > HANDOVER_UNREAD_MAX)
         return -E2BIG;
     struct packet *packet = (struct packet *)space;
-    *packet = (struct packet){ .peer = origin->peer, .client = origin->client, .unread_len = (uint32_t)unread.len,
-                               .allows_xclient = origin->allows_xclient, .is_local = origin->is_local };
+    *packet = (struct packet){ .peer = origin->peer, .client = origin->client, .server = origin->server,
+                               .unread_len = (uint32_t)unread.len, .allows_xclient = origin->allows_xclient,
+                               .is_local = origin->is_local };
     if (unread.len > 0)
         memcpy(packet->unread, unread.at, unread.len);
     return channel_send(channel_fd, packet, sizeof(*packet) + unread.len, &fd, 1);
@@ -42,7 +44,8 @@ int handover_parse(const void *message, size_t len, struct session_origin *ret_o
         return -EINVAL;
     if (!is_address(&packet.peer) || !is_address(&packet.client))
         return -EINVAL;
-    *ret_origin = (struct session_origin){ .peer = packet.peer, .client = packet.client, .is_settled = true,
+    *ret_origin = (struct session_origin){ .peer = packet.peer, .client = packet.client,
+                                           .server = packet.server, .is_settled = true,
                                            .allows_xclient = packet.allows_xclient != 0,
                                            .is_local = packet.is_local != 0 };
     *ret_unread = (struct str){ (const char *)message + offsetof(struct packet, unread), packet.unread_len };

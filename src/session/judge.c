@@ -29,11 +29,24 @@ static struct gather_known known_of_client(const struct session *s) {
     };
 }
 
+/* Our address, where the HELO may be about it: else it is not worth a system call. */
+static struct ip server_address(const struct session *s) {
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof(address);
+    bool may_be_address = s->helo.len > 0
+        && (strchr("[0123456789", s->helo.at[0]) != NULL || str_find(s->helo, ':') < s->helo.len);
+    if (s->origin.server.family != IP_NONE || !may_be_address)
+        return s->origin.server;
+    getsockname(s->stream.watch.fd, (struct sockaddr *)&address, &len);
+    return endpoint_from_sockaddr(&address).ip;
+}
+
 struct gather_known judge_known(const struct session *s, const struct smtp_address *address,
                                 const struct recipient_view *view) {
     const struct transaction *t = s->transaction;
     struct gather_known known = {
         .client = s->origin.client.ip,
+        .server = server_address(s),
         .connections = s->silence.client->connections,
         .is_early = s->is_early,
         .has_helo = true,

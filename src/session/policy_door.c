@@ -230,8 +230,12 @@ static struct gather_known known_of(const struct policy_connection *c, const str
     const struct conf *conf = c->door->server->conf;
     const struct str *value = m->request.value;
     struct str reverse = value[POLICY_REVERSE_CLIENT_NAME];
+    struct ip server;
+    if (!policy_name_is_known(value[POLICY_SERVER_ADDRESS]) || ip_parse(value[POLICY_SERVER_ADDRESS], &server) < 0)
+        server = (struct ip){ .family = IP_NONE }; /* Postfix before 3.2 does not tell it */
     return (struct gather_known){
         .client = m->client,
+        .server = server,
         .has_helo = value[POLICY_HELO_NAME].len > 0,
         .is_tls = value[POLICY_ENCRYPTION_PROTOCOL].len > 0,
         .is_second_hand = true,

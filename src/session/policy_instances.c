@@ -14,7 +14,7 @@
 /* What the facts of a message depend on, its recipient apart. */
 static const enum policy_attribute identity[] = {
     POLICY_INSTANCE, POLICY_CLIENT_ADDRESS, POLICY_CLIENT_NAME, POLICY_REVERSE_CLIENT_NAME, POLICY_HELO_NAME,
-    POLICY_SENDER, POLICY_PROTOCOL_NAME, POLICY_ENCRYPTION_PROTOCOL,
+    POLICY_SENDER, POLICY_PROTOCOL_NAME, POLICY_ENCRYPTION_PROTOCOL, POLICY_SERVER_ADDRESS,
 };
 
 struct smtp_address policy_address_of(struct str text) {

@@ -108,6 +108,7 @@ size_t on_proxy_header(struct session *s, const char *at, size_t len) {
         return len;
     case PROXY_KNOWN:
         s->origin.client = client;
+        s->origin.server = local.ip;
         break;
     case PROXY_LOCAL:
         s->origin.is_local = true;

@@ -24,6 +24,7 @@ struct kept_orphan;
 struct session_origin {
     struct endpoint peer;   /* the other end of the TCP connection */
     struct endpoint client; /* whom it speaks for: the same, unless a PROXY header said otherwise */
+    struct ip server;       /* our address in the PROXY header; IP_NONE: that of the connection */
     bool expects_proxy;     /* a PROXY header must come first; `client` is not known yet */
     bool allows_xclient;    /* XCLIENT is offered */
     bool is_settled;        /* we are its client's worker: the kernel or another worker brought it here */

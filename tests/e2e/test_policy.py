@@ -51,3 +51,14 @@ def test_a_reload_with_a_broken_policy_keeps_the_old_one(gateway):
     write(gateway, "layer nonsense {}\n")
     assert gateway.command("reload").returncode != 0
     assert refusal(gateway) == "554 5.7.1"
+
+
+def test_nobody_else_is_the_address_that_was_connected_to_where_we_listen_on_all_of_them(make_postern, make_server):
+    gateway = make_postern([make_server()], start=False)
+    write(gateway, 'layer policy { reject "HELO IS OURS" when helo.ours }\n')
+    gateway.configure(policy="policy", dns={"use": "off"}, listen=f"0.0.0.0:{gateway.port}")
+    gateway.start()
+    for helo, code in {"[127.0.0.3]": 550, "127.0.0.3": 550, "[127.0.0.4]": 250, "mx.example.com": 550}.items():
+        with Client(("127.0.0.3", gateway.port), source="127.0.0.5") as client:
+            client.ehlo(helo)
+            assert client.envelope("anna@example.com") == code, helo

@@ -122,6 +122,9 @@ static void test_tables(void **state) {
 }
 
 static void test_wrong_tables(void **state) {
+    assert_refused(MINIMAL "table our_names cidr\n", "error: table our_names is what helo.ours takes for us; its type "
+                   "must be names");
+    assert_refused(MINIMAL "table our_addresses names\n", "its type must be cidr");
     assert_refused(MINIMAL "table a\n", ":6:1: error: expected 'table NAME cidr|names|addresses|patterns'");
     assert_refused(MINIMAL "table a cidr x\n", "expected 'table NAME");
     assert_refused(MINIMAL "table a hash\n", ":6:9: error: expected cidr, names, addresses or patterns, got 'hash'");

@@ -15,6 +15,7 @@ static struct session_origin an_origin(void) {
     struct session_origin origin = { .allows_xclient = true, .is_local = true };
     assert_int_equal(endpoint_parse(STR("10.0.0.1:4000"), &origin.peer), 0);
     assert_int_equal(endpoint_parse(STR("[2001:db8::1]:25"), &origin.client), 0);
+    assert_int_equal(ip_parse(STR("192.0.2.25"), &origin.server), 0);
     return origin;
 }
 
@@ -30,6 +31,7 @@ static void what_is_sent_is_what_arrives(void **state) {
     assert_true(len > 0);
     assert_int_equal(handover_parse(packet, (size_t)len, &got, &unread), 0);
     assert_true(ip_eq(&got.client.ip, &origin.client.ip));
+    assert_true(ip_eq(&got.server, &origin.server));
     assert_int_equal(got.peer.port, 4000);
     assert_true(got.is_settled);
     assert_true(got.allows_xclient);

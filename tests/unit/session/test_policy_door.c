@@ -51,6 +51,7 @@ static const char policy_text[] =
     "}\n"
     "layer policy {\n"
     "  reject \"BANNED SENDER\" when sender.address in banned_senders\n"
+    "  reject \"OURS\" when helo.ours\n"
     "  reject \"HELO_IP\" when helo.address\n"
     "  defer \"WAIT\" when sender.domain == \"slow.example\" with 450 4.7.9 \"Wait a while, {client}\"\n"
     "  reject \"PTRNUL\" when ptr.none and sender.domain == \"dns.example\"\n"
@@ -368,6 +369,15 @@ static void without_a_helo_its_facts_are_off(void **state) {
     check(RCPT CLIENT CONFIRMED "helo_name=\nsender=a@example.net\nrecipient=user@example.com\n\n", "action=DUNNO\n\n");
 }
 
+#define LITERAL RCPT CLIENT CONFIRMED "helo_name=[198.51.100.5]\nsender=a@example.net\nrecipient=user@example.com\n"
+
+static void ours_is_the_address_that_postfix_was_reached_at(void **state) {
+    check(LITERAL "instance=1\nserver_address=198.51.100.5\n\n", "action=550 5.7.1 Refused by policy: OURS [*");
+    check(LITERAL "instance=1\nserver_address=198.51.100.6\n\n", "action=550 5.7.1 Refused by policy: HELO_IP [*");
+    check(LITERAL "instance=1\nserver_address=unknown\n\n", "action=550 5.7.1 Refused by policy: HELO_IP [*");
+    check(LITERAL "instance=1\n\n", "action=550 5.7.1 Refused by policy: HELO_IP [*");
+}
+
 /* ---- names */
 
 #define FROM_DNS "helo_name=x.example\nsender=a@dns.example\nrecipient=user@example.com\n"
@@ -643,6 +653,7 @@ int main(void) {
         TEST(a_local_part_needs_no_quotes_here),
         TEST(a_local_part_past_the_limit_is_not_looked_up),
         TEST(without_a_helo_its_facts_are_off),
+        TEST(ours_is_the_address_that_postfix_was_reached_at),
         TEST(a_client_name_is_a_confirmed_name_and_asks_nothing),
         TEST(a_reverse_name_saves_its_own_query_alone),
         TEST(where_both_names_are_unknown_all_is_looked_up),
