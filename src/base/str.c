@@ -20,6 +20,12 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+int str_compare(struct str a, struct str b) {
+    size_t shorter = a.len < b.len ? a.len : b.len;
+    int order = shorter > 0 ? memcmp(a.at, b.at, shorter) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static bool eq_nocase(const char *a, const char *b, size_t len) {
     for (size_t i = 0; i < len; i++) {
         if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i]))

@@ -38,6 +38,9 @@ static inline bool str_eq(struct str a, struct str b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
+/* As bytes, negative, 0 or positive; what another one begins with comes before it. */
+int str_compare(struct str a, struct str b);
+
 /* The rest of `s` from byte `from`; empty when `from` is past the end. */
 static inline struct str str_from(struct str s, size_t from) {
     return from < s.len ? (struct str){ s.at + from, s.len - from } : (struct str){ s.at + s.len, 0 };

@@ -8,19 +8,16 @@
  *
  * The share that this layer has blocked is of the mail that reached it: nearly all bad mail never does.
  */
-#include "cmd/report_content.h"
+#include "cmd/journal_report.h"
 
 #include "base/arena.h"
-#include "base/clock.h"
-#include "journal/reader.h"
-#include "journal/record.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VIRUSES_MAX = 8192, TITLE_MAX = 32, JSON_MAX = 1 << 20 };
+enum { VIRUSES_MAX = 8192, TITLE_MAX = 32 };
 
 enum fate { PASSED, BLOCKED, KEPT, DEFERRED, N_FATES };
 
@@ -53,13 +50,12 @@ struct virus {
 };
 
 struct report {
-    struct members members;
+    const struct members *members; /* of the record that is counted */
     struct arena arena;
     uint64_t counts[N_FATES][N_KINDS];
     uint64_t n_kept_beside; /* recipients for whom a message was kept that others got */
     struct virus viruses[VIRUSES_MAX];
     size_t n_viruses;
-    char since[CLOCK_RFC3339_MAX]; /* times of one form compare as text; empty: from the beginning */
 };
 
 /* ---- counting */
@@ -82,7 +78,7 @@ static int add_virus(struct report *report, struct str name) {
 }
 
 static void add_kept_beside(struct report *report, const struct member *record) {
-    const struct members *members = &report->members;
+    const struct members *members = report->members;
     const struct member *verdicts = members_find(members, record, "verdicts");
     for (const struct member *one = NULL; (one = members_next(members, verdicts, one)) != NULL;) {
         struct str action = members_text(members, one, "action");
@@ -98,18 +94,16 @@ static enum fate fate_of(struct str layer, struct str action) {
     return fate != PASSED && !str_eq(layer, STR("content")) ? N_FATES : fate;
 }
 
-static int on_line(void *arg, char *line, size_t len) {
-    struct report *report = arg;
-    const struct members *members = &report->members;
-    if (members_parse(line, len, &report->members) < 0)
-        return 0; /* the torn end of a file, or no record */
+static int add_record(void *counts, const struct members *members) {
+    struct report *report = counts;
+    report->members = members;
     const struct member *record = &members->at[0];
-    struct str time = members_text(members, record, "time"), name = members_text(members, record, "kind");
+    struct str name = members_text(members, record, "kind");
     enum fate fate = fate_of(members_text(members, record, "layer"), members_text(members, record, "action"));
     unsigned kind = 0;
     while (kind < N_KINDS && !str_eq(name, str_of(kinds[kind].name)))
         kind++;
-    if (kind == N_KINDS || fate == N_FATES || time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
+    if (kind == N_KINDS || fate == N_FATES)
         return 0;
     report->counts[fate][kind]++;
     if (fate == PASSED)
@@ -138,9 +132,7 @@ static int by_count(const void *a, const void *b) {
     const struct virus *one = a, *other = b;
     if (one->n != other->n)
         return one->n < other->n ? -1 : 1;
-    size_t shorter = one->name.len < other->name.len ? one->name.len : other->name.len;
-    int order = memcmp(one->name.at, other->name.at, shorter);
-    return order != 0 ? order : (one->name.len > other->name.len) - (one->name.len < other->name.len);
+    return str_compare(one->name, other->name);
 }
 
 /* ---- printing */
@@ -169,11 +161,12 @@ static unsigned list_lines(const struct report *report, struct line lines[N_FATE
     return n;
 }
 
-static void print_text(const struct report *report) {
+static void print(const void *counts) {
+    const struct report *report = counts;
     struct line lines[N_FATES * N_KINDS];
     unsigned n = list_lines(report, lines);
     int64_t share = blocked_share(report);
-    int width = snprintf(NULL, 0, "%" PRIu64, lines[n - 1].n);
+    int width = report_width(lines[n - 1].n);
     printf("Postern content report\n\n");
     for (unsigned i = 0; i < n; i++)
         printf("%*" PRIu64 " %s\n", width, lines[i].n, lines[i].title);
@@ -184,63 +177,51 @@ static void print_text(const struct report *report) {
                share % 10);
     if (report->n_viruses == 0)
         return;
-    width = snprintf(NULL, 0, "%" PRIu64, report->viruses[report->n_viruses - 1].n);
+    width = report_width(report->viruses[report->n_viruses - 1].n);
     printf("\nViruses\n\n");
     for (size_t i = 0; i < report->n_viruses; i++)
         printf("%*" PRIu64 " %.*s\n", width, report->viruses[i].n, STR_ARG(report->viruses[i].name));
 }
 
-static int print_json(const struct report *report) {
-    struct buf out;
-    struct record r;
-    buf_init(&out, JSON_MAX);
-    record_begin(&r, &out);
-    if (report->since[0] != '\0')
-        record_str(&r, "since", str_of(report->since));
-    record_open(&r, "content", '{');
+static void record(const void *counts, struct record *r) {
+    const struct report *report = counts;
+    record_open(r, "content", '{');
     for (unsigned fate = 0; fate < N_FATES; fate++) {
-        record_open(&r, fates[fate].name, '{');
+        record_open(r, fates[fate].name, '{');
         for (unsigned kind = 0; kind < N_KINDS; kind++)
-            record_u64(&r, kinds[kind].name, report->counts[fate][kind]);
-        record_close(&r, '}');
+            record_u64(r, kinds[kind].name, report->counts[fate][kind]);
+        record_close(r, '}');
     }
-    record_close(&r, '}');
-    record_u64(&r, "kept_beside", report->n_kept_beside);
+    record_close(r, '}');
+    record_u64(r, "kept_beside", report->n_kept_beside);
     if (blocked_share(report) >= 0)
-        record_thousandths(&r, "blocked_share", blocked_share(report));
-    record_open(&r, "viruses", '[');
+        record_thousandths(r, "blocked_share", blocked_share(report));
+    record_open(r, "viruses", '[');
     for (size_t i = 0; i < report->n_viruses; i++) {
-        record_open(&r, NULL, '{');
-        record_u64(&r, "count", report->viruses[i].n);
-        record_str(&r, "name", report->viruses[i].name);
-        record_close(&r, '}');
+        record_open(r, NULL, '{');
+        record_u64(r, "count", report->viruses[i].n);
+        record_str(r, "name", report->viruses[i].name);
+        record_close(r, '}');
     }
-    record_close(&r, ']');
-    int result = record_end(&r);
-    if (result == 0)
-        fwrite(out.at, 1, out.len, stdout);
-    buf_deinit(&out);
-    return result;
+    record_close(r, ']');
 }
 
-int report_content(const char *dir, uint64_t since_ms, bool is_json) {
-    struct report *report = calloc(1, sizeof(*report));
-    int r = report != NULL ? 0 : -ENOMEM;
-    if (r == 0 && since_ms > 0)
-        clock_format_rfc3339(since_ms, report->since);
-    if (r == 0)
-        r = journal_read(dir, since_ms, on_line, report);
-    if (r < 0)
-        fprintf(stderr, "postern: the journal in %s cannot be read as a whole: %s\n", dir, strerror(-r));
-    if (report != NULL) {
-        if (report->n_viruses > 0)
-            qsort(report->viruses, report->n_viruses, sizeof(report->viruses[0]), by_count);
-        if (!is_json)
-            print_text(report);
-        else if (r == 0)
-            r = print_json(report);
-        arena_reset(&report->arena);
-        free(report);
-    }
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+static void finish(void *counts) {
+    struct report *report = counts;
+    if (report->n_viruses > 0)
+        qsort(report->viruses, report->n_viruses, sizeof(report->viruses[0]), by_count);
 }
+
+static void release(void *counts) {
+    arena_reset(&((struct report *)counts)->arena);
+}
+
+const struct journal_report report_content = {
+    .name = "content",
+    .size = sizeof(struct report),
+    .add = add_record,
+    .finish = finish,
+    .print = print,
+    .record = record,
+    .release = release,
+};

@@ -11,12 +11,9 @@
  *
  * Waits are kept one by one, four bytes each: percentiles are exact, and a million of them fit anywhere.
  */
-#include "cmd/report_greylist.h"
+#include "cmd/journal_report.h"
 
 #include "base/buf.h"
-#include "base/clock.h"
-#include "journal/reader.h"
-#include "journal/record.h"
 #include "policy/facts.h"
 
 #include <errno.h>
@@ -24,7 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { N_STATUSES = GREYLIST_WHITELISTED + 1, JSON_MAX = 4096 };
+enum { N_STATUSES = GREYLIST_WHITELISTED + 1 };
 
 /* How the field calls what the policy calls otherwise (design.md section 2). */
 static const char *const titles[N_STATUSES] = {
@@ -37,11 +34,9 @@ static const char *const titles[N_STATUSES] = {
 };
 
 struct report {
-    struct members members;
     uint64_t counts[N_STATUSES];
     uint32_t *waits; /* in seconds, of recipients that were let in */
     size_t n_waits, cap;
-    char since[CLOCK_RFC3339_MAX]; /* times of one form compare as text; empty: from the beginning */
 };
 
 /* ---- counting */
@@ -68,16 +63,12 @@ static unsigned find_status(struct str name) {
     return status;
 }
 
-static int on_line(void *arg, char *line, size_t len) {
-    struct report *report = arg;
-    const struct members *members = &report->members;
+static int add_record(void *counts, const struct members *members) {
+    struct report *report = counts;
     int64_t thousandths;
-    if (members_parse(line, len, &report->members) < 0)
-        return 0; /* the torn end of a file, or no record */
     const struct member *record = &members->at[0], *wait = members_find(members, record, "greylist_waited_s");
-    struct str time = members_text(members, record, "time");
     unsigned status = find_status(members_text(members, record, "greylist"));
-    if (status == N_STATUSES || time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
+    if (status == N_STATUSES)
         return 0;
     report->counts[status]++;
     bool is_passed = str_eq(members_text(members, record, "action"), STR("pass"));
@@ -116,11 +107,12 @@ static void sort_statuses(const struct report *report, unsigned order[N_STATUSES
     }
 }
 
-static void print_text(const struct report *report) {
+static void print(const void *counts) {
+    const struct report *report = counts;
     unsigned order[N_STATUSES];
     int64_t rate = rejection_rate(report);
     sort_statuses(report, order);
-    int width = snprintf(NULL, 0, "%" PRIu64, report->counts[order[N_STATUSES - 1]]);
+    int width = report_width(report->counts[order[N_STATUSES - 1]]);
     printf("Postern greylist report\n\n");
     for (unsigned i = 0; i < N_STATUSES; i++)
         printf("%*" PRIu64 " %s\n", width, report->counts[order[i]], titles[order[i]]);
@@ -131,48 +123,36 @@ static void print_text(const struct report *report) {
                rate < 0 ? "\n" : "", percentile(report, 50), percentile(report, 95));
 }
 
-static int print_json(const struct report *report) {
-    struct buf out;
-    struct record r;
-    buf_init(&out, JSON_MAX);
-    record_begin(&r, &out);
-    if (report->since[0] != '\0')
-        record_str(&r, "since", str_of(report->since));
-    record_open(&r, "greylist", '{');
+static void record(const void *counts, struct record *r) {
+    const struct report *report = counts;
+    record_open(r, "greylist", '{');
     for (unsigned i = 0; i < N_STATUSES; i++)
-        record_u64(&r, fact_rows[F_GREYLIST].values[i], report->counts[i]);
-    record_close(&r, '}');
+        record_u64(r, fact_rows[F_GREYLIST].values[i], report->counts[i]);
+    record_close(r, '}');
     if (rejection_rate(report) >= 0)
-        record_thousandths(&r, "rejection_rate", rejection_rate(report));
+        record_thousandths(r, "rejection_rate", rejection_rate(report));
     if (report->n_waits > 0) {
-        record_u64(&r, "waited_median_s", percentile(report, 50));
-        record_u64(&r, "waited_p95_s", percentile(report, 95));
+        record_u64(r, "waited_median_s", percentile(report, 50));
+        record_u64(r, "waited_p95_s", percentile(report, 95));
     }
-    int result = record_end(&r);
-    if (result == 0)
-        fwrite(out.at, 1, out.len, stdout);
-    buf_deinit(&out);
-    return result;
 }
 
-int report_greylist(const char *dir, uint64_t since_ms, bool is_json) {
-    struct report *report = calloc(1, sizeof(*report));
-    int r = report != NULL ? 0 : -ENOMEM;
-    if (r == 0 && since_ms > 0)
-        clock_format_rfc3339(since_ms, report->since);
-    if (r == 0)
-        r = journal_read(dir, since_ms, on_line, report);
-    if (r < 0)
-        fprintf(stderr, "postern: the journal in %s cannot be read as a whole: %s\n", dir, strerror(-r));
-    if (report != NULL) {
-        if (report->n_waits > 0)
-            qsort(report->waits, report->n_waits, sizeof(*report->waits), by_length);
-        if (!is_json)
-            print_text(report);
-        else if (r == 0)
-            r = print_json(report);
-        free(report->waits);
-        free(report);
-    }
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+static void finish(void *counts) {
+    struct report *report = counts;
+    if (report->n_waits > 0)
+        qsort(report->waits, report->n_waits, sizeof(*report->waits), by_length);
 }
+
+static void release(void *counts) {
+    free(((struct report *)counts)->waits);
+}
+
+const struct journal_report report_greylist = {
+    .name = "greylist",
+    .size = sizeof(struct report),
+    .add = add_record,
+    .finish = finish,
+    .print = print,
+    .record = record,
+    .release = release,
+};

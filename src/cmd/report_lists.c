@@ -14,23 +14,18 @@
  * proof that others would not have listed.
  *
  * Clients are kept as 64-bit hashes, one a listing that was not the client's last, and told apart in the end.
- *
- * Exit: 0, 1 when the journal cannot be read (what could be is printed).
  */
-#include "cmd/report_lists.h"
+#include "cmd/journal_report.h"
 
 #include "base/arena.h"
-#include "base/clock.h"
 #include "base/hash.h"
-#include "journal/reader.h"
-#include "journal/record.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LISTS_MAX = 1024, CODES_MAX = 64, JSON_MAX = 1 << 20 };
+enum { LISTS_MAX = 1024, CODES_MAX = 64 };
 
 struct code_count {
     struct ip code;
@@ -51,13 +46,12 @@ struct sighting { /* of a client by a list */
 };
 
 struct report {
-    struct members members;
+    const struct members *members; /* of the record that is counted */
     struct arena arena;
     struct list lists[LISTS_MAX];
     uint32_t n_lists;
     struct sighting *sightings;
     size_t n_sightings, cap;
-    char since[CLOCK_RFC3339_MAX]; /* times of one form compare as text; empty: from the beginning */
 };
 
 /* ---- counting */
@@ -108,7 +102,7 @@ static int add_client(struct report *report, struct list *list, uint64_t client)
 }
 
 static bool has_refused(const struct report *report, struct str zone) {
-    const struct members *members = &report->members;
+    const struct members *members = report->members;
     const struct member *lists = members_find(members, &members->at[0], "listed_by");
     if (str_eq(members_text(members, &members->at[0], "layer"), STR("greylist")))
         return false;
@@ -142,14 +136,14 @@ static int add_holder(struct report *report, struct holders *holders, const stru
         i++;
     if (i == holders->n)
         holders->at[holders->n++] = list;
-    for (const struct member *code = NULL; (code = members_next(&report->members, zone, code)) != NULL;)
+    for (const struct member *code = NULL; (code = members_next(report->members, zone, code)) != NULL;)
         add_code(list, code->text);
     return 0;
 }
 
 static int find_holders(struct report *report, struct holders *holders) {
     static const char *const about[] = { "dnsbl", "ptr.dnsbl", "helo.dnsbl", "sender.dnsbl" };
-    const struct members *members = &report->members;
+    const struct members *members = report->members;
     int r = 0;
     holders->n = 0;
     for (size_t i = 0; r == 0 && i < sizeof(about) / sizeof(about[0]); i++) {
@@ -160,9 +154,11 @@ static int find_holders(struct report *report, struct holders *holders) {
     return r;
 }
 
-static int add_record(struct report *report) {
+static int add_record(void *counts, const struct members *members) {
+    struct report *report = counts;
     struct holders holders;
-    struct str client = members_text(&report->members, &report->members.at[0], "client");
+    struct str client = members_text(members, &members->at[0], "client");
+    report->members = members;
     if (client.len == 0)
         return 0;
     int r = find_holders(report, &holders);
@@ -174,17 +170,6 @@ static int add_record(struct report *report) {
         r = add_client(report, list, hash_bytes(client.at, client.len));
     }
     return r;
-}
-
-static int on_line(void *arg, char *line, size_t len) {
-    struct report *report = arg;
-    const struct members *members = &report->members;
-    if (members_parse(line, len, &report->members) < 0)
-        return 0; /* the torn end of a file, or no record */
-    struct str time = members_text(members, &members->at[0], "time");
-    if (time.at == NULL || strncmp(time.at, report->since, time.len) < 0)
-        return 0;
-    return add_record(report);
 }
 
 static int by_list_and_client(const void *a, const void *b) {
@@ -206,18 +191,13 @@ static void count_clients(struct report *report) {
 
 /* ---- printing */
 
-static int compare(struct str a, struct str b) {
-    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int by_clients(const void *a, const void *b) {
     const struct list *one = a, *other = b;
     if (one->clients != other->clients)
         return one->clients < other->clients ? -1 : 1;
     if (one->recipients != other->recipients)
         return one->recipients < other->recipients ? -1 : 1;
-    return compare(one->zone, other->zone);
+    return str_compare(one->zone, other->zone);
 }
 
 static int by_code(const void *a, const void *b) {
@@ -233,7 +213,8 @@ static void sort(struct report *report) {
             qsort(report->lists[i].codes, report->lists[i].n_codes, sizeof(struct code_count), by_code);
 }
 
-static void print_text(const struct report *report) {
+static void print(const void *counts) {
+    const struct report *report = counts;
     char code[IP_TEXT_MAX];
     printf("clients  recipients  alone  with others  refused  list: return codes\n");
     for (uint32_t i = 0; i < report->n_lists; i++) {
@@ -262,43 +243,32 @@ static void record_list(struct record *r, const struct list *list) {
     record_close(r, '}');
 }
 
-static int print_json(const struct report *report) {
-    struct buf out;
-    struct record r;
-    buf_init(&out, JSON_MAX);
-    record_begin(&r, &out);
-    if (report->since[0] != '\0')
-        record_str(&r, "since", str_of(report->since));
-    record_open(&r, "lists", '[');
+static void record(const void *counts, struct record *r) {
+    const struct report *report = counts;
+    record_open(r, "lists", '[');
     for (uint32_t i = 0; i < report->n_lists; i++)
-        record_list(&r, &report->lists[i]);
-    record_close(&r, ']');
-    int result = record_end(&r);
-    if (result == 0)
-        fwrite(out.at, 1, out.len, stdout);
-    buf_deinit(&out);
-    return result;
+        record_list(r, &report->lists[i]);
+    record_close(r, ']');
 }
 
-int report_lists(const char *dir, uint64_t since_ms, bool is_json) {
-    struct report *report = calloc(1, sizeof(*report));
-    int r = report != NULL ? 0 : -ENOMEM;
-    if (r == 0 && since_ms > 0)
-        clock_format_rfc3339(since_ms, report->since);
-    if (r == 0)
-        r = journal_read(dir, since_ms, on_line, report);
-    if (r < 0)
-        fprintf(stderr, "postern: the journal in %s cannot be read as a whole: %s\n", dir, strerror(-r));
-    if (report != NULL) {
-        count_clients(report);
-        sort(report);
-        if (!is_json)
-            print_text(report);
-        else if (r == 0)
-            r = print_json(report);
-        free(report->sightings);
-        arena_reset(&report->arena);
-        free(report);
-    }
-    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+static void finish(void *counts) {
+    struct report *report = counts;
+    count_clients(report);
+    sort(report);
 }
+
+static void release(void *counts) {
+    struct report *report = counts;
+    free(report->sightings);
+    arena_reset(&report->arena);
+}
+
+const struct journal_report report_lists = {
+    .name = "lists",
+    .size = sizeof(struct report),
+    .add = add_record,
+    .finish = finish,
+    .print = print,
+    .record = record,
+    .release = release,
+};

@@ -123,6 +123,18 @@ static void numbers_are_written_in_decimal(void **state) {
     assert_true(str_eq(str_of_u64(UINT64_MAX, digits), STR("18446744073709551615")));
 }
 
+static void order_is_that_of_bytes_and_a_beginning_comes_first(void **state) {
+    static const struct str sorted[] = { STR_INIT(""), STR_INIT("A"), STR_INIT("a"), STR_INIT("a\0"), STR_INIT("aa"),
+                                         STR_INIT("b"), STR_INIT("\xff") };
+    for (size_t i = 0; i < sizeof(sorted) / sizeof(sorted[0]); i++) {
+        for (size_t k = 0; k < sizeof(sorted) / sizeof(sorted[0]); k++) {
+            int order = str_compare(sorted[i], sorted[k]);
+            assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+        }
+    }
+    assert_int_equal(str_compare(NOTHING, STR("")), 0);
+}
+
 static void distance_counts_typing_errors(void **state) {
     assert_int_equal(str_distance(STR("hostname"), STR("HOSTNAME")), 0);
     assert_int_equal(str_distance(STR("hostnam"), STR("hostname")), 1);
@@ -153,6 +165,7 @@ int main(void) {
         cmocka_unit_test(what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_does),
         cmocka_unit_test(a_character_of_utf8_has_one_to_four_bytes_or_is_none),
         cmocka_unit_test(numbers_are_written_in_decimal),
+        cmocka_unit_test(order_is_that_of_bytes_and_a_beginning_comes_first),
         cmocka_unit_test(distance_counts_typing_errors),
         cmocka_unit_test(distance_gives_up_past_64_bytes),
     };
