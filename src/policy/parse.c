@@ -120,8 +120,10 @@ static int parse_reply(struct parsed *p, unsigned code_class, struct policy_repl
     if (r < 0)
         return r;
     if (p->token.kind != TOKEN_WORD || p->token.text.len != 3 || str_to_u64(p->token.text, 599, &code) != 0 ||
-        code / 100 != code_class)
+        code / 100 != code_class || code / 10 % 10 > 5) /* RFC 5321 section 4.2 */
         return parse_expected(p, code_class == 5 ? "a reply code 5xx" : "a reply code 4xx");
+    if (code == 421)
+        return parse_expected(p, "another reply code 4xx: 421 would mean that we close the connection");
     ret_reply->code = (uint16_t)code;
     r = parse_advance(p);
     if (r == 0 && (p->token.kind != TOKEN_WORD || !is_enhanced(p->token.text, code_class)))
