@@ -107,9 +107,13 @@ static bool answer_cheap(struct gather *g, const struct policy_set *need) {
     bool is_answered = false;
     for (int i = set_next(need, 0); i >= 0; i = set_next(need, (unsigned)i + 1)) {
         const struct slot *slot = &g->policy->policy->slots[i];
-        if (gather_group_of(slot) != GROUP_NONE || gather_fact(g->memory, slot)->state != FACT_UNASKED)
+        enum group group = gather_group_of(slot);
+        if (gather_fact(g->memory, slot)->state != FACT_UNASKED)
             continue;
-        gather_set(g, (unsigned)i, gather_known_value(g, slot));
+        if (group == GROUP_NONE)
+            gather_set(g, (unsigned)i, gather_known_value(g, slot));
+        else if (!gather_lookup_spare(g, group))
+            continue;
         is_answered = true;
     }
     return is_answered;

@@ -140,19 +140,25 @@ static void on_helo(void *arg, const struct addresses_result *result) {
     fill_helo(g);
 }
 
-static bool start_helo(struct gather *g) {
-    const struct gather_world *world = g->world;
+/* What is no name resolves by itself if it is an address, and leads to the client if it is his. */
+static bool answer_helo(struct gather *g) {
     struct ip ip = { 0 };
     if (!g->known.has_helo) {
         gather_fill(g, GROUP_HELO, gather_off);
         return true;
     }
-    if (!helo_is_name(g)) {
-        helo_look(g->known.helo, &ip);
-        g->memory->helo = (struct addresses_result){ .is_found = ip.family != IP_NONE,
-                                                     .holds = ip_eq(&ip, &g->known.client) };
-        g->memory->has_helo = true;
-    }
+    if (helo_is_name(g))
+        return false;
+    helo_look(g->known.helo, &ip);
+    g->memory->helo = (struct addresses_result){ .is_found = ip.family != IP_NONE,
+                                                 .holds = ip_eq(&ip, &g->known.client) };
+    g->memory->has_helo = true;
+    gather_fill(g, GROUP_HELO, helo_lookup_value);
+    return true;
+}
+
+static bool start_helo(struct gather *g) {
+    const struct gather_world *world = g->world;
     if (g->memory->has_helo) {
         fill_helo(g);
         return true;
@@ -189,21 +195,31 @@ static bool is_ascii(struct str text) {
     return true;
 }
 
-static bool start_sender(struct gather *g) {
-    const struct gather_world *world = g->world;
+static bool answer_sender(struct gather *g) {
     const struct smtp_address *sender = &g->known.sender;
     if (sender->text.len == 0 || sender->is_literal)
         gather_fill(g, GROUP_SENDER, sender_value);
     else if (!is_ascii(sender->domain)) /* DNS knows it by its A-label, which we do not make (RFC 5890 2.3.2.1) */
         gather_fill(g, GROUP_SENDER, gather_off);
-    else if (!g->is_over)
-        return (g->sender = sender_start(world->resolver, sender->domain, world->timeout_ms, on_sender, g)) != NULL;
     else
         return false;
     return true;
 }
 
+static bool start_sender(struct gather *g) {
+    const struct gather_world *world = g->world;
+    if (!g->is_over)
+        g->sender = sender_start(world->resolver, g->known.sender.domain, world->timeout_ms, on_sender, g);
+    return g->sender != NULL;
+}
+
+bool gather_lookup_spare(struct gather *g, enum group group) {
+    return group == GROUP_HELO ? answer_helo(g) : group == GROUP_SENDER && answer_sender(g);
+}
+
 void gather_lookup_start(struct gather *g, enum group group) {
+    if (gather_lookup_spare(g, group))
+        return;
     bool is_started = group == GROUP_PTR    ? gather_lookup_start_ptr(g)
                       : group == GROUP_HELO ? start_helo(g)
                                             : start_sender(g);

@@ -97,6 +97,9 @@ struct fact gather_off(const struct gather *g, enum fact_id id);
 
 enum group gather_group_of(const struct slot *slot);
 
+/* Answers a group of what DNS need not be asked about: the null sender, a HELO that is no name. False: it must. */
+bool gather_lookup_spare(struct gather *g, enum group group);
+
 /* Starts a group's lookup, or answers it where there is nothing to look up, or no time. */
 void gather_lookup_start(struct gather *g, enum group group);
 

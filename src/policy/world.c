@@ -120,8 +120,8 @@ static void give_true(struct world *w, enum fact_id id) {
     if (id == F_PTR_NONE)
         answer_text(w, F_PTR_NAME, STR(""));
     if (id == F_HELO_INVALID || id == F_HELO_ADDRESS || id == F_HELO_UNQUALIFIED) {
-        answer_bool(w, F_HELO_RESOLVES, false);
-        answer_bool(w, F_HELO_MATCHES, false);
+        answer_bool(w, F_HELO_RESOLVES, id == F_HELO_ADDRESS); /* by itself, and to the client unless it is another */
+        answer_bool(w, F_HELO_MATCHES, id == F_HELO_ADDRESS);
     }
     if (id == F_SENDER_NULL) {
         answer_text(w, F_SENDER_ADDRESS, STR(""));
@@ -157,6 +157,11 @@ static bool is_domain(struct str name) {
     return true;
 }
 
+static bool is_client(const struct world *w, const struct ip *ip) {
+    struct ip client;
+    return ip_parse(w->texts[F_CLIENT], &client) == 0 && ip_eq(ip, &client);
+}
+
 static void give_helo(struct world *w, struct str name) {
     struct ip ip;
     struct str inner = name;
@@ -169,9 +174,10 @@ static void give_helo(struct world *w, struct str name) {
     answer_bool(w, F_HELO_ADDRESS, false);
     answer_bool(w, F_HELO_UNQUALIFIED, false);
     answer_class(w, STR(""), F_HELO_ACCESS, F_HELO_STATIC);
-    if (ip_parse(inner, &ip) == 0)
+    if (ip_parse(inner, &ip) == 0) {
         give_true(w, F_HELO_ADDRESS);
-    else if (!is_domain(name))
+        answer_bool(w, F_HELO_MATCHES, is_client(w, &ip));
+    } else if (!is_domain(name))
         give_true(w, F_HELO_INVALID);
     else if (str_find(name, '.') == name.len)
         give_true(w, F_HELO_UNQUALIFIED);

@@ -219,6 +219,23 @@ static void behind_an_open_rule_a_reject_becomes_451(void **state) {
     assert_true(str_eq(verdict.reply->enhanced, STR("4.4.3")));
 }
 
+static void what_dns_need_not_be_asked_about_is_decided_at_once(void **state) {
+    static const struct {
+        const char *helo, *sender;
+        enum policy_action action;
+    } rows[] = { { "[203.0.113.7]", "", ACT_PASS }, { "203.0.113.7", "a@[192.0.2.1]", ACT_PASS },
+                 { "[203.0.113.8]", "", ACT_REJECT }, { "under score", "", ACT_DEFER } };
+    load("layer policy {\n    reject \"S\" when not sender.resolves or sender.null_mx\n"
+         "    defer \"H\" when not helo.resolves\n    reject \"M\" when not helo.matches\n}\n");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        const struct gather_known known = known_of(rows[i].helo, rows[i].sender);
+        gather_forget(memory, conf->policy.policy, SCOPE_CONNECTION);
+        assert_true(gather_now(&world, &conf->policy, LAYER_POLICY, &known, memory, &verdict));
+        assert_int_equal(verdict.action, rows[i].action);
+    }
+    assert_int_equal(server.n_asked, 0);
+}
+
 static void helo_resolves_does_not_ask_for_the_ptr(void **state) {
     load("layer policy { reject \"R\" when not helo.resolves }\n");
     dns_server_add(&server, "mail.example", DNS_A, "192.0.2.1");
@@ -271,6 +288,7 @@ int main(void) {
         TEST(a_copy_outlives_what_it_was_made_of),
         TEST(what_does_not_come_in_time_refuses_nobody),
         TEST(behind_an_open_rule_a_reject_becomes_451),
+        TEST(what_dns_need_not_be_asked_about_is_decided_at_once),
         TEST(helo_resolves_does_not_ask_for_the_ptr),
         TEST(helo_matches_by_the_organisation_of_the_confirmed_ptr),
         TEST(a_sender_in_utf8_is_not_refused),
