@@ -64,7 +64,8 @@ SCENES = [
           "[127.1.0.66]", "anna@example.org", r"250 ",
           [r"verdict +pass", r"policy +shadow reject +PTRNUL HELO_IP +true"], asks_lists=None),
     Scene("The same for two listings", "127.1.0.30", "mail.spammer.example", "bert@example.org", r"250 ",
-          [r"verdict +pass", r"policy +shadow reject +RBL MULTIPLE MAIN +true"], asks_lists=True),
+          [r"verdict +pass", r'enforced +reject "RBL MULTIPLE MAIN"',
+           r"policy +shadow reject +RBL MULTIPLE MAIN +true"], asks_lists=True),
 ]
 
 

@@ -1,6 +1,7 @@
 """The second door: a real Postfix in front, whose smtpd asks us by `check_policy_service` about every recipient."""
 import grp
 import os
+import re
 import socket
 import stat
 import threading
@@ -61,6 +62,10 @@ def test_postfix_refuses_what_the_policy_refuses_and_takes_the_rest(door, make_p
     assert envelope(postfix, "a@elsewhere.example") == "454 4.7.1"  # relay control is Postfix's own
     door.wait_log(rf'rule="BANNED SENDER" door=postfix sid={banned.id}')
     assert door.wait_journal(id=unknown.id, door="postfix")["rule"] == "NO SUCH USER"
+    assert door.wait_journal(rule="SLOW", door="postfix")["action"] == "defer"
+    told = door.command("explain", banned.id).stdout
+    assert re.search(r'^verdict +reject "BANNED SENDER" \(layer policy\), 550 5.7.1$', told, re.M), told
+    assert sorted(door.command("report", "policy").stdout.split("\n")) == ["", "1 BANNED SENDER", "1 HELO_IP", "1 SLOW"]
 
 
 def test_own_clients_are_left_alone(door, make_postfix):
