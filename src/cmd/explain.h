@@ -96,6 +96,20 @@ void explain_note_listings(struct explain *e);
 void explain_print_lists(const struct explain *e, struct buf *out);
 void explain_print_lists_json(const struct explain *e, struct record *r);
 
+/* ---- explain_store.c */
+
+struct explain_today { /* what the greylist would say now */
+    bool is_asked; /* false: there is no store */
+    bool is_known; /* false: `file_problem` says why */
+    bool has_asked_server; /* false: hosts share none, or `server_problem` says why */
+    struct greylist_answer answer;
+    char file_problem[200], server_problem[200];
+};
+
+/* Nothing is recorded. Waits for the server, where hosts share one, for some seconds at most. */
+void explain_ask_store(const struct explain *e, const struct greylist_question *question,
+                       struct explain_today *ret_today);
+
 /* ---- explain_greylist.c: nothing where the store has no part in the decision */
 
 void explain_print_greylist(const struct explain *e, struct buf *out);

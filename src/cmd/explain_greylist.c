@@ -6,9 +6,11 @@
  *       known as   org:example.com, net:203.0.113.0/24 (only looked up), ip:203.0.113.7
  *       sender     anna@example.org
  *       recipient  user@example.com
+ *       today      cached (this host's file, and the shared store)
  *
  * The question is made anew from what the record says of client, sender and recipient, by the same function that made
- * it then. The store itself is not asked: it would tell today's answer.
+ * it then. What the store says to it today (explain_store.c) stands by itself: the decision was made by what it said
+ * then.
  */
 #include "cmd/explain.h"
 
@@ -20,6 +22,7 @@ struct shown {
     const struct fact *fact; /* the status */
     struct str waited;       /* in seconds; empty: not recorded */
     bool is_looked_up;       /* nothing was recorded in the store */
+    struct explain_today today;
 };
 
 /* The client's name as the record tells it. */
@@ -62,9 +65,48 @@ static bool look(const struct explain *e, struct shown *shown) {
     const struct member *record = e->is_recorded ? &e->members.at[0] : NULL;
     const struct member *waited = members_find(&e->members, record, "greylist_waited_s");
     shown->waited = waited != NULL && waited->type == MEMBER_NUMBER ? waited->text : (struct str){ 0 };
+    explain_ask_store(e, &shown->question, &shown->today);
     shown->is_looked_up = e->is_recorded && members_find(&e->members, record, "greylist") == NULL
                        && shown->fact->state == FACT_KNOWN;
     return true;
+}
+
+static void print_today(const struct explain_today *today, struct buf *out) {
+    if (!today->is_asked)
+        return;
+    buf_puts(out, STR("  today      "));
+    if (!today->is_known) {
+        buf_puts(out, STR("not known: "));
+        explain_put_clean(out, str_of(today->file_problem));
+        buf_putc(out, '\n');
+        return;
+    }
+    buf_puts(out, str_of(greylist_status_name(today->answer.status)));
+    if (today->answer.status == GREYLIST_NEW || today->answer.status == GREYLIST_EARLY)
+        buf_putf(out, ", %u s to wait", (unsigned)today->answer.seconds_left);
+    buf_puts(out, STR(" (this host's file"));
+    if (today->has_asked_server)
+        buf_puts(out, STR(", and the shared store"));
+    else if (today->server_problem[0] != '\0') {
+        buf_puts(out, STR("; not the shared store: "));
+        explain_put_clean(out, str_of(today->server_problem));
+    }
+    buf_puts(out, STR(")\n"));
+}
+
+static void record_today(const struct explain_today *today, struct record *r) {
+    if (!today->is_asked)
+        return;
+    record_open(r, "today", '{');
+    if (today->is_known)
+        record_str(r, "status", str_of(greylist_status_name(today->answer.status)));
+    if (today->is_known && (today->answer.status == GREYLIST_NEW || today->answer.status == GREYLIST_EARLY))
+        record_u64(r, "seconds_left", today->answer.seconds_left);
+    if (today->is_known)
+        record_bool(r, "shared_store", today->has_asked_server);
+    if (today->file_problem[0] != '\0' || today->server_problem[0] != '\0')
+        record_str(r, "problem", str_of(today->is_known ? today->server_problem : today->file_problem));
+    record_close(r, '}');
 }
 
 void explain_print_greylist(const struct explain *e, struct buf *out) {
@@ -88,6 +130,7 @@ void explain_print_greylist(const struct explain *e, struct buf *out) {
     buf_puts(out, STR("\n  recipient  "));
     explain_put_clean(out, question->recipient);
     buf_putc(out, '\n');
+    print_today(&shown.today, out);
 }
 
 void explain_print_greylist_json(const struct explain *e, struct record *r) {
@@ -103,5 +146,6 @@ void explain_print_greylist_json(const struct explain *e, struct record *r) {
     record_close(r, ']');
     record_str(r, "sender", shown.question.sender);
     record_str(r, "recipient", shown.question.recipient);
+    record_today(&shown.today, r);
     record_close(r, '}');
 }

@@ -42,6 +42,9 @@ struct gather_world {
 /* How the block `dns` wants questions to be asked; views of `conf`. Not for `use off`. */
 struct resolver_settings gather_resolver_settings(const struct conf *conf);
 
+/* What a question to the greylist carries of the configuration. */
+struct greylist_settings gather_greylist_settings(const struct conf *conf);
+
 /* What the store said about a recipient. */
 struct gather_greylist {
     bool is_answered;

@@ -28,7 +28,7 @@ static void on_answer(void *arg, enum store_result result, const struct greylist
     gather_step_later(g);
 }
 
-static struct greylist_settings settings_of(const struct conf *conf) {
+struct greylist_settings gather_greylist_settings(const struct conf *conf) {
     return (struct greylist_settings){
         .delay = (uint32_t)(conf->set.greylist.delay / 1000),
         .unpassed_life = (uint32_t)(conf->set.greylist.unpassed_life / 1000),
@@ -44,7 +44,7 @@ static void make_question(const struct gather_world *world, const struct gather_
                           struct greylist_question *ret_question) {
     const struct greylist_client from = { .ip = *client, .ptr = &memory->ptr };
     greylist_question_make(&from, sender, recipient, words, ret_question);
-    ret_question->settings = settings_of(world->conf);
+    ret_question->settings = gather_greylist_settings(world->conf);
 }
 
 /* The client's name is known, or will not be. */

@@ -555,4 +555,5 @@ const struct shared_ops postern_shared = {
     .merge = postgres_merge,
     .sweep = postgres_sweep,
     .administer = postgres_administer,
+    .look = postgres_look,
 };

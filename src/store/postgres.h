@@ -92,4 +92,5 @@ const char *postgres_meta_problem(const struct postgres_meta *meta);
 int postgres_send_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE]);
 
 /* See shared_ops. */
+int postgres_look(const char *conninfo, struct row *rows, bool *has, size_t n, struct buf *report);
 int postgres_administer(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);

@@ -7,7 +7,7 @@
  * one transaction behind a lock on the table that holds the version: of two administrators at once one comes second and
  * finds the work done. Programs check the version when they connect, and one that is newer than they are is refused.
  *
- * This is for `postern store`: it blocks, as a command may.
+ * This is for `postern store`, and what looks at rows for `postern explain`: it blocks, as a command may.
  */
 #include "store/postgres.h"
 
@@ -151,6 +151,41 @@ static int upgrade(PGconn *conn, const uint8_t *key, struct buf *report) {
     r = climb(conn, meta.version, key, report);
     if (r == 0)
         buf_putf(report, "brought the tables from version %u to %u", meta.version, SCHEMA_VERSION);
+    return r;
+}
+
+/* ---- looking */
+
+static int64_t number_of(const PGresult *result, int column) {
+    return strtoll(PQgetvalue(result, 0, column), NULL, 10);
+}
+
+static int look_at_one(PGconn *conn, struct row *row, bool *has, struct buf *report) {
+    char key[24];
+    snprintf(key, sizeof(key), "%lld", (long long)row->key);
+    PGresult *result = PQexecParams(conn, SCHEMA_READ, 1, NULL, (const char *[]){ key }, NULL, NULL, 0);
+    bool is_read = PQresultStatus(result) == PGRES_TUPLES_OK && PQnfields(result) == 6;
+    *has = is_read && PQntuples(result) == 1;
+    if (*has)
+        *row = (struct row){ .key = row->key, .first = number_of(result, 1), .last = number_of(result, 2),
+                             .expires = number_of(result, 3), .forgot = number_of(result, 4),
+                             .passes = (int32_t)number_of(result, 5) };
+    int r = is_read ? 0 : fail(report, PQerrorMessage(conn));
+    PQclear(result);
+    return r;
+}
+
+int postgres_look(const char *conninfo, struct row *rows, bool *has, size_t n, struct buf *report) {
+    static const char *const keywords[] = { "connect_timeout", "options", "dbname", NULL };
+    const char *const values[] = { "5", "-c statement_timeout=5s", conninfo, NULL };
+    char error[256];
+    if (postgres_check_conninfo(conninfo, error, sizeof(error)) < 0)
+        return fail(report, error);
+    PGconn *conn = PQconnectdbParams(keywords, values, 1); /* what stands in `conninfo` counts more */
+    int r = PQstatus(conn) == CONNECTION_OK ? 0 : fail(report, PQerrorMessage(conn));
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = look_at_one(conn, &rows[i], &has[i], report);
+    PQfinish(conn);
     return r;
 }
 

@@ -58,9 +58,14 @@ struct shared_ops { /* exported by the module as `postern_shared` */
      * a negative error; `report` says in one line what was done or why not.
      */
     int (*administer)(enum shared_task task, const char *conninfo, const uint8_t *key, struct buf *report);
+    /*
+     * For `postern explain`: fills in the rows whose keys are given, in any order, and `has`. Writes nothing. Blocks,
+     * for some seconds at most. Returns 0 or a negative error; `report` says in one line why.
+     */
+    int (*look)(const char *conninfo, struct row *rows, bool *has, size_t n, struct buf *report);
 };
 
-enum { SHARED_VERSION = 5 };
+enum { SHARED_VERSION = 6 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

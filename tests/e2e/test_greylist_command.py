@@ -102,6 +102,24 @@ def test_allow_counts_from_the_next_mail_on_and_forget_takes_it_back(make_gatewa
     assert greylist(gateway, "forget", "--client", "198.51.100.1") == "0 forgotten\n"
 
 
+def test_explain_tells_what_the_greylist_would_say_now(make_gateway):
+    gateway = make_gateway()
+    envelope = ["--client", CLIENT, "--helo", "client.example.net", "--from", "anna@example.net", "--to",
+                "bert@example.com"]
+
+    def today():
+        done = gateway.command("explain", *envelope)
+        assert done.returncode == 0, done.stdout
+        return re.search(r"^  today {6}(\S.*)$", done.stdout, re.MULTILINE)[1]
+
+    assert today() == "new, 1 s to wait (this host's file)"
+    assert today() == "new, 1 s to wait (this host's file)"
+    passes(gateway)
+    assert today() == "cached (this host's file)"
+    greylist(gateway, "allow", CLIENT)
+    assert today() == "whitelisted (this host's file)"
+
+
 def test_a_forgotten_triplet_waits_again(make_gateway):
     gateway = make_gateway()
     passes(gateway)

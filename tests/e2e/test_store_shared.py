@@ -1,6 +1,7 @@
 """Two gateways that share their greylist in a real PostgreSQL: stopped, started, replaced by an empty one; and what
 `postern greylist` changes at one of them."""
 import itertools
+import json
 import os
 
 import pytest
@@ -164,3 +165,34 @@ def test_what_is_changed_while_no_service_runs_is_heard_after_its_start(two_quic
     assert second.status(sender) == "cached"
     first.start()
     eventually(lambda: second.status(sender) == "new", "it is heard")
+
+
+# ---- explain
+
+def explain(host, sender, *options):
+    done = host.gateway.command("explain", "--client", CLIENT, "--helo", "client.example.net", "--from", sender,
+                                "--to", "anna@example.com", *options)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def today(host, sender):
+    """What the greylist would say now, as `postern explain` tells."""
+    return json.loads(explain(host, sender, "--json"))["greylist"]["today"]
+
+
+def test_explain_knows_what_another_host_has_seen_and_records_nothing(two, shared_server):
+    first, second = two
+    sender, never = new_sender(), new_sender()
+    assert today(second, sender) == {"status": "new", "seconds_left": 3600, "shared_store": True}
+    assert first.status(sender) == "new"
+    for host in two:
+        told = today(host, sender)
+        assert told["status"] == "early" and 0 < told["seconds_left"] <= 3600 and told["shared_store"]
+    assert "(this host's file, and the shared store)\n" in explain(second, sender)
+    shared_server.stop()
+    assert today(first, sender)["status"] == "early"
+    told = today(second, sender)
+    assert told["status"] == "new" and not told["shared_store"] and "Connection refused" in told["problem"]
+    assert "  today      new, 3600 s to wait (this host's file; not the shared store: " in explain(second, never)
+    assert first.greylist("list", "--sender", never) == ""
