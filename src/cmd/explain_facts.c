@@ -207,10 +207,11 @@ static void ask_tables(struct explain *e, const struct fact_row *row, struct str
         const struct conf_policy *about = &e->conf->policy;
         if (slot->row != row || slot->kind == SLOT_FACT || slot->row->type != TYPE_STRING)
             continue;
-        bool holds = slot->kind == SLOT_TABLE
-            ? about->tables[i] != NULL && table_has(about->tables[i], text)
-            : text.len > 0 && pattern_matches(about->patterns[i], text);
-        put_fact(e, i, fact_bool(holds), STR("follows"), -1);
+        enum table_answer answer = slot->kind == SLOT_PATTERN ? pattern_ask(about->patterns[i], text)
+            : about->tables[i] != NULL                          ? table_ask(about->tables[i], text)
+                                                                : TABLE_NO;
+        struct fact unavailable = { .state = FACT_UNAVAILABLE };
+        put_fact(e, i, answer == TABLE_UNKNOWN ? unavailable : fact_bool(answer == TABLE_YES), STR("follows"), -1);
     }
 }
 

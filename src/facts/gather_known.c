@@ -122,17 +122,17 @@ struct fact gather_known_value(const struct gather *g, const struct slot *slot) 
 /* A table or pattern test on a value that is known. */
 static struct fact test_value(const struct gather *g, unsigned number, struct fact value) {
     const struct slot *slot = &g->policy->policy->slots[number];
-    bool holds;
+    enum table_answer answer = TABLE_NO;
     if (slot->row == &fact_rows[F_CLIENT])
         return fact_bool(g->policy->tables[number] != NULL
                          && table_has_ip(g->policy->tables[number], &g->known.client));
     if (value.state != FACT_KNOWN)
         return value;
-    if (slot->kind == SLOT_TABLE)
-        holds = g->policy->tables[number] != NULL && table_has(g->policy->tables[number], value.text);
-    else
-        holds = value.text.len > 0 && pattern_matches(g->policy->patterns[number], value.text);
-    return fact_bool(holds);
+    if (slot->kind == SLOT_PATTERN)
+        answer = pattern_ask(g->policy->patterns[number], value.text);
+    else if (g->policy->tables[number] != NULL)
+        answer = table_ask(g->policy->tables[number], value.text);
+    return answer == TABLE_UNKNOWN ? (struct fact){ .state = FACT_UNAVAILABLE } : fact_bool(answer == TABLE_YES);
 }
 
 void gather_set(struct gather *g, unsigned number, struct fact value) {

@@ -8,8 +8,8 @@
  * pattern with `|` outside of parentheses has none, nor has one with anything that this file does not know. Nothing is
  * lost then but time.
  *
- * Every match has a bound on its work (MATCH_LIMIT): patterns come from administrators, texts from strangers. A
- * match that meets the bound is no match.
+ * Every match has a bound on its work (MATCH_LIMIT): patterns come from administrators, texts from strangers. Of
+ * a pattern that meets the bound nobody knows whether it fits: a rule that says `not` must not take that for a yes.
  *
  * Rejected: one alternation of all patterns (120 times slower for two thousand of them), Hyperscan (faster still, but
  * seconds and 89 MB to compile).
@@ -84,10 +84,15 @@ void pattern_free(struct pattern *pattern) {
     free(pattern);
 }
 
-bool pattern_matches(const struct pattern *pattern, struct str text) {
+enum table_answer pattern_ask(const struct pattern *pattern, struct str text) {
     if (text.len == 0 || text.len > TEXT_MAX)
-        return false;
-    return pcre2_match(pattern->code, (PCRE2_SPTR)text.at, text.len, 0, 0, pattern->match, pattern->context) >= 0;
+        return TABLE_NO;
+    int r = pcre2_match(pattern->code, (PCRE2_SPTR)text.at, text.len, 0, 0, pattern->match, pattern->context);
+    return r >= 0 ? TABLE_YES : r == PCRE2_ERROR_NOMATCH ? TABLE_NO : TABLE_UNKNOWN;
+}
+
+bool pattern_matches(const struct pattern *pattern, struct str text) {
+    return pattern_ask(pattern, text) == TABLE_YES;
 }
 
 /* ---- tails */
@@ -245,25 +250,27 @@ int patterns_add(struct patterns *patterns, struct str text, const char **ret_pr
     return 0;
 }
 
-static bool any_matches(const struct pattern *pattern, struct str text) {
-    while (pattern != NULL && !pattern_matches(pattern, text))
-        pattern = pattern->next;
-    return pattern != NULL;
+/* TABLE_YES as soon as one fits; `answer` is what is known from others. */
+static enum table_answer ask_all(const struct pattern *pattern, struct str text, enum table_answer answer) {
+    for (; pattern != NULL && answer != TABLE_YES; pattern = pattern->next) {
+        enum table_answer its = pattern_ask(pattern, text);
+        answer = its == TABLE_NO ? answer : its;
+    }
+    return answer;
 }
 
-bool patterns_have(const struct patterns *patterns, struct str text) {
+enum table_answer patterns_ask(const struct patterns *patterns, struct str text) {
     char end[TAIL_MAX]; /* of the text, in lower case, flush right */
     size_t n = text.len < TAIL_MAX ? text.len : TAIL_MAX;
+    enum table_answer answer = TABLE_NO;
     if (text.len == 0 || text.len > TEXT_MAX)
-        return false;
+        return TABLE_NO;
     for (size_t i = 0; i < n; i++)
         end[TAIL_MAX - n + i] = ascii_lower(text.at[text.len - n + i]);
     for (size_t i = 0; i < N_TAIL_LENS; i++) {
         size_t len = tail_lens[i];
-        if (len > n || (patterns->has_len >> len & 1) == 0)
-            continue;
-        if (any_matches(patterns->by_tail[bucket_of(end + TAIL_MAX - len, len)], text))
-            return true;
+        if (len <= n && (patterns->has_len >> len & 1) != 0)
+            answer = ask_all(patterns->by_tail[bucket_of(end + TAIL_MAX - len, len)], text, answer);
     }
-    return any_matches(patterns->without_tail, text);
+    return ask_all(patterns->without_tail, text, answer);
 }

@@ -16,4 +16,5 @@ void patterns_free(struct patterns *patterns);
 /* Returns 0, -EINVAL (*ret_problem says why, static until the next call) or -ENOMEM. */
 int patterns_add(struct patterns *patterns, struct str text, const char **ret_problem);
 
-bool patterns_have(const struct patterns *patterns, struct str text);
+/* TABLE_UNKNOWN: none is known to fit, and of one nobody knows. */
+enum table_answer patterns_ask(const struct patterns *patterns, struct str text);

@@ -253,18 +253,22 @@ static bool has_address(const struct words *words, struct str address) {
         || (words_find(words, str_head(address, at)) & LOCAL) != 0;
 }
 
-bool table_has(const struct table *table, struct str text) {
+enum table_answer table_ask(const struct table *table, struct str text) {
     if (text.len == 0)
-        return false;
+        return TABLE_NO;
     switch (table->type) {
     case TABLE_TYPE_NAMES:
-        return has_name(table->words, text);
+        return has_name(table->words, text) ? TABLE_YES : TABLE_NO;
     case TABLE_TYPE_ADDRESSES:
-        return has_address(table->words, text);
+        return has_address(table->words, text) ? TABLE_YES : TABLE_NO;
     case TABLE_TYPE_PATTERNS:
-        return patterns_have(table->patterns, text);
+        return patterns_ask(table->patterns, text);
     case TABLE_TYPE_CIDR:
         break;
     }
-    return false;
+    return TABLE_NO;
+}
+
+bool table_has(const struct table *table, struct str text) {
+    return table_ask(table, text) == TABLE_YES;
 }

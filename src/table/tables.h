@@ -23,6 +23,9 @@ extern const char *const table_type_names[TABLE_TYPES]; /* "cidr", … */
 
 struct table;
 
+/* Of a pattern that would take too much work on this text nobody knows whether it fits. */
+enum table_answer { TABLE_NO, TABLE_YES, TABLE_UNKNOWN };
+
 /*
  * Builds a table from text, one entry a line. A bad line is an error in `diag` that names it, and there is no table.
  * Returns 0, -EINVAL (see diag) or -ENOMEM.
@@ -55,7 +58,8 @@ size_t table_count(const struct table *table);
 
 bool table_has_ip(const struct table *table, const struct ip *ip); /* cidr */
 /* names, addresses and patterns: `text` is what their kind asks for. An empty one is in no table. */
-bool table_has(const struct table *table, struct str text);
+enum table_answer table_ask(const struct table *table, struct str text);
+bool table_has(const struct table *table, struct str text); /* it is TABLE_YES */
 
 /* ---- single patterns, for `FACT ~ "pattern"` */
 
@@ -64,4 +68,5 @@ struct pattern;
 /* Why it does not compile goes to `ret_problem` (static until the next call). Returns 0, -EINVAL or -ENOMEM. */
 int pattern_new(struct str text, struct pattern **ret_pattern, const char **ret_problem);
 void pattern_free(struct pattern *pattern);
-bool pattern_matches(const struct pattern *pattern, struct str text);
+enum table_answer pattern_ask(const struct pattern *pattern, struct str text);
+bool pattern_matches(const struct pattern *pattern, struct str text); /* it is TABLE_YES */

@@ -236,6 +236,19 @@ static void what_dns_need_not_be_asked_about_is_decided_at_once(void **state) {
     assert_int_equal(server.n_asked, 0);
 }
 
+static void a_pattern_that_takes_too_long_refuses_nobody(void **state) {
+    char helo[200];
+    memset(helo, 'a', sizeof(helo));
+    helo[sizeof(helo) - 1] = '\0';
+    load("layer policy { reject \"P\" when not helo.name ~ \"^(a|aa)+$|^(aa|aaa)+!$\" }\n");
+    decide("b", "");
+    assert_int_equal(verdict.action, ACT_REJECT);
+    gather_forget(memory, conf->policy.policy, SCOPE_HELLO);
+    helo[sizeof(helo) - 2] = '!';
+    decide(helo, "");
+    assert_int_equal(verdict.action, ACT_PASS);
+}
+
 static void helo_resolves_does_not_ask_for_the_ptr(void **state) {
     load("layer policy { reject \"R\" when not helo.resolves }\n");
     dns_server_add(&server, "mail.example", DNS_A, "192.0.2.1");
@@ -289,6 +302,7 @@ int main(void) {
         TEST(what_does_not_come_in_time_refuses_nobody),
         TEST(behind_an_open_rule_a_reject_becomes_451),
         TEST(what_dns_need_not_be_asked_about_is_decided_at_once),
+        TEST(a_pattern_that_takes_too_long_refuses_nobody),
         TEST(helo_resolves_does_not_ask_for_the_ptr),
         TEST(helo_matches_by_the_organisation_of_the_confirmed_ptr),
         TEST(a_sender_in_utf8_is_not_refused),
