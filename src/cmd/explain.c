@@ -218,8 +218,9 @@ static int run(int argc, char **argv) {
 
 const struct command command_explain = {
     .name = "explain",
-    .synopsis = "[-c FILE] [--json] ID [--journal DIR] | --client ADDRESS [--helo NAME] [--from SENDER] "
-                "[--to RECIPIENT] [--set FACT=VALUE]... [--dns]",
+    .synopsis = "[-c FILE] [--json] ID [--journal DIR]\n"
+                "              | --client ADDRESS [--helo NAME] [--from SENDER] [--to RECIPIENT]\n"
+                "                [--set FACT=VALUE]... [--dns]",
     .help = "why a recipient was refused or let through, or would be",
     .run = run,
 };

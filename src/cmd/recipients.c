@@ -156,8 +156,8 @@ static int run(int argc, char **argv) {
 
 const struct command command_recipients = {
     .name = "recipients",
-    .synopsis = "[-c CONF | --dir DIR] import DOMAIN FILE [--format list|csv|postfix|ldif] [--column NAME] "
-                "[--delimiter CHAR] [--force]\n"
+    .synopsis = "[-c CONF | --dir DIR] import DOMAIN FILE [--format list|csv|postfix|ldif]\n"
+                "                [--column NAME] [--delimiter CHAR] [--force]\n"
                 "              | export DOMAIN | check ADDRESS [--sub-address CHARS] | stats",
     .help = "import, export, check and count the known recipients of a domain",
     .run = run,

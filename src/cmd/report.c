@@ -8,6 +8,7 @@
 #include "cmd/report.h"
 
 #include "base/clock.h"
+#include "cmd/columns.h"
 #include "journal/record.h"
 
 #include <inttypes.h>
@@ -96,21 +97,21 @@ static int text_head(const struct report *report, struct buf *out) {
 }
 
 static int text_workers(const struct report *report, struct buf *out) {
-    int r = buf_putf(out, "\n%-6s %-8s %-8s %-9s %-12s %s\n", "slot", "pid", "process", "state", "up", "sessions");
+    int r = buf_puts(out, STR("\nslot\tpid\tprocess\tstate\tup\tsessions\n"));
     for (size_t i = 0; i < report->n_workers && r == 0; i++) {
         const struct report_worker *w = &report->workers[i];
         char age[32];
-        r = buf_putf(out, "%-6u %-8d %-8u %-9s %-12s %" PRIu64 "\n", w->slot, w->pid, w->process, w->state,
+        r = buf_putf(out, "%u\t%d\t%u\t%s\t%s\t%" PRIu64 "\n", w->slot, w->pid, w->process, w->state,
             format_age(w->age_ms, age), w->sessions);
     }
     return r;
 }
 
 static int text_servers(const struct report *report, struct buf *out) {
-    int r = buf_putf(out, "\n%-16s %-28s %-6s %-12s %s\n", "servers", "address", "state", "connections", "waiting");
+    int r = buf_puts(out, STR("\nservers\taddress\tstate\tconnections\twaiting\n"));
     for (size_t i = 0; i < report->n_servers && r == 0; i++) {
         const struct report_server *s = &report->servers[i];
-        r = buf_putf(out, "%-16s %-28s %-6s %-12" PRIu64 " %" PRIu64 "\n", s->group, s->address,
+        r = buf_putf(out, "%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", s->group, s->address,
             s->is_down ? "down" : "up", s->connections, s->waiting);
     }
     return r;
@@ -119,13 +120,12 @@ static int text_servers(const struct report *report, struct buf *out) {
 static int text_lists(const struct report *report, struct buf *out) {
     int r = 0;
     if (report->n_lists > 0)
-        r = buf_putf(out, "\n%-36s %-6s %-10s %-10s %-10s %-8s %s\n", "block list", "kind", "asked", "listed", "errors",
-                     "latency", "trusted");
+        r = buf_puts(out, STR("\nblock list\tkind\tasked\tlisted\terrors\tlatency\ttrusted\n"));
     for (size_t i = 0; i < report->n_lists && r == 0; i++) {
         const struct report_list *l = &report->lists[i];
         char latency[32];
         snprintf(latency, sizeof(latency), "%" PRIu64 "ms", l->latency_us / 1000);
-        r = buf_putf(out, "%-36s %-6s %-10" PRIu64 " %-10" PRIu64 " %-10" PRIu64 " %-8s %s%s\n", l->zone, l->kind,
+        r = buf_putf(out, "%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s%s\n", l->zone, l->kind,
                      l->asked, l->listed, l->errors, latency, l->why == NULL ? "yes" : "no: ",
                      l->why == NULL ? "" : l->why);
     }
@@ -133,13 +133,13 @@ static int text_lists(const struct report *report, struct buf *out) {
 }
 
 static int text_directories(const struct report *report, struct buf *out) {
-    int r = buf_putf(out, "\n%-32s %-8s %-10s %s\n", "directory", "state", "addresses", "age");
+    int r = buf_puts(out, STR("\ndirectory\tstate\taddresses\tage\n"));
     for (size_t i = 0; i < report->n_directories && r == 0; i++) {
         const struct report_directory *d = &report->directories[i];
         char age[32] = "-";
         if (d->state == REPORT_DIRECTORY_FINE || d->state == REPORT_DIRECTORY_OLD)
             format_age(d->age_ms, age);
-        r = buf_putf(out, "%-32s %-8s %-10" PRIu64 " %s%s\n", d->domain, directory_state_name(d->state), d->count, age,
+        r = buf_putf(out, "%s\t%s\t%" PRIu64 "\t%s%s\n", d->domain, directory_state_name(d->state), d->count, age,
                      d->is_broken ? " (the file there now cannot be read)" : "");
     }
     return r;
@@ -154,11 +154,11 @@ static int text_totals(const struct report *report, struct buf *out) {
     list_totals(&report->totals, totals);
     int r = buf_putc(out, '\n');
     for (unsigned i = 0; i < N_TOTALS && r == 0; i++)
-        r = buf_putf(out, "%-18s %" PRIu64 "\n", totals[i].name, totals[i].value);
+        r = buf_putf(out, "%s\t%" PRIu64 "\n", totals[i].name, totals[i].value);
     return r;
 }
 
-int report_text(const struct report *report, struct buf *out) {
+static int put_parts(const struct report *report, struct buf *out) {
     static int (*const parts[])(const struct report *, struct buf *) = {
         text_head, text_workers, text_servers, report_scanners_text, text_lists, text_directories, text_store,
         report_quarantine_text, text_totals,
@@ -166,6 +166,16 @@ int report_text(const struct report *report, struct buf *out) {
     int r = 0;
     for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
         r = parts[i](report, out);
+    return r;
+}
+
+/* The parts write their tables with tabs. */
+int report_text(const struct report *report, struct buf *out) {
+    struct buf tables;
+    buf_init(&tables, out->max);
+    int r = put_parts(report, &tables);
+    r = r == 0 ? columns_align(buf_str(&tables), out) : r;
+    buf_deinit(&tables);
     return r;
 }
 

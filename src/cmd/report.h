@@ -117,7 +117,7 @@ int report_json(const struct report *report, struct buf *out);
 /* One line without its end: what is wrong, worst first, or what is well. */
 int report_check(const struct report *report, struct buf *out, enum report_health *ret_health);
 
-/* ---- shared by the files that write it */
+/* ---- shared by the files that write it: of the text, lines whose cells are told apart by tabs (columns.h) */
 
 int report_put_member(struct buf *out, const char *name, const char *text); /* "name":"text", */
 

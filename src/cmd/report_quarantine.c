@@ -35,9 +35,8 @@ int report_quarantine_text(const struct report *report, struct buf *out) {
     char bytes[32], limit[32];
     if (q->path == NULL)
         return 0;
-    int r = buf_putf(out, "\n%-36s %-9s %-10s %-8s %-8s %s\n", "quarantine", "state", "messages", "pending", "size",
-                     "of");
-    return r != 0 ? r : buf_putf(out, "%-36s %-9s %-10" PRIu64 " %-8" PRIu64 " %-8s %s\n", q->path, state_of(q),
+    int r = buf_puts(out, STR("\nquarantine\tstate\tmessages\tpending\tsize\tof\n"));
+    return r != 0 ? r : buf_putf(out, "%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", q->path, state_of(q),
                                  q->messages, q->pending, format_size(q->bytes, bytes),
                                  format_size(q->size_max, limit));
 }

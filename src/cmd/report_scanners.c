@@ -8,18 +8,17 @@
 int report_scanners_text(const struct report *report, struct buf *out) {
     int r = 0;
     if (report->n_scanners > 0)
-        r = buf_putf(out, "\n%-16s %-10s %-10s %-10s %s\n", "scanner", "scanned", "found", "skipped", "unavailable");
+        r = buf_puts(out, STR("\nscanner\tscanned\tfound\tskipped\tunavailable\n"));
     for (size_t i = 0; i < report->n_scanners && r == 0; i++) {
         const struct report_scanner *s = &report->scanners[i];
-        r = buf_putf(out, "%-16s %-10" PRIu64 " %-10" PRIu64 " %-10" PRIu64 " %" PRIu64 "\n", s->name, s->scanned,
+        r = buf_putf(out, "%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", s->name, s->scanned,
                      s->found, s->skipped, s->unavailable);
     }
     if (r == 0 && report->n_scanner_servers > 0)
-        r = buf_putf(out, "\n%-16s %-36s %-6s %-12s %-10s %s\n", "scanner", "server", "state", "connections", "scanned",
-                     "failed");
+        r = buf_puts(out, STR("\nscanner\tserver\tstate\tconnections\tscanned\tfailed\n"));
     for (size_t i = 0; i < report->n_scanner_servers && r == 0; i++) {
         const struct report_scanner_server *s = &report->scanner_servers[i];
-        r = buf_putf(out, "%-16s %-36s %-6s %-12" PRIu64 " %-10" PRIu64 " %" PRIu64 "\n", s->name, s->address,
+        r = buf_putf(out, "%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", s->name, s->address,
                      s->is_down ? "down" : "up", s->connections, s->scanned, s->failed);
     }
     return r;

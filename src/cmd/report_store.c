@@ -16,10 +16,9 @@ int report_store_text(const struct report_store *store, struct buf *out) {
     char latency[32], longest[32];
     snprintf(latency, sizeof(latency), "%.1fms", (double)store->latency_us / 1000);
     snprintf(longest, sizeof(longest), "%.1fms", (double)store->longest_us / 1000);
-    int r = buf_putf(out, "\n%-8s %-9s %-6s %-8s %-10s %-8s %-10s %-12s %-8s %s\n", "store", "state", "local", "shared",
-                     "rows", "pending", "asked", "unavailable", "latency", "longest");
+    int r = buf_puts(out, STR("\nstore\tstate\tlocal\tshared\trows\tpending\tasked\tunavailable\tlatency\tlongest\n"));
     if (r == 0)
-        r = buf_putf(out, "%-8d %-9s %-6s %-8s %-10" PRIu64 " %-8" PRIu64 " %-10" PRIu64 " %-12" PRIu64 " %-8s %s\n",
+        r = buf_putf(out, "%d\t%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n",
                      store->pid, store->state, store->local, store->shared, store->rows, store->pending, store->asked,
                      store->unavailable, latency, longest);
     bool is_well = is_up(store->local) && (is_up(store->shared) || strcmp(store->shared, "off") == 0);
