@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "cmd/child.h"
 #include "journal/files.h"
+#include "net/tls_memory.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -103,6 +104,15 @@ static void close_fd(int fd) {
         close(fd);
 }
 
+void generation_forget_keys(struct generation *generation) {
+    for (size_t i = 0; generation->group_tls != NULL && i < generation->conf->n_groups; i++) {
+        SSL_CTX_free(generation->group_tls[i]);
+        generation->group_tls[i] = NULL;
+    }
+    SSL_CTX_free(generation->tls);
+    generation->tls = NULL;
+}
+
 void generation_free(struct generation *take_generation) {
     struct generation *g = take_generation;
     if (g == NULL)
@@ -118,11 +128,9 @@ void generation_free(struct generation *take_generation) {
         close_fd(g->mesh[i][0]);
         close_fd(g->mesh[i][1]);
     }
-    for (size_t i = 0; g->group_tls != NULL && i < g->conf->n_groups; i++)
-        SSL_CTX_free(g->group_tls[i]);
+    generation_forget_keys(g);
     for (size_t i = 0; g->directories != NULL && i < g->conf->n_domains; i++)
         directory_free(g->directories[i].directory);
-    SSL_CTX_free(g->tls);
     if (g->counters != NULL)
         munmap(g->counters, g->n_workers * sizeof(struct worker_counters));
     if (g->workers != NULL)
@@ -243,6 +251,7 @@ static void take_tables(struct generation *generation) {
 
 static _Noreturn void be_worker(struct generation *generation, struct inheritance *in,
                                 int (*run_worker)(const struct worker_setup *)) {
+    tls_memory_stop_wiping(); /* it has its keys for as long as it lives */
     child_begin(in->kept, in->n_kept, &in->setup.conf->set, "postern/smtpd");
     take_tables(generation);
     int code = run_worker(&in->setup);

@@ -88,6 +88,9 @@ int generation_new(struct loop *loop, struct conf *take_conf, unsigned n_workers
 /* No worker may run any more. Accepts NULL. */
 void generation_free(struct generation *take_generation);
 
+/* For children that are no workers: their copy of the keys is wiped. The generation is of no other use then. */
+void generation_forget_keys(struct generation *generation);
+
 /* Forks worker `index` into the given sockets. Returns 0 or -errno. */
 int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
     const struct sockets *sockets, int (*run_worker)(const struct worker_setup *));

@@ -10,6 +10,7 @@
 #include "cmd/cmd.h"
 #include "cmd/master.h"
 #include "net/notify.h"
+#include "net/tls_memory.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +34,8 @@ static struct conf *load(const char *path) {
 
 static int serve(const char *conf_path) {
     int n_listen_fds = notify_listen_fds();
+    if (!tls_memory_wipe())
+        fprintf(stderr, "postern: what OpenSSL frees is not wiped\n");
     hash_init();
     struct conf *conf = load(conf_path);
     if (conf == NULL)

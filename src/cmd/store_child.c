@@ -94,6 +94,7 @@ static _Noreturn void be_store(const struct store_child *child, int master_fd) {
         .counters = child->counters,
     };
     int kept[] = { 0, 1, 2, master_fd };
+    child->forget(child->arg);
     child_begin(kept, sizeof(kept) / sizeof(*kept), &log_settings, "postern/store");
     int code = child->run(&setup);
     log_flush();
@@ -257,8 +258,9 @@ bool store_child_ended(struct store_child *child, pid_t pid, int status) {
 /* ---- for the master */
 
 void store_child_init(struct store_child *child, struct loop *loop, int (*run)(const struct store_setup *setup),
-                      void (*on_started)(void *arg), void *arg) {
-    *child = (struct store_child){ .loop = loop, .run = run, .on_started = on_started, .arg = arg, .channel_fd = -1 };
+                      void (*on_started)(void *arg), void (*forget)(void *arg), void *arg) {
+    *child = (struct store_child){ .loop = loop, .run = run, .on_started = on_started, .forget = forget, .arg = arg,
+                                   .channel_fd = -1 };
 }
 
 void store_child_configure(struct store_child *child, const struct conf *conf) {

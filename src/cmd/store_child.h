@@ -24,6 +24,7 @@ struct store_child {
     struct loop *loop;
     int (*run)(const struct store_setup *setup);
     void (*on_started)(void *arg); /* a new process: workers want connections to it */
+    void (*forget)(void *arg);     /* in the new process: what it must not have a copy of */
     void *arg;
     struct arena arena; /* what `options` show */
     struct store_options options;
@@ -40,7 +41,7 @@ struct store_child {
 };
 
 void store_child_init(struct store_child *child, struct loop *loop, int (*run)(const struct store_setup *setup),
-                      void (*on_started)(void *arg), void *arg);
+                      void (*on_started)(void *arg), void (*forget)(void *arg), void *arg);
 
 /* From now on it runs with the options of `conf`, or not at all: starts, restarts or ends it. Trouble is logged. */
 void store_child_configure(struct store_child *child, const struct conf *conf);

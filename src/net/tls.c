@@ -232,11 +232,14 @@ static int load_leaf(const char *path, struct buf *error, struct certificate *c)
 
 static int load_key(const struct tls_certificate *files, struct buf *error, struct certificate *c) {
     FILE *file;
+    char buffer[4096]; /* the file's own would be freed with the key in it */
     int r = open_pem(files->key_file, error, &file);
     if (r < 0)
         return r;
+    setvbuf(file, buffer, _IOFBF, sizeof buffer);
     c->key = PEM_read_PrivateKey(file, NULL, no_passphrase, NULL);
     fclose(file);
+    explicit_bzero(buffer, sizeof buffer);
     if (!c->key)
         return fail(error, files->key_file, "no unencrypted key could be read from it");
     if (X509_check_private_key(c->leaf, c->key) == 1)

@@ -2,12 +2,14 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
 
 from lib.client import Client, proxy_v1
 from lib.postern import PROGRAM
+from lib.wait import eventually
 
 BALANCER = "127.0.0.1"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,6 +19,31 @@ SANDBOX_CALLS = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restr
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+def secrets_of(certificate):
+    """What a private key looks like in memory: its number as OpenSSL keeps it and as a file does, and the file's
+    text."""
+    told = subprocess.run(["openssl", "pkey", "-in", certificate.key, "-noout", "-text"], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout
+    shown = re.search(r"(?:priv|prime1):\n((?: +[0-9a-f:]+\n)+)", told)[1]
+    number = bytes.fromhex(re.sub(r"[\s:]", "", shown)).lstrip(b"\0")
+    with open(certificate.key, "rb") as file:
+        lines = [line.strip() for line in file if b"-----" not in line]
+    return {"number": number[::-1], "in DER": number, "in PEM": lines[1]}
+
+
+def found_in_memory(pid, secrets):
+    """Names of those that stand anywhere in a process's memory."""
+    found = set()
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if line.split()[1].startswith("rw"):
+                memory.seek(start)
+                part = memory.read(end - start)
+                found |= {name for name, secret in secrets.items() if secret in part}
+    return found
 
 
 def status_of(pid):
@@ -38,6 +65,27 @@ def test_a_worker_has_no_rights_and_no_descriptor_of_the_master(make_postern, se
         for name in os.listdir(f"/proc/{pid}/fd"):
             target = os.readlink(f"/proc/{pid}/fd/{name}")
             assert "inotify" not in target and not target.endswith((".pem", ".key", "postern.conf"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="looks into the memory of another process")
+def test_the_store_process_has_no_private_key(make_postern, server, authority, folder):
+    certificates = [authority.issue("mx.example.com", "ecdsa"), authority.issue("mx.example.org", "rsa")]
+    store = {"path": os.path.join(folder, "store", "greylist.db")}
+    gateway = make_postern([server], tls={"certificate": [str(c) for c in certificates]}, store=store)
+
+    def ready_store():
+        found = gateway.status()["store"]
+        return found and found["state"] == "ready" and found["pid"]
+
+    pid = eventually(ready_store, "the store is ready")
+    for secrets in map(secrets_of, certificates):
+        assert "number" in found_in_memory(gateway.worker_pids()[0], secrets)  # which need it
+        assert not found_in_memory(pid, secrets)
+    gateway.reload()
+    os.kill(pid, signal.SIGKILL)
+    next_pid = eventually(lambda: (found := ready_store()) != pid and found, "another one is ready")
+    for secrets in map(secrets_of, certificates):
+        assert not found_in_memory(next_pid, secrets)
 
 
 def test_the_unit_lets_workers_lock_themselves_in():
