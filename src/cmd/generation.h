@@ -44,7 +44,7 @@ struct generation_directory {
 };
 
 struct generation_table {   /* one that comes from a file */
-    struct stat taken, seen; /* what was read last; what the last look saw */
+    struct stat read, seen;  /* what was read last, good or bad; what the last look saw */
     size_t count;            /* entries of the one that is used */
     int fd;                  /* what it was read from, where that is not what `conf` has; -1: that is */
     bool is_due;             /* to be read */

@@ -5,8 +5,9 @@
  *        ┌───────────────────────────────────────────────────────────────────┘
  *        ├ a worker dies      a new one into the same slot, with the same sockets; after a growing pause if it
  *        │                    dies again within a second
- *        ├ reload             a second generation starts beside; all READY: it serves and the old one drains, and the
- *        │                    reload is over when all of the old are CLOSED; else it is killed and forgotten
+ *        ├ reload             tables that changed are read, and a second generation starts beside; all READY: it
+ *        │                    serves and the old one drains, and the reload is over when all of the old are CLOSED;
+ *        │                    else it is killed and forgotten
  *        ├ a table's file     read by a child, handed to the workers of its generation (master_tables.c)
  *        ├ a directory file   opened, validated, handed to the workers of all generations
  *        ├ every few seconds  journals; directories where the kernel does not tell
@@ -199,14 +200,16 @@ static void on_closed(void *arg, struct worker *worker);
 
 static int start_all(struct master *master, struct generation *generation, struct buf *error) {
     master_look_at_directories(generation);
-    master_note_tables(generation);
-    for (unsigned i = 0; i < generation->n_workers; i++) {
-        int r = start_worker(master, &generation->workers[i]);
-        if (r != 0) {
+    int r = master_note_tables(master, generation);
+    if (r < 0)
+        buf_putf(error, "tables cannot be shared: %s", strerror(-r));
+    for (unsigned i = 0; i < generation->n_workers && r == 0; i++) {
+        r = start_worker(master, &generation->workers[i]);
+        if (r != 0)
             buf_putf(error, "a worker cannot be started: %s", strerror(-r));
-            return r;
-        }
     }
+    if (r != 0)
+        return r;
     return timer_set(master->loop, &generation->limit, loop_now(master->loop) + START_LIMIT_MS, on_starting_limit);
 }
 
@@ -442,7 +445,7 @@ static void load_and_begin(struct master *master) {
     struct diag_list diag;
     struct conf *conf;
     diag_init(&diag);
-    int r = conf_load(master->options.conf_path, &diag, &conf);
+    int r = conf_load_again(master->options.conf_path, master->serving->conf, &diag, &conf);
     if (r != 0) {
         char reason[128];
         snprintf(reason, sizeof(reason), r == -EINVAL ? "errors in the configuration: %u" : "it cannot be loaded",
@@ -462,7 +465,7 @@ static void load_and_begin(struct master *master) {
 }
 
 void master_reload(struct master *master, uint64_t ticket) {
-    if (master->n_stops > 0 || master->candidate != NULL || master->serving == NULL) {
+    if (master->n_stops > 0 || master->candidate != NULL || master->serving == NULL || master->reload_reads) {
         const char *why = master->n_stops > 0 ? "the service is stopping" : "a reload is under way";
         log_warning("reload: %s", why);
         if (ticket != 0)
@@ -476,7 +479,16 @@ void master_reload(struct master *master, uint64_t ticket) {
     notify_send(state);
     log_info("reload of %s", master->options.conf_path);
     master->ticket = ticket;
+    master->reload_reads = master_read_for_reload(master);
+    if (!master->reload_reads)
+        load_and_begin(master);
+}
+
+void master_go_on_reloading(struct master *master) {
+    master->reload_reads = false;
     load_and_begin(master);
+    if (master->candidate == NULL)
+        reload_if_asked_meanwhile(master); /* it was refused */
 }
 
 static void on_reload_signal(int signo, void *arg) {
@@ -513,6 +525,7 @@ static void on_stop_signal(int signo, void *arg) {
         stop_at_once(master);
         return;
     }
+    master->reload_reads = false;
     notify_send("STOPPING=1");
     log_info("draining: %s", signo == SIGTERM ? "SIGTERM" : "SIGINT");
     tell_reload(master, "the service is stopping", STR(""));

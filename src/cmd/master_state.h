@@ -15,7 +15,8 @@ struct table_reading { /* the file of a table that a child reads */
     pid_t pid;                     /* 0: none does */
     struct generation *generation; /* NULL: it is gone, and so is who would want the table */
     size_t number;
-    int fd;                        /* a copy of the file, for the workers */
+    struct stat looked;            /* of the file */
+    int fd;                        /* a copy of it, for the workers */
     size_t *count;                 /* its entries; memory shared with the child; NULL: not yet needed */
 };
 
@@ -39,6 +40,7 @@ struct master {
     bool is_done;
     int exit_code;
     bool reload_again;     /* SIGHUP came while a reload was under way */
+    bool reload_reads;     /* a reload is under way, and tables are read for it */
     uint64_t ticket;       /* whom to tell how the reload went; 0: nobody */
     char *last_reload;     /* NULL: none yet */
     uint64_t last_reload_ms;
@@ -55,6 +57,9 @@ enum { MASTER_TICK_MS = 5000 };
 /* Loads the configuration anew. `ticket`: who asked on the control socket, and hears how it went; 0: nobody. */
 void master_reload(struct master *master, uint64_t ticket);
 
+/* The tables of a reload have been read. */
+void master_go_on_reloading(struct master *master);
+
 /* ---- master_directories.c */
 
 /* Looks at the files of all directories, and tells the workers and the log what is new. */
@@ -69,10 +74,15 @@ void master_stop_watching(struct master *master);
 
 /* ---- master_tables.c */
 
-/* What the configuration was loaded from is what is used. */
-void master_note_tables(struct generation *generation);
+/*
+ * What is used is what the configuration was loaded from, or, of tables that it shares with the one that serves, what
+ * that has read since. Returns 0 or -errno.
+ */
+int master_note_tables(const struct master *master, struct generation *generation);
 /* Has tables read whose files have changed since. */
 void master_look_at_tables(struct master *master);
+/* The same for a reload, settled or not. False: there are none; else master_go_on_reloading() follows. */
+bool master_read_for_reload(struct master *master);
 /* A child of the master has ended. True when it read a table, which the workers get if it is good. */
 bool master_table_read(struct master *master, pid_t pid, int status);
 /* Nobody wants the tables of this generation any more. */

@@ -12,6 +12,9 @@
  * child, one at a time. It is a copy that workers read, and it is sealed: what was checked is what all of them have,
  * whatever becomes of the file. A file that changed under the child's eyes is looked at again.
  *
+ * A reload has what changed read first, in the same way, and then shares the tables of the configuration that serves
+ * (conf_load_again()). So the master itself parses only those that are new to it, not empty any more, or bad.
+ *
  * Whether a table is empty is part of the compiled policy (tests against an empty one are false without asking), so a
  * table that was empty and is not, or the other way round, is a reload.
  *
@@ -32,11 +35,6 @@
 #include <unistd.h>
 
 enum { READ_WELL, READ_BAD, READ_CHANGED }; /* how the child exits; what is bad it has logged */
-
-static bool is_same_file(const struct stat *a, const struct stat *b) {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
 
 /* ---- in the child */
 
@@ -72,7 +70,7 @@ static int read_table(const struct conf_table *conf, int fd, const struct stat *
     if (r == 0)
         *ret_count = table_count(table);
     int copied = r == 0 ? copy_file(fd, to, (size_t)looked->st_size) : 0;
-    if (fstat(fd, &now) < 0 || !is_same_file(&now, looked))
+    if (fstat(fd, &now) < 0 || !conf_table_is_same_file(&now, looked))
         return READ_CHANGED;
     if (r < 0)
         tell_errors(conf, &diag);
@@ -81,18 +79,18 @@ static int read_table(const struct conf_table *conf, int fd, const struct stat *
     return r < 0 || copied < 0 ? READ_BAD : READ_WELL; /* the process ends, and its memory with it */
 }
 
-static _Noreturn void be_reader(const struct table_reading *reading, int fd, const struct stat *looked) {
+static _Noreturn void be_reader(const struct table_reading *reading, int fd) {
     const struct conf *conf = reading->generation->conf;
     int kept[] = { 0, 1, 2, reading->fd, fd };
     child_begin(kept, sizeof(kept) / sizeof(*kept), &conf->set, "postern/master");
-    int code = read_table(&conf->tables[reading->number], fd, looked, reading->fd, reading->count);
+    int code = read_table(&conf->tables[reading->number], fd, &reading->looked, reading->fd, reading->count);
     log_flush();
     _exit(code);
 }
 
 /* ---- starting it */
 
-static int start_reading(struct table_reading *reading, int fd, const struct stat *looked) {
+static int start_reading(struct table_reading *reading, int fd) {
     if (reading->count == NULL) {
         void *memory = mmap(NULL, sizeof(*reading->count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED)
@@ -105,7 +103,7 @@ static int start_reading(struct table_reading *reading, int fd, const struct sta
     log_flush(); /* else the child would say it again */
     pid_t pid = fork();
     if (pid == 0)
-        be_reader(reading, fd, looked);
+        be_reader(reading, fd);
     if (pid < 0) {
         int r = -errno;
         close(reading->fd);
@@ -131,17 +129,16 @@ static bool open_table(const struct conf_table *conf, struct generation_table *e
 static void read_due(struct table_reading *reading, struct generation *generation, size_t number) {
     const struct conf_table *conf = &generation->conf->tables[number];
     struct generation_table *entry = &generation->tables[number];
-    struct stat now;
     int fd;
     entry->is_due = false;
-    if (!open_table(conf, entry, &fd, &now))
+    if (!open_table(conf, entry, &fd, &reading->looked))
         return;
     reading->generation = generation;
     reading->number = number;
-    int r = start_reading(reading, fd, &now);
+    int r = start_reading(reading, fd);
     close(fd);
     if (r == 0)
-        entry->taken = now;
+        entry->read = reading->looked;
     else
         log_error("table %s cannot be read now: %s", conf->name, strerror(-r)); /* the next tick tries again */
 }
@@ -170,8 +167,8 @@ static bool send_to_all(const struct generation *generation, const char *name, i
 }
 
 /* True: it is not empty any more, or is now, and the policy has to be compiled anew. */
-static bool take(struct generation *generation, size_t number, int take_fd, size_t count) {
-    const struct conf_table *conf = &generation->conf->tables[number];
+static bool take(struct generation *generation, size_t number, const struct stat *looked, int take_fd, size_t count) {
+    struct conf_table *conf = &generation->conf->tables[number];
     struct generation_table *entry = &generation->tables[number];
     int r = fcntl(take_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ? -errno : 0;
     bool was_empty = entry->count == 0, is_empty = count == 0;
@@ -186,6 +183,7 @@ static bool take(struct generation *generation, size_t number, int take_fd, size
     log_info("table %s taken: %zu entries", conf->name, count);
     if (entry->fd >= 0)
         close(entry->fd);
+    conf->looked = *looked;
     entry->fd = take_fd;
     entry->count = count;
     entry->is_unsent = !send_to_all(generation, conf->name, take_fd);
@@ -200,16 +198,20 @@ bool master_table_read(struct master *master, pid_t pid, int status) {
         return false;
     reading->pid = 0;
     if (generation != NULL && WIFEXITED(status) && WEXITSTATUS(status) == READ_WELL) {
-        needs_reload = take(generation, reading->number, reading->fd, *reading->count);
+        needs_reload = take(generation, reading->number, &reading->looked, reading->fd, *reading->count);
     } else {
         close(reading->fd);
         if (generation != NULL && WIFSIGNALED(status))
             log_error("table %s: reading it was ended by signal %d; the old one stays",
                       generation->conf->tables[reading->number].name, WTERMSIG(status));
     }
-    if (needs_reload && (generation == master->serving || generation == master->candidate))
+    needs_reload &= generation == master->serving || generation == master->candidate;
+    if (needs_reload && !master->reload_reads)
         master_reload(master, 0); /* that of a candidate waits until it serves */
-    read_next(master);
+    if (reading->pid == 0)
+        read_next(master);
+    if (reading->pid == 0 && master->reload_reads)
+        master_go_on_reloading(master);
     return true;
 }
 
@@ -243,18 +245,32 @@ static void look_at_table(struct generation *generation, size_t number) {
     if (conf->file == NULL || !open_table(conf, entry, &fd, &now))
         return;
     close(fd);
-    entry->is_due = !is_same_file(&now, &entry->taken) && is_same_file(&now, &entry->seen);
+    entry->is_due = !conf_table_is_same_file(&now, &entry->read) && conf_table_is_same_file(&now, &entry->seen);
     entry->seen = now;
 }
 
-void master_note_tables(struct generation *generation) {
+/* The table as the generation has it that serves, which may have read it again. NULL: it is none of its. */
+static const struct generation_table *find_shared(const struct generation *serving, const struct table *table) {
+    for (size_t i = 0; serving != NULL && i < serving->conf->n_tables; i++)
+        if (serving->conf->tables[i].table == table)
+            return &serving->tables[i];
+    return NULL;
+}
+
+int master_note_tables(const struct master *master, struct generation *generation) {
     for (size_t i = 0; i < generation->conf->n_tables; i++) {
         const struct conf_table *conf = &generation->conf->tables[i];
+        const struct generation_table *shared = find_shared(master->serving, conf->table);
         struct generation_table *entry = &generation->tables[i];
-        entry->count = table_count(conf->table);
-        if (conf->file != NULL && stat(conf->file, &entry->taken) == 0)
-            entry->seen = entry->taken;
+        entry->read = entry->seen = conf->looked;
+        entry->count = shared != NULL ? shared->count : table_count(conf->table);
+        if (shared == NULL || shared->fd < 0)
+            continue;
+        entry->fd = fcntl(shared->fd, F_DUPFD_CLOEXEC, 0);
+        if (entry->fd < 0)
+            return -errno;
     }
+    return 0;
 }
 
 void master_look_at_tables(struct master *master) {
@@ -262,4 +278,17 @@ void master_look_at_tables(struct master *master) {
         for (size_t i = 0; i < g->conf->n_tables; i++)
             look_at_table(g, i);
     read_next(master);
+}
+
+bool master_read_for_reload(struct master *master) {
+    struct generation *generation = master->serving;
+    for (size_t i = 0; i < generation->conf->n_tables; i++) {
+        const struct conf_table *conf = &generation->conf->tables[i];
+        struct stat now;
+        if (conf->file != NULL && stat(conf->file, &now) == 0)
+            generation->tables[i].is_due = !conf_table_is_same_file(&now, &conf->looked);
+    }
+    if (master->reading.pid == 0)
+        read_next(master);
+    return master->reading.pid != 0;
 }

@@ -18,6 +18,7 @@
 #include "policy/policy.h"
 #include "table/tables.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum { CONF_FILE_MAX = 16 * 1024 * 1024 }; /* of each file that people write: postern.conf, policy, lists of domains */
@@ -103,6 +104,7 @@ struct conf_table { /* table NAME cidr|names|addresses|patterns { … } */
     struct conf_words entries; /* as written in the block */
     enum table_type type;
     struct table *table;       /* owned; NULL only while loading, and after conf_load_settings() */
+    struct stat looked;        /* of the file before it was read */
 };
 
 /* A policy with what its tests are about: by number of slot, NULL where the slot tests nothing. */
@@ -298,6 +300,12 @@ struct conf {
  */
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf);
 
+/*
+ * The same, but the tables of `previous` whose files have not changed since are shared with it instead of being read
+ * again.
+ */
+int conf_load_again(const char *path, const struct conf *previous, struct diag_list *diag, struct conf **ret_conf);
+
 /* The same for a text that was read elsewhere; relative paths begin at the folder of `path`. For tests and fuzzers. */
 int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf);
 
@@ -318,6 +326,9 @@ const struct conf_domain *conf_domain_find(const struct conf *conf, struct str n
  * looks at it, and only for one that is as empty as the old one was, since that is compiled into the policy.
  */
 void conf_table_swap(struct conf *conf, size_t number, struct table *take_table);
+
+/* Whether a table's file is the one that it was, untouched. */
+bool conf_table_is_same_file(const struct stat *a, const struct stat *b);
 
 /* False: rules of this domain's recipients are counted and journalled, and change nothing (design.md section 4). */
 static inline bool conf_is_enforced(const struct conf *conf, const struct conf_domain *domain_or_null) {

@@ -213,7 +213,7 @@ static int load_table(struct loader *l, const struct statement *statement) {
     unsigned errors = l->diag->errors;
     r = loader_block(l, OPTION_IN_TABLE, statement->children, &table);
     if (r == 0 && l->is_whole && l->diag->errors == errors)
-        r = table_fill(&reader, statement, &table);
+        r = table_fill(&reader, statement, l->previous, &table);
     if (r == 0)
         r = list_grow(&conf->arena, &conf->tables, conf->n_tables, sizeof(table));
     if (r == 0)
@@ -338,13 +338,13 @@ static int load(struct loader *l) {
     return r < 0 ? r : l->diag->errors > 0 ? -EINVAL : 0;
 }
 
-static int load_text(const char *path, struct str text, bool is_whole, struct diag_list *diag,
-                     struct conf **ret_conf) {
+static int load_text(const char *path, struct str text, bool is_whole, const struct conf *previous,
+                     struct diag_list *diag, struct conf **ret_conf) {
     struct conf *conf = calloc(1, sizeof(*conf));
     if (conf == NULL)
         return -ENOMEM;
     struct loader loader = { .conf = conf, .diag = diag, .source = { .path = path, .text = text },
-                             .is_whole = is_whole };
+                             .is_whole = is_whole, .previous = previous };
     if (text.len == 0)
         loader.source.text = STR("");
     conf->path = arena_strdup(&conf->arena, str_of(path));
@@ -359,15 +359,16 @@ static int load_text(const char *path, struct str text, bool is_whole, struct di
 }
 
 int conf_load_text(const char *path, struct str text, struct diag_list *diag, struct conf **ret_conf) {
-    return load_text(path, text, true, diag, ret_conf);
+    return load_text(path, text, true, NULL, diag, ret_conf);
 }
 
-static int load_file(const char *path, bool is_whole, struct diag_list *diag, struct conf **ret_conf) {
+static int load_file(const char *path, bool is_whole, const struct conf *previous, struct diag_list *diag,
+                     struct conf **ret_conf) {
     struct arena arena = { 0 };
     struct str text;
     int r = file_read(path, CONF_FILE_MAX, &arena, &text);
     if (r == 0) {
-        r = load_text(path, text, is_whole, diag, ret_conf);
+        r = load_text(path, text, is_whole, previous, diag, ret_conf);
     } else if (r != -ENOMEM) {
         const struct diag_source source = { .path = path, .text = STR("") };
         if (r == -EFBIG)
@@ -381,11 +382,15 @@ static int load_file(const char *path, bool is_whole, struct diag_list *diag, st
 }
 
 int conf_load(const char *path, struct diag_list *diag, struct conf **ret_conf) {
-    return load_file(path, true, diag, ret_conf);
+    return load_file(path, true, NULL, diag, ret_conf);
+}
+
+int conf_load_again(const char *path, const struct conf *previous, struct diag_list *diag, struct conf **ret_conf) {
+    return load_file(path, true, previous, diag, ret_conf);
 }
 
 int conf_load_settings(const char *path, struct diag_list *diag, struct conf **ret_conf) {
-    return load_file(path, false, diag, ret_conf);
+    return load_file(path, false, NULL, diag, ret_conf);
 }
 
 void conf_free(struct conf *conf) {

@@ -24,6 +24,7 @@ struct loader {
     const struct statement *defaults; /* domain_defaults { … }, or NULL */
     struct origin *origins;           /* by conf->domains[].index */
     bool is_whole;                    /* tables and policy too */
+    const struct conf *previous;      /* whose tables may be used again, or NULL */
 };
 
 #define ERROR(loader, at, ...) diag_error((loader)->diag, &(loader)->source, (at), __VA_ARGS__)

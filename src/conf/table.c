@@ -93,15 +93,34 @@ static int fill_from_block(const struct value_reader *reader, const struct state
     return 0;
 }
 
-int table_fill(const struct value_reader *reader, const struct statement *statement, struct conf_table *table) {
+/* The table as it was read before, when its file is the one that was read then. */
+static struct table *find_unchanged(const struct conf *previous, const struct conf_table *table) {
+    for (size_t i = 0; previous != NULL && i < previous->n_tables; i++) {
+        const struct conf_table *other = &previous->tables[i];
+        if (other->file != NULL && strcmp(other->file, table->file) == 0 && other->type == table->type &&
+            conf_table_is_same_file(&other->looked, &table->looked))
+            return table_share(other->table);
+    }
+    return NULL;
+}
+
+static int fill_from_file(const struct value_reader *reader, const struct conf *previous, struct conf_table *table) {
+    if (stat(table->file, &table->looked) == 0)
+        table->table = find_unchanged(previous, table);
+    if (table->table != NULL)
+        return 0;
+    int r = table_load_file(table->type, table->file, reader->diag, &table->table);
+    return r == -ENOMEM ? r : 0;
+}
+
+int table_fill(const struct value_reader *reader, const struct statement *statement, const struct conf *previous,
+               struct conf_table *table) {
     if (table->file != NULL && table->entries.n > 0) {
         FAIL(reader, &statement->words[0], "a table has a file or entries, not both");
         return 0;
     }
-    if (table->file != NULL) {
-        int r = table_load_file(table->type, table->file, reader->diag, &table->table);
-        return r == -ENOMEM ? r : 0;
-    }
+    if (table->file != NULL)
+        return fill_from_file(reader, previous, table);
     int r = table_new(table->type, &table->table);
     if (r == 0)
         r = fill_from_block(reader, statement, table->table);
@@ -124,6 +143,11 @@ int table_of_cidrs(const struct conf_cidrs *cidrs, struct table **ret_table) {
     else
         table_free(table);
     return r;
+}
+
+bool conf_table_is_same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 void conf_table_swap(struct conf *conf, size_t number, struct table *take_table) {

@@ -15,8 +15,12 @@
 bool table_parse_head(const struct value_reader *reader, const struct statement *statement,
                       struct conf_table *ret_table, int *ret_error);
 
-/* Loads the contents, when the block has been read. What is wrong goes to diag. Returns 0 or -ENOMEM. */
-int table_fill(const struct value_reader *reader, const struct statement *statement, struct conf_table *table);
+/*
+ * Loads the contents, when the block has been read, or takes them from a table of `previous` (or NULL) that was read
+ * from the same file. What is wrong goes to diag. Returns 0 or -ENOMEM.
+ */
+int table_fill(const struct value_reader *reader, const struct statement *statement, const struct conf *previous,
+               struct conf_table *table);
 
 /* A table of the prefixes of an option, for what rules call by the option's name. Returns 0 or -ENOMEM. */
 int table_of_cidrs(const struct conf_cidrs *cidrs, struct table **ret_table);

@@ -24,6 +24,7 @@ const char *const table_type_names[TABLE_TYPES] = { "cidr", "names", "addresses"
 
 struct table {
     enum table_type type;
+    unsigned n_owners;
     size_t n;
     struct cidr_set *prefixes;
     struct words *words;
@@ -35,6 +36,7 @@ int table_new(enum table_type type, struct table **ret_table) {
     if (table == NULL)
         return -ENOMEM;
     table->type = type;
+    table->n_owners = 1;
     if (type == TABLE_TYPE_CIDR)
         table->prefixes = cidr_set_new();
     else if (type == TABLE_TYPE_PATTERNS)
@@ -208,8 +210,13 @@ int table_load_file(enum table_type type, const char *path, struct diag_list *di
     return load_read(type, r, &source, &arena, diag, ret_table);
 }
 
+struct table *table_share(struct table *table) {
+    table->n_owners++;
+    return table;
+}
+
 void table_free(struct table *table) {
-    if (table == NULL)
+    if (table == NULL || --table->n_owners > 0)
         return;
     cidr_set_free(table->prefixes);
     words_free(table->words);

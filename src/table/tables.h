@@ -49,7 +49,9 @@ int table_add(struct table *table, struct str entry, const char **ret_problem);
 /* Ends building; nothing is found before. Returns 0 or -ENOMEM. */
 int table_seal(struct table *table);
 
-/* Accepts NULL. */
+/* Another owner of the same table, who frees it too. Returns it. Owners are of one thread. */
+struct table *table_share(struct table *table);
+/* Gone when its last owner has freed it. Accepts NULL. */
 void table_free(struct table *table);
 
 enum table_type table_type(const struct table *table);

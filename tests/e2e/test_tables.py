@@ -80,12 +80,13 @@ def stop_process(pid):
     return eventually(lambda: state() in "TZ" and state(), "it stands") == "T"
 
 
-def stopped_reader(gateway, path, text):
-    """Has the file read, and stops who reads it in the middle."""
+def stopped_reader(gateway, path, text, begin=lambda: None):
+    """Has the file read, by `begin` or because it has changed, and stops who reads it in the middle."""
     workers = set(gateway.worker_pids())
     for attempt in range(5):
         seen = len(gateway.log())
         replace(path, f"# {attempt}\n{text}")
+        begin()
 
         def find():
             with open(f"/proc/{gateway.pid}/task/{gateway.pid}/children", encoding="utf-8") as file:
@@ -95,6 +96,21 @@ def stopped_reader(gateway, path, text):
         if isinstance(found, list) and stop_process(found[0]):
             return found[0]
     raise AssertionError("whoever reads the table is too fast for this test")
+
+
+class Reloads:
+    """Calls `postern reload` and goes on."""
+
+    def __init__(self, gateway):
+        self.gateway, self.threads = gateway, []
+
+    def begin(self):
+        self.threads.append(threading.Thread(target=self.gateway.command, args=("reload",)))
+        self.threads[-1].start()
+
+    def wait(self):
+        for thread in self.threads:
+            thread.join()
 
 
 def test_running_workers_take_new_tables_of_every_kind(gateway, paths):
@@ -171,6 +187,48 @@ def test_while_a_table_is_read_the_master_answers_and_replaces_workers(gateway, 
     eventually(lambda: len(gateway.worker_pids()) == len(first), "the new workers are ready", TAKEN_S)
     assert outcomes(gateway) == [True] + [False] * 4
     assert not gateway.find_log("postern/master.*ERROR|cannot be used")
+
+
+def test_while_a_reload_reads_a_table_the_master_answers_and_replaces_workers(gateway, paths):
+    """And the new workers have the table from the start, as they have those that were taken before."""
+    replace(paths["names"], AFTER["names"])
+    eventually(lambda: outcomes(gateway) == [False, True, False, False, False], "one is taken before", TAKEN_S)
+    reloads = Reloads(gateway)
+    reader = stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes(), reloads.begin)
+    first = gateway.worker_pids()
+    assert "a reload is under way" in gateway.command("reload").stdout
+    gateway.kill_worker(first[0])
+    eventually(lambda: len(gateway.worker_pids()) == len(first), "the new worker is ready")
+    assert outcomes(gateway) == [False, True, False, False, False]
+    before = set(gateway.worker_pids())
+    os.kill(reader, signal.SIGCONT)
+    reloads.wait()
+    assert before.isdisjoint(gateway.worker_pids())
+    assert outcomes(gateway) == [True, True, False, False, False]
+    for _ in range(2):  # by the memory of what was read before, twice shared
+        gateway.reload()
+        assert outcomes(gateway) == [True, True, False, False, False]
+
+
+def test_a_reload_with_a_bad_line_is_refused_and_the_next_one_is_not(gateway, paths):
+    pids = gateway.worker_pids()
+    replace(paths["clients"], "127.9.0.0/16\n127.9.0.0/99\n")
+    done = gateway.command("reload")
+    assert done.returncode != 0
+    assert f"{paths['clients']}:2:1: error" in done.stdout
+    assert gateway.worker_pids() == pids
+    assert outcomes(gateway) == [False] * 5
+    replace(paths["clients"], AFTER["clients"])
+    gateway.reload()
+    assert outcomes(gateway) == [True] + [False] * 4
+
+
+def test_a_service_that_stops_ends_the_reading_for_a_reload(gateway, paths):
+    reloads = Reloads(gateway)
+    reader = stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes(), reloads.begin)
+    gateway.stop()
+    reloads.wait()
+    assert not is_alive(reader)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(gateway, paths):

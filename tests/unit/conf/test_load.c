@@ -478,7 +478,7 @@ static int make_folder(void **state) {
 }
 
 static int remove_folder(void **state) {
-    static const char *const names[] = { "postern.conf", "domains", "more", "chain.pem", "key.pem" };
+    static const char *const names[] = { "postern.conf", "domains", "more", "chain.pem", "key.pem", "banned" };
     struct folder *folder = *state;
     char path[128];
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -497,6 +497,45 @@ static struct loaded load_file(const struct folder *folder, const char *name) {
     l.said = strndup(l.diag.text.len > 0 ? l.diag.text.at : "", l.diag.text.len);
     assert_non_null(l.said);
     return l;
+}
+
+static void load_again(const struct folder *folder, struct loaded *previous, struct loaded *ret_loaded) {
+    *ret_loaded = (struct loaded){ 0 };
+    char path[128];
+    snprintf(path, sizeof(path), "%s/postern.conf", folder->path);
+    diag_init(&ret_loaded->diag);
+    assert_int_equal(conf_load_again(path, previous->conf, &ret_loaded->diag, &ret_loaded->conf), 0);
+}
+
+static bool bans(const struct loaded *l, size_t table, const char *address) {
+    struct ip ip;
+    assert_int_equal(ip_parse(str_of(address), &ip), 0);
+    return table_has_ip(l->conf->tables[table].table, &ip);
+}
+
+static void test_tables_again(void **state) {
+    const struct folder *folder = *state;
+    const char *text = MINIMAL "domain a.example\ntable one cidr {\nfile banned\n}\ntable two names {\nfile more\n}\n";
+    write_file(folder, "postern.conf", text);
+    write_file(folder, "banned", "192.0.2.1\n");
+    write_file(folder, "more", "a.example\n");
+    struct loaded first = load_file(folder, "postern.conf"), second, third;
+    assert_string_equal(first.said, "");
+    load_again(folder, &first, &second);
+    assert_ptr_equal(second.conf->tables[0].table, first.conf->tables[0].table);
+    assert_ptr_equal(second.conf->tables[1].table, first.conf->tables[1].table);
+    unload(&first); /* what is shared stays */
+    assert_true(bans(&second, 0, "192.0.2.1"));
+    /* One has changed, the other is of another kind. */
+    write_file(folder, "banned", "192.0.2.1\n192.0.2.2\n");
+    text = MINIMAL "domain a.example\ntable one cidr {\nfile banned\n}\ntable two addresses {\nfile more\n}\n";
+    write_file(folder, "postern.conf", text);
+    load_again(folder, &second, &third);
+    assert_true(bans(&third, 0, "192.0.2.2"));
+    assert_false(bans(&second, 0, "192.0.2.2"));
+    assert_int_equal(table_type(third.conf->tables[1].table), TABLE_TYPE_ADDRESSES);
+    unload(&second);
+    unload(&third);
 }
 
 static void test_domain_files(void **state) {
@@ -675,6 +714,7 @@ int main(void) {
         TEST("reading goes on behind an error, and twenty are told", test_many_errors),
         TEST("a file that is not text is refused before it is read", test_bytes),
         FILE_TEST("domains come from files, with errors at the line of that file", test_domain_files),
+        FILE_TEST("tables whose files have not changed are shared with the last configuration", test_tables_again),
         FILE_TEST("a file that cannot be read is told", test_files_that_cannot_be_read),
         FILE_TEST("a relative path begins at the folder of the configuration", test_relative_paths),
         FILE_TEST("a file of 16 MiB is read and a larger one is not", test_large_file),
