@@ -9,7 +9,8 @@
  * openat() is in the list because Landlock bounds it: the spool opens its temporary files while it runs. On a kernel
  * without Landlock files are bounded by the user's rights alone, and that is reported as a gap. Calls that libraries
  * try and can live without (exec, fork for a helper, the list of interfaces) get an errno; all else kills the process,
- * so that the master sees it. PROT_EXEC stays allowed: PCRE2 compiles patterns to machine code when a table is loaded.
+ * so that the master sees it. Workers may map memory that they have written as code, since PCRE2 compiles patterns when
+ * a table is loaded; others may not.
  *
  * Names of system calls that this machine does not have (open, poll, epoll_wait on arm64) are passed over.
  *
@@ -28,6 +29,7 @@
 #include <seccomp.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,15 +52,15 @@ static const char *const allowed[] = {
     "openat", "fstat", "newfstatat", "stat", "lstat", "statx", "fstatfs", "statfs", "ftruncate", "fallocate",
     "fadvise64", "fsync", "fdatasync", "unlink", "unlinkat", "rename", "renameat", "renameat2", "access",
     "faccessat", "faccessat2",
-    "readlink", "readlinkat", "getdents64", "getcwd", "umask", "fchmod", "memfd_create",
+    "readlink", "readlinkat", "getdents64", "getcwd", "umask", "fchmod",
     /* sockets; socket() itself has a rule of its own */
-    "accept", "accept4", "bind", "connect", "listen", "shutdown", "socketpair", "getsockname", "getpeername",
+    "connect", "shutdown", "socketpair", "getsockname", "getpeername",
     "getsockopt", "setsockopt", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg",
     /* waiting */
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6",
     "signalfd4", "nanosleep", "clock_nanosleep", "restart_syscall",
-    /* memory */
-    "mmap", "munmap", "mremap", "mprotect", "madvise", "mincore", "brk", "mlock", "mlock2", "munlock",
+    /* memory; mmap() and mprotect() have rules of their own */
+    "munmap", "mremap", "madvise", "mincore", "brk", "mlock", "mlock2", "munlock",
     /* time, random, threads */
     "clock_gettime", "clock_getres", "gettimeofday", "time", "getrandom", "futex", "membarrier", "rseq", "sched_yield",
     "sched_getaffinity", "getcpu", "set_robust_list", "get_robust_list",
@@ -77,6 +79,8 @@ static const struct denied {
     { "vfork", EPERM },  { "open", EACCES },    { "openat2", ENOSYS }, { "creat", EACCES },
     { "io_uring_setup", ENOSYS },
 };
+
+static const char *const of_servers[] = { "bind", "listen", "accept", "accept4" };
 
 /* ---- user */
 
@@ -202,8 +206,47 @@ static int add_clone(scmp_filter_ctx filter, bool may_start_threads) {
     return r < 0 ? r : add(filter, SCMP_ACT_ERRNO(EPERM), "clone", 1, &SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 }
 
+/* A rule on mmap() or mprotect(), whose third argument says what the memory is for. */
+static int add_prot(scmp_filter_ctx filter, uint32_t action, const char *name, int mask, int prot) {
+    return add(filter, action, name, 1, &SCMP_A2(SCMP_CMP_MASKED_EQ, (scmp_datum_t)mask, (scmp_datum_t)prot));
+}
+
+/* A file that is mapped as code, and not written as that. */
+static int add_code_of_files(scmp_filter_ctx filter) {
+    const struct scmp_arg_cmp file[] = { SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+                                         SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0) };
+    const struct scmp_arg_cmp memory[] = { SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+                                           SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS) };
+    int r = add(filter, SCMP_ACT_ALLOW, "mmap", 2, file);
+    if (r == 0)
+        r = add(filter, SCMP_ACT_ERRNO(EPERM), "mmap", 2, memory);
+    return r == 0 ? add_prot(filter, SCMP_ACT_ERRNO(EPERM), "mmap", PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE) : r;
+}
+
+/* Memory with a name can be mapped as the file it looks like, so it goes with what may be written and run. */
+static int add_mappings(scmp_filter_ctx filter, enum sandbox_code code) {
+    static const char *const calls[] = { "mmap", "mprotect", "memfd_create" };
+    int r = 0;
+    for (size_t i = 0; code == SANDBOX_CODE_ANY && r == 0 && i < sizeof calls / sizeof calls[0]; i++)
+        r = add(filter, SCMP_ACT_ALLOW, calls[i], 0, NULL);
+    if (r < 0 || code == SANDBOX_CODE_ANY)
+        return r;
+    r = add(filter, SCMP_ACT_ERRNO(EPERM), "memfd_create", 0, NULL);
+    for (size_t i = 0; r == 0 && i < 2; i++)
+        r = add_prot(filter, SCMP_ACT_ALLOW, calls[i], PROT_EXEC, 0);
+    if (r == 0)
+        r = add_prot(filter, SCMP_ACT_ERRNO(EPERM), "mprotect", PROT_EXEC, PROT_EXEC);
+    if (r == 0 && code == SANDBOX_CODE_OF_FILES)
+        return add_code_of_files(filter);
+    return r == 0 ? add_prot(filter, SCMP_ACT_ERRNO(EPERM), "mmap", PROT_EXEC, PROT_EXEC) : r;
+}
+
 static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox) {
     int r = add_clone(filter, sandbox->may_start_threads);
+    if (r == 0)
+        r = add_mappings(filter, sandbox->code);
+    for (size_t i = 0; r == 0 && !sandbox->is_no_server && i < sizeof of_servers / sizeof of_servers[0]; i++)
+        r = add(filter, SCMP_ACT_ALLOW, of_servers[i], 0, NULL);
     if (r == 0 && sandbox->may_lock_files)
         r = add_locks(filter);
     for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++)

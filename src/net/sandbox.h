@@ -18,6 +18,13 @@ struct sandbox_path {
     bool may_miss;  /* nothing is permitted when it does not exist or cannot be reached, instead of an error */
 };
 
+/* Machine code that may be mapped when the sandbox is there. */
+enum sandbox_code {
+    SANDBOX_CODE_ANY,      /* compiled patterns too */
+    SANDBOX_CODE_OF_FILES, /* libraries that are loaded late, or another file within reach; nothing made in memory */
+    SANDBOX_CODE_NONE,
+};
+
 struct sandbox {
     const char *user; /* NULL: stay who we are (not started as root) */
     const struct sandbox_path *paths;
@@ -25,6 +32,8 @@ struct sandbox {
     bool may_lock_files;    /* as a database does */
     bool may_start_threads; /* never processes */
     bool has_no_network;    /* no socket but Unix ones */
+    bool is_no_server;      /* it accepts no connections */
+    enum sandbox_code code;
 };
 
 enum sandbox_gap { /* bits of what could not be had */

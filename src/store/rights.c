@@ -151,6 +151,8 @@ int rights_give_up(const struct store_setup *setup, const struct shared_ops *sha
         .may_lock_files = true,
         .may_start_threads = true, /* what syncs the file; what looks up the server's name */
         .has_no_network = shared == NULL,
+        .is_no_server = true,
+        .code = shared == NULL ? SANDBOX_CODE_NONE : SANDBOX_CODE_OF_FILES, /* what looks names up is loaded late */
     };
     int gaps = sandbox_enter(&sandbox);
     arena_reset(&rights.arena);

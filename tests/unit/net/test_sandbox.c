@@ -16,27 +16,28 @@
 #include <sys/resource.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 enum { DONE = 0, KILLED = 1000, NO_SANDBOX = 99 };
 
 static char spool[] = "/tmp/postern-sandbox-XXXXXX";
 static int gaps; /* of the last child */
+static int program_fd; /* a file with code */
 
 /*
  * Runs `work` in a sandboxed child and returns its exit code, or KILLED. _exit(): no leak check, which would need
  * ptrace.
  */
-static int in_sandbox_of(int (*work)(void), bool is_of_a_database) {
+static int in_sandbox_with(int (*work)(void), struct sandbox sandbox) {
     pid_t pid = fork();
     int status;
     assert_true(pid >= 0);
     if (pid == 0) {
         struct sandbox_path paths[] = { { .path = spool, .may_write = true },
                                         { .path = "/usr/share/zoneinfo", .may_miss = true } };
-        struct sandbox sandbox = { .paths = paths, .n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1,
-                                   .may_lock_files = is_of_a_database, .may_start_threads = is_of_a_database,
-                                   .has_no_network = is_of_a_database };
+        sandbox.paths = paths;
+        sandbox.n_paths = access(paths[1].path, F_OK) == 0 ? 2 : 1;
         gaps = sandbox_enter(&sandbox);
         _exit(gaps < 0 || (gaps & SANDBOX_NO_SECCOMP) ? NO_SANDBOX : work());
     }
@@ -44,6 +45,12 @@ static int in_sandbox_of(int (*work)(void), bool is_of_a_database) {
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGSYS ? KILLED : -WTERMSIG(status);
     return WEXITSTATUS(status);
+}
+
+static int in_sandbox_of(int (*work)(void), bool is_of_a_database) {
+    return in_sandbox_with(work, (struct sandbox){
+        .may_lock_files = is_of_a_database, .may_start_threads = is_of_a_database, .has_no_network = is_of_a_database,
+        .is_no_server = is_of_a_database, .code = is_of_a_database ? SANDBOX_CODE_NONE : SANDBOX_CODE_ANY });
 }
 
 static int in_sandbox(int (*work)(void)) {
@@ -151,6 +158,38 @@ static int ask_for_interfaces(void) {
     return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0) < 0 && errno == EAFNOSUPPORT ? DONE : 1;
 }
 
+/* In how many ways can code be made in memory? DONE: in none. */
+static int run_what_was_written(void) {
+    const int anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+    void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, anonymous, -1, 0);
+    if (memory == MAP_FAILED)
+        return 1;
+    int n = (mprotect(memory, 4096, PROT_READ | PROT_EXEC) == 0)
+        + (mprotect(memory, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0)
+        + (mmap(NULL, 4096, PROT_READ | PROT_EXEC, anonymous, -1, 0) != MAP_FAILED)
+        + (mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, anonymous, -1, 0) != MAP_FAILED)
+        + (mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE, program_fd, 0) != MAP_FAILED)
+        + (memfd_create("code", MFD_CLOEXEC) >= 0);
+    return n == 0 && errno == EPERM ? DONE : 10 + n;
+}
+
+enum { ALL_WAYS = 10 + 6 };
+
+static int map_a_library(void) {
+    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, program_fd, 0) != MAP_FAILED ? DONE : 1;
+}
+
+static int bind_a_socket(void) {
+    const struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "\0postern-test" };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at.sun_family) == 0 ? DONE : 1;
+}
+
+static int listen_to_a_socket(void) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && listen(fd, 1) < 0 && errno == EINVAL ? DONE : 1; /* it is bound to nothing */
+}
+
 static int abort_itself(void) {
     signal(SIGABRT, SIG_DFL);
     abort();
@@ -186,6 +225,21 @@ static void who_has_no_network_has_unix_sockets_only(void **state) {
     assert_int_equal(in_sandbox_of(open_a_unix_socket, true), DONE);
     assert_int_equal(in_sandbox_of(open_a_network_socket, true), KILLED);
     assert_int_equal(in_sandbox_of(open_a_network_socket, false), DONE);
+}
+
+static void what_was_written_runs_where_that_is_allowed_alone(void **state) {
+    assert_int_equal(in_sandbox_with(run_what_was_written, (struct sandbox){ .code = SANDBOX_CODE_ANY }), ALL_WAYS);
+    assert_int_equal(in_sandbox_with(run_what_was_written, (struct sandbox){ .code = SANDBOX_CODE_OF_FILES }), DONE);
+    assert_int_equal(in_sandbox_with(run_what_was_written, (struct sandbox){ .code = SANDBOX_CODE_NONE }), DONE);
+    assert_int_equal(in_sandbox_with(map_a_library, (struct sandbox){ .code = SANDBOX_CODE_OF_FILES }), DONE);
+    assert_int_equal(in_sandbox_with(map_a_library, (struct sandbox){ .code = SANDBOX_CODE_NONE }), 1);
+}
+
+static void who_is_no_server_takes_no_connections(void **state) {
+    assert_int_equal(in_sandbox_with(bind_a_socket, (struct sandbox){ 0 }), DONE);
+    assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ 0 }), DONE);
+    assert_int_equal(in_sandbox_with(bind_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
+    assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
 }
 
 static void a_failed_assertion_still_ends_as_one(void **state) {
@@ -320,6 +374,8 @@ static void root_becomes_the_named_user_without_groups(void **state) {
 }
 
 static int make_spool(void **state) {
+    program_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    assert_true(program_fd >= 0);
     return mkdtemp(spool) ? 0 : -1;
 }
 
@@ -335,6 +391,8 @@ int main(void) {
         cmocka_unit_test(other_processes_are_out_of_reach),
         cmocka_unit_test(other_kinds_of_sockets_are_out_of_reach),
         cmocka_unit_test(who_has_no_network_has_unix_sockets_only),
+        cmocka_unit_test(what_was_written_runs_where_that_is_allowed_alone),
+        cmocka_unit_test(who_is_no_server_takes_no_connections),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
         cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
