@@ -10,11 +10,14 @@
 #include "cmd/cmd.h"
 #include "cmd/greylist.h"
 #include "cmd/greylist_entry.h"
+#include "journal/record.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { JSON_MAX = 16384 }; /* one line */
 
 /* ---- filters */
 
@@ -77,18 +80,31 @@ struct listing {
     uint64_t n;
 };
 
-static void put_json(const char *key, struct str text) {
-    printf(",\"%s\":\"", key);
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
+static int print_json(const struct local_name *name, const struct row *row, const char *state, const char *first,
+                      const char *last) {
+    struct buf line;
+    struct record r;
+    buf_init(&line, JSON_MAX);
+    record_begin(&r, &line);
+    record_str(&r, "state", str_of(state));
+    record_str(&r, "first", str_of(first));
+    record_str(&r, "last", str_of(last));
+    record_u64(&r, "passes", (uint64_t)row->passes);
+    record_str(&r, "client", name->identity);
+    if (name->is_triplet) {
+        record_str(&r, "sender", name->sender);
+        record_str(&r, "to", name->recipient);
     }
-    putchar('"');
+    int result = record_end(&r);
+    if (result == 0)
+        fwrite(line.at, 1, line.len, stdout);
+    buf_deinit(&line);
+    return result;
+}
+
+static void format_second(int64_t second, char out[CLOCK_RFC3339_MAX]) {
+    clock_format_rfc3339((uint64_t)second * 1000, out);
+    memcpy(strchr(out, '.'), "Z", 2);
 }
 
 static int list_one(void *arg, const struct local_name *name, const struct row *row) {
@@ -101,23 +117,15 @@ static int list_one(void *arg, const struct local_name *name, const struct row *
         return ECANCELED;
     listing->n++;
     const char *state = state_of(request, name, row);
-    clock_format_rfc3339((uint64_t)row->first * 1000, first);
-    clock_format_rfc3339((uint64_t)row->last * 1000, last);
-    if (request->is_json) {
-        printf("{\"state\":\"%s\",\"first\":\"%.19sZ\",\"last\":\"%.19sZ\",\"passes\":%d", state, first, last,
-               row->passes);
-        put_json("client", name->identity);
-        if (name->is_triplet) {
-            put_json("sender", name->sender);
-            put_json("to", name->recipient);
-        }
-        puts("}");
-    } else if (name->is_triplet) {
-        printf("%.19sZ  %-11s  %-26.*s  %.*s > %.*s\n", last, state, STR_ARG(name->identity), STR_ARG(name->sender),
-               STR_ARG(name->recipient));
-    } else {
-        printf("%.19sZ  %-11s  %-26.*s  %d passed\n", last, state, STR_ARG(name->identity), row->passes);
-    }
+    format_second(row->first, first);
+    format_second(row->last, last);
+    if (request->is_json)
+        return print_json(name, row, state, first, last);
+    printf("%s  %-11s  %-26.*s  ", last, state, STR_ARG(name->identity));
+    if (name->is_triplet)
+        printf("%.*s > %.*s\n", STR_ARG(name->sender), STR_ARG(name->recipient));
+    else
+        printf("%d passed\n", row->passes);
     return 0;
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "cmd/columns.h"
-#include "journal/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -145,10 +144,6 @@ static int text_directories(const struct report *report, struct buf *out) {
     return r;
 }
 
-static int text_store(const struct report *report, struct buf *out) {
-    return report_store_text(&report->store, out);
-}
-
 static int text_totals(const struct report *report, struct buf *out) {
     struct total totals[N_TOTALS];
     list_totals(&report->totals, totals);
@@ -159,14 +154,15 @@ static int text_totals(const struct report *report, struct buf *out) {
 }
 
 static int put_parts(const struct report *report, struct buf *out) {
-    static int (*const parts[])(const struct report *, struct buf *) = {
-        text_head, text_workers, text_servers, report_scanners_text, text_lists, text_directories, text_store,
-        report_quarantine_text, text_totals,
-    };
-    int r = 0;
-    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
-        r = parts[i](report, out);
-    return r;
+    int r = text_head(report, out);
+    r = r == 0 ? text_workers(report, out) : r;
+    r = r == 0 ? text_servers(report, out) : r;
+    r = r == 0 ? report_scanners_text(report, out) : r;
+    r = r == 0 ? text_lists(report, out) : r;
+    r = r == 0 ? text_directories(report, out) : r;
+    r = r == 0 ? report_store_text(&report->store, out) : r;
+    r = r == 0 ? report_quarantine_text(&report->quarantine, out) : r;
+    return r == 0 ? text_totals(report, out) : r;
 }
 
 /* The parts write their tables with tabs. */
@@ -181,117 +177,112 @@ int report_text(const struct report *report, struct buf *out) {
 
 /* ---- for programs */
 
-int report_put_member(struct buf *out, const char *name, const char *text) {
-    int r = buf_putf(out, "\"%s\":", name);
-    if (r == 0)
-        r = text == NULL ? buf_puts(out, STR("null")) : record_put_string(out, str_of(text));
-    return r == 0 ? buf_putc(out, ',') : r;
+void report_record_str(struct record *r, const char *name, const char *text) {
+    if (text != NULL)
+        record_str(r, name, str_of(text));
+    else
+        record_null(r, name);
 }
 
-static int put_time(struct buf *out, const char *name, uint64_t wall_ms) {
-    char when[CLOCK_RFC3339_MAX];
-    return buf_putf(out, "\"%s\":\"%s\",", name, clock_format_rfc3339(wall_ms, when));
+static void record_head(const struct report *report, struct record *r) {
+    report_record_str(r, "version", report->version);
+    report_record_str(r, "configuration", report->conf_path);
+    record_time(r, "started", report->started_ms);
+    record_time(r, "loaded", report->loaded_ms);
+    report_record_str(r, "last_reload", report->last_reload);
+    record_bool(r, "last_reload_failed", report->last_reload_failed);
+    record_bool(r, "draining", report->is_stopping);
+    record_u64(r, "uptime_ms", report->now_ms - report->started_ms);
+    record_u64(r, "worker_deaths", report->worker_deaths);
 }
 
-static const char *yes_no(bool is) {
-    return is ? "true" : "false";
-}
-
-static int json_head(const struct report *report, struct buf *out) {
-    int r = buf_putc(out, '{');
-    r = r == 0 ? report_put_member(out, "version", report->version) : r;
-    r = r == 0 ? report_put_member(out, "configuration", report->conf_path) : r;
-    r = r == 0 ? put_time(out, "started", report->started_ms) : r;
-    r = r == 0 ? put_time(out, "loaded", report->loaded_ms) : r;
-    r = r == 0 ? report_put_member(out, "last_reload", report->last_reload) : r;
-    return r == 0
-        ? buf_putf(out,
-              "\"last_reload_failed\":%s,\"draining\":%s,\"uptime_ms\":%" PRIu64 ",\"worker_deaths\":%" PRIu64 ",",
-              yes_no(report->last_reload_failed), yes_no(report->is_stopping), report->now_ms - report->started_ms,
-              report->worker_deaths)
-        : r;
-}
-
-static int json_workers(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\"workers\":["));
-    for (size_t i = 0; i < report->n_workers && r == 0; i++) {
+static void record_workers(const struct report *report, struct record *r) {
+    record_open(r, "workers", '[');
+    for (size_t i = 0; i < report->n_workers; i++) {
         const struct report_worker *w = &report->workers[i];
-        r = buf_putf(out,
-            "%s{\"slot\":%u,\"pid\":%d,\"process\":%u,\"state\":\"%s\",\"uptime_ms\":%" PRIu64 ",\"sessions\":%" PRIu64
-            "}",
-            i > 0 ? "," : "", w->slot, w->pid, w->process, w->state, w->age_ms, w->sessions);
+        record_open(r, NULL, '{');
+        record_u64(r, "slot", w->slot);
+        record_u64(r, "pid", (uint64_t)w->pid);
+        record_u64(r, "process", w->process);
+        report_record_str(r, "state", w->state);
+        record_u64(r, "uptime_ms", w->age_ms);
+        record_u64(r, "sessions", w->sessions);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("],")) : r;
+    record_close(r, ']');
 }
 
-static int json_servers(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\"servers\":["));
-    for (size_t i = 0; i < report->n_servers && r == 0; i++) {
+static void record_servers(const struct report *report, struct record *r) {
+    record_open(r, "servers", '[');
+    for (size_t i = 0; i < report->n_servers; i++) {
         const struct report_server *s = &report->servers[i];
-        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? report_put_member(out, "group", s->group) : r;
-        r = r == 0 ? report_put_member(out, "address", s->address) : r;
-        r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"waiting\":%" PRIu64 "}",
-                         yes_no(s->is_down), s->connections, s->waiting)
-                   : r;
+        record_open(r, NULL, '{');
+        report_record_str(r, "group", s->group);
+        report_record_str(r, "address", s->address);
+        record_bool(r, "down", s->is_down);
+        record_u64(r, "connections", s->connections);
+        record_u64(r, "waiting", s->waiting);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("],")) : r;
+    record_close(r, ']');
 }
 
-static int json_lists(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\"block_lists\":["));
-    for (size_t i = 0; i < report->n_lists && r == 0; i++) {
+static void record_lists(const struct report *report, struct record *r) {
+    record_open(r, "block_lists", '[');
+    for (size_t i = 0; i < report->n_lists; i++) {
         const struct report_list *l = &report->lists[i];
-        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? report_put_member(out, "zone", l->zone) : r;
-        r = r == 0 ? report_put_member(out, "kind", l->kind) : r;
-        r = r == 0 ? report_put_member(out, "why", l->why == NULL ? "" : l->why) : r;
-        r = r == 0 ? buf_putf(out, "\"trusted\":%s,\"asked\":%" PRIu64 ",\"listed\":%" PRIu64, yes_no(l->why == NULL),
-                              l->asked, l->listed)
-                   : r;
-        r = r == 0 ? buf_putf(out, ",\"errors\":%" PRIu64 ",\"probes\":%" PRIu64 ",\"latency_us\":%" PRIu64 "}",
-                              l->errors, l->probes, l->latency_us)
-                   : r;
+        record_open(r, NULL, '{');
+        report_record_str(r, "zone", l->zone);
+        report_record_str(r, "kind", l->kind);
+        report_record_str(r, "why", l->why == NULL ? "" : l->why);
+        record_bool(r, "trusted", l->why == NULL);
+        record_u64(r, "asked", l->asked);
+        record_u64(r, "listed", l->listed);
+        record_u64(r, "errors", l->errors);
+        record_u64(r, "probes", l->probes);
+        record_u64(r, "latency_us", l->latency_us);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("],")) : r;
+    record_close(r, ']');
 }
 
-static int json_directories(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\"directories\":["));
-    for (size_t i = 0; i < report->n_directories && r == 0; i++) {
+static void record_directories(const struct report *report, struct record *r) {
+    record_open(r, "directories", '[');
+    for (size_t i = 0; i < report->n_directories; i++) {
         const struct report_directory *d = &report->directories[i];
-        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? report_put_member(out, "domain", d->domain) : r;
-        r = r == 0 ? report_put_member(out, "state", directory_state_name(d->state)) : r;
-        r = r == 0 ? buf_putf(out, "\"broken\":%s,\"addresses\":%" PRIu64 ",\"age_ms\":%" PRIu64 "}",
-                         yes_no(d->is_broken), d->count, d->age_ms)
-                   : r;
+        record_open(r, NULL, '{');
+        report_record_str(r, "domain", d->domain);
+        report_record_str(r, "state", directory_state_name(d->state));
+        record_bool(r, "broken", d->is_broken);
+        record_u64(r, "addresses", d->count);
+        record_u64(r, "age_ms", d->age_ms);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("],")) : r;
+    record_close(r, ']');
 }
 
-static int json_store(const struct report *report, struct buf *out) {
-    return report_store_json(&report->store, out);
-}
-
-static int json_totals(const struct report *report, struct buf *out) {
+static void record_totals(const struct report *report, struct record *r) {
     struct total totals[N_TOTALS];
     list_totals(&report->totals, totals);
-    int r = buf_puts(out, STR("\"totals\":{"));
-    for (unsigned i = 0; i < N_TOTALS && r == 0; i++)
-        r = buf_putf(out, "%s\"%s\":%" PRIu64, i > 0 ? "," : "", totals[i].name, totals[i].value);
-    return r == 0 ? buf_puts(out, STR("}}\n")) : r;
+    record_open(r, "totals", '{');
+    for (unsigned i = 0; i < N_TOTALS; i++)
+        record_u64(r, totals[i].name, totals[i].value);
+    record_close(r, '}');
 }
 
 int report_json(const struct report *report, struct buf *out) {
-    static int (*const parts[])(const struct report *, struct buf *) = {
-        json_head, json_workers, json_servers, report_scanners_json, json_lists, json_directories, json_store,
-        report_quarantine_json, json_totals,
-    };
-    int r = 0;
-    for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)
-        r = parts[i](report, out);
-    return r;
+    struct record r;
+    record_begin(&r, out);
+    record_head(report, &r);
+    record_workers(report, &r);
+    record_servers(report, &r);
+    report_scanners_record(report, &r);
+    record_lists(report, &r);
+    record_directories(report, &r);
+    report_store_record(&report->store, &r);
+    report_quarantine_record(&report->quarantine, &r);
+    record_totals(report, &r);
+    return record_end(&r);
 }
 
 /* ---- for monitoring */

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "journal/record.h"
 
 enum report_health {
     REPORT_OK,
@@ -119,22 +120,22 @@ int report_check(const struct report *report, struct buf *out, enum report_healt
 
 /* ---- shared by the files that write it: of the text, lines whose cells are told apart by tabs (columns.h) */
 
-int report_put_member(struct buf *out, const char *name, const char *text); /* "name":"text", */
+void report_record_str(struct record *r, const char *name, const char *text); /* NULL: null */
 
 /* ---- report_scanners.c: nothing, or an empty array, where none is configured */
 
 int report_scanners_text(const struct report *report, struct buf *out);
-int report_scanners_json(const struct report *report, struct buf *out);
+void report_scanners_record(const struct report *report, struct record *r);
 bool report_scanner_works(const struct report *report, const struct report_scanner *scanner);
 
 /* ---- report_quarantine.c: nothing, or a member that is null, where none is configured */
 
-int report_quarantine_text(const struct report *report, struct buf *out);
-int report_quarantine_json(const struct report *report, struct buf *out);
+int report_quarantine_text(const struct report_quarantine *quarantine, struct buf *out);
+void report_quarantine_record(const struct report_quarantine *quarantine, struct record *r);
 const char *report_quarantine_warning(const struct report_quarantine *quarantine); /* NULL: all is well */
 
 /* ---- report_store.c: nothing, or a member that is null, where no store is configured */
 
 int report_store_text(const struct report_store *store, struct buf *out);
-int report_store_json(const struct report_store *store, struct buf *out);
+void report_store_record(const struct report_store *store, struct record *r);
 const char *report_store_warning(const struct report_store *store); /* NULL: all is well */

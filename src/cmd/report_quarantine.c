@@ -30,8 +30,7 @@ static const char *state_of(const struct report_quarantine *q) {
     return q->is_broken ? "broken" : q->is_counted ? "ok" : "starting";
 }
 
-int report_quarantine_text(const struct report *report, struct buf *out) {
-    const struct report_quarantine *q = &report->quarantine;
+int report_quarantine_text(const struct report_quarantine *q, struct buf *out) {
     char bytes[32], limit[32];
     if (q->path == NULL)
         return 0;
@@ -41,16 +40,19 @@ int report_quarantine_text(const struct report *report, struct buf *out) {
                                  format_size(q->size_max, limit));
 }
 
-int report_quarantine_json(const struct report *report, struct buf *out) {
-    const struct report_quarantine *q = &report->quarantine;
-    if (q->path == NULL)
-        return buf_puts(out, STR("\"quarantine\":null,"));
-    int r = buf_puts(out, STR("\"quarantine\":{"));
-    r = r == 0 ? report_put_member(out, "path", q->path) : r;
-    r = r == 0 ? report_put_member(out, "state", state_of(q)) : r;
-    return r == 0 ? buf_putf(out, "\"messages\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"bytes\":%" PRIu64
-                                  ",\"size_max\":%" PRIu64 "},", q->messages, q->pending, q->bytes, q->size_max)
-                  : r;
+void report_quarantine_record(const struct report_quarantine *q, struct record *r) {
+    if (q->path == NULL) {
+        record_null(r, "quarantine");
+        return;
+    }
+    record_open(r, "quarantine", '{');
+    report_record_str(r, "path", q->path);
+    report_record_str(r, "state", state_of(q));
+    record_u64(r, "messages", q->messages);
+    record_u64(r, "pending", q->pending);
+    record_u64(r, "bytes", q->bytes);
+    record_u64(r, "size_max", q->size_max);
+    record_close(r, '}');
 }
 
 const char *report_quarantine_warning(const struct report_quarantine *q) {

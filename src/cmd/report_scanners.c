@@ -24,37 +24,37 @@ int report_scanners_text(const struct report *report, struct buf *out) {
     return r;
 }
 
-static int json_servers(const struct report *report, const char *name, struct buf *out) {
-    int r = buf_puts(out, STR("\"servers\":["));
-    bool is_first = true;
-    for (size_t i = 0; i < report->n_scanner_servers && r == 0; i++) {
+static void record_servers(const struct report *report, const char *name, struct record *r) {
+    record_open(r, "servers", '[');
+    for (size_t i = 0; i < report->n_scanner_servers; i++) {
         const struct report_scanner_server *s = &report->scanner_servers[i];
         if (strcmp(s->name, name) != 0)
             continue;
-        r = buf_puts(out, is_first ? STR("{") : STR(",{"));
-        is_first = false;
-        r = r == 0 ? report_put_member(out, "address", s->address) : r;
-        r = r == 0 ? buf_putf(out, "\"down\":%s,\"connections\":%" PRIu64 ",\"scanned\":%" PRIu64
-                              ",\"failed\":%" PRIu64 "}", s->is_down ? "true" : "false", s->connections, s->scanned,
-                              s->failed)
-                   : r;
+        record_open(r, NULL, '{');
+        report_record_str(r, "address", s->address);
+        record_bool(r, "down", s->is_down);
+        record_u64(r, "connections", s->connections);
+        record_u64(r, "scanned", s->scanned);
+        record_u64(r, "failed", s->failed);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("]")) : r;
+    record_close(r, ']');
 }
 
-int report_scanners_json(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\"scanners\":["));
-    for (size_t i = 0; i < report->n_scanners && r == 0; i++) {
+void report_scanners_record(const struct report *report, struct record *r) {
+    record_open(r, "scanners", '[');
+    for (size_t i = 0; i < report->n_scanners; i++) {
         const struct report_scanner *s = &report->scanners[i];
-        r = buf_puts(out, i > 0 ? STR(",{") : STR("{"));
-        r = r == 0 ? report_put_member(out, "name", s->name) : r;
-        r = r == 0 ? buf_putf(out, "\"scanned\":%" PRIu64 ",\"found\":%" PRIu64 ",\"skipped\":%" PRIu64
-                              ",\"unavailable\":%" PRIu64 ",", s->scanned, s->found, s->skipped, s->unavailable)
-                   : r;
-        r = r == 0 ? json_servers(report, s->name, out) : r;
-        r = r == 0 ? buf_puts(out, STR("}")) : r;
+        record_open(r, NULL, '{');
+        report_record_str(r, "name", s->name);
+        record_u64(r, "scanned", s->scanned);
+        record_u64(r, "found", s->found);
+        record_u64(r, "skipped", s->skipped);
+        record_u64(r, "unavailable", s->unavailable);
+        record_servers(report, s->name, r);
+        record_close(r, '}');
     }
-    return r == 0 ? buf_puts(out, STR("],")) : r;
+    record_close(r, ']');
 }
 
 bool report_scanner_works(const struct report *report, const struct report_scanner *scanner) {

@@ -27,24 +27,29 @@ int report_store_text(const struct report_store *store, struct buf *out) {
     return r;
 }
 
-int report_store_json(const struct report_store *store, struct buf *out) {
-    if (store->state == NULL)
-        return buf_puts(out, STR("\"store\":null,"));
-    int r = buf_putf(out, "\"store\":{\"pid\":%d,\"uptime_ms\":%" PRIu64 ",\"deaths\":%" PRIu64 ",", store->pid,
-                     store->age_ms, store->deaths);
-    r = r == 0 ? report_put_member(out, "state", store->state) : r;
-    r = r == 0 ? report_put_member(out, "local", store->local) : r;
-    r = r == 0 ? report_put_member(out, "shared", store->shared) : r;
-    r = r == 0 ? report_put_member(out, "why", store->why) : r;
-    r = r == 0 ? buf_putf(out, "\"rows\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"bytes\":%" PRIu64, store->rows,
-                          store->pending, store->bytes)
-               : r;
-    r = r == 0 ? buf_putf(out, ",\"asked\":%" PRIu64 ",\"credits\":%" PRIu64 ",\"unavailable\":%" PRIu64, store->asked,
-                          store->credits, store->unavailable)
-               : r;
-    return r == 0 ? buf_putf(out, ",\"batches\":%" PRIu64 ",\"latency_us\":%" PRIu64 ",\"longest_us\":%" PRIu64 "},",
-                             store->batches, store->latency_us, store->longest_us)
-                  : r;
+void report_store_record(const struct report_store *store, struct record *r) {
+    if (store->state == NULL) {
+        record_null(r, "store");
+        return;
+    }
+    record_open(r, "store", '{');
+    record_u64(r, "pid", (uint64_t)store->pid);
+    record_u64(r, "uptime_ms", store->age_ms);
+    record_u64(r, "deaths", store->deaths);
+    report_record_str(r, "state", store->state);
+    report_record_str(r, "local", store->local);
+    report_record_str(r, "shared", store->shared);
+    report_record_str(r, "why", store->why);
+    record_u64(r, "rows", store->rows);
+    record_u64(r, "pending", store->pending);
+    record_u64(r, "bytes", store->bytes);
+    record_u64(r, "asked", store->asked);
+    record_u64(r, "credits", store->credits);
+    record_u64(r, "unavailable", store->unavailable);
+    record_u64(r, "batches", store->batches);
+    record_u64(r, "latency_us", store->latency_us);
+    record_u64(r, "longest_us", store->longest_us);
+    record_close(r, '}');
 }
 
 const char *report_store_warning(const struct report_store *store) {

@@ -89,23 +89,18 @@ void record_begin(struct record *r, struct buf *out) {
     put(r, "{", 1);
 }
 
-static void put_string(struct record *r, struct str value) {
+void record_str(struct record *r, const char *name, struct str value) {
+    if (!value.at || r->has_failed)
+        return;
+    put_name(r, name);
     put(r, "\"", 1);
     put_escaped(r, value);
     put(r, "\"", 1);
 }
 
-void record_str(struct record *r, const char *name, struct str value) {
-    if (!value.at || r->has_failed)
-        return;
+void record_null(struct record *r, const char *name) {
     put_name(r, name);
-    put_string(r, value);
-}
-
-int record_put_string(struct buf *out, struct str value) {
-    struct record r = { .out = out };
-    put_string(&r, value);
-    return r.has_failed ? -ENOBUFS : 0;
+    put(r, "null", 4);
 }
 
 void record_u64(struct record *r, const char *name, uint64_t value) {

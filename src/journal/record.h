@@ -20,6 +20,7 @@ struct record {
 
 void record_begin(struct record *r, struct buf *out);
 void record_str(struct record *r, const char *name, struct str value);      /* left out when value.at is NULL */
+void record_null(struct record *r, const char *name);
 void record_u64(struct record *r, const char *name, uint64_t value);
 void record_thousandths(struct record *r, const char *name, int64_t value); /* 1500: 1.5 */
 void record_bool(struct record *r, const char *name, bool value);
@@ -40,6 +41,3 @@ void record_resume(struct record *r, struct buf *out, struct str begun);
 
 /* Ends the line with "}\n". Returns 0 or -ENOBUFS (the line was taken back whole). */
 int record_end(struct record *r);
-
-/* A string alone, escaped in the same way and in quotes, for JSON that is put together otherwise. 0 or -ENOBUFS. */
-int record_put_string(struct buf *out, struct str value);
