@@ -48,7 +48,7 @@ struct generation_table {   /* one that comes from a file */
     size_t count;            /* entries of the one that is used */
     int fd;                  /* what it was read from, where that is not what `conf` has; -1: that is */
     bool is_due;             /* to be read */
-    bool is_unsent;          /* some worker's channel was full */
+    bool is_unsent;          /* some worker does not have it: its channel was full, or a reload goes first */
     bool is_gone;            /* the log says so */
 };
 

@@ -186,8 +186,16 @@ static bool take(struct generation *generation, size_t number, const struct stat
     conf->looked = *looked;
     entry->fd = take_fd;
     entry->count = count;
-    entry->is_unsent = !send_to_all(generation, conf->name, take_fd);
+    entry->is_unsent = true;
     return false;
+}
+
+static void send_unsent(struct generation *generation) {
+    for (size_t i = 0; i < generation->conf->n_tables; i++) {
+        struct generation_table *entry = &generation->tables[i];
+        if (entry->is_unsent)
+            entry->is_unsent = !send_to_all(generation, generation->conf->tables[i].name, entry->fd);
+    }
 }
 
 bool master_table_read(struct master *master, pid_t pid, int status) {
@@ -212,6 +220,8 @@ bool master_table_read(struct master *master, pid_t pid, int status) {
         read_next(master);
     if (reading->pid == 0 && master->reload_reads)
         master_go_on_reloading(master);
+    else if (generation != NULL && !master->reload_reads)
+        send_unsent(generation);
     return true;
 }
 
@@ -240,8 +250,6 @@ static void look_at_table(struct generation *generation, size_t number) {
     struct generation_table *entry = &generation->tables[number];
     struct stat now;
     int fd;
-    if (entry->is_unsent)
-        entry->is_unsent = !send_to_all(generation, conf->name, entry->fd);
     if (conf->file == NULL || !open_table(conf, entry, &fd, &now))
         return;
     close(fd);
@@ -274,10 +282,13 @@ int master_note_tables(const struct master *master, struct generation *generatio
 }
 
 void master_look_at_tables(struct master *master) {
-    for (struct generation *g = master->generations; g != NULL; g = g->next)
+    for (struct generation *g = master->generations; g != NULL; g = g->next) {
         for (size_t i = 0; i < g->conf->n_tables; i++)
             look_at_table(g, i);
-    read_next(master);
+        send_unsent(g);
+    }
+    if (master->reading.pid == 0)
+        read_next(master);
 }
 
 bool master_read_for_reload(struct master *master) {

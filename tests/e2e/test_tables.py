@@ -223,6 +223,17 @@ def test_a_reload_with_a_bad_line_is_refused_and_the_next_one_is_not(gateway, pa
     assert outcomes(gateway) == [True] + [False] * 4
 
 
+def test_a_table_read_for_a_reload_that_is_refused_reaches_the_old_workers(gateway, paths):
+    """It is good; something else is wrong."""
+    pids = gateway.worker_pids()
+    replace(paths["clients"], AFTER["clients"])
+    gateway.configure(hostname="")
+    assert gateway.command("reload").returncode != 0
+    assert "table clients taken: 1 entries" in gateway.log()
+    eventually(lambda: outcomes(gateway) == [True] + [False] * 4, "they have it", TAKEN_S)
+    assert gateway.worker_pids() == pids
+
+
 def test_a_service_that_stops_ends_the_reading_for_a_reload(gateway, paths):
     reloads = Reloads(gateway)
     reader = stopped_reader(gateway, paths["clients"], "127.9.0.0/16\n" + million_prefixes(), reloads.begin)
