@@ -71,7 +71,6 @@ def test_the_fail2ban_filter_matches_refusals_for_good_and_nothing_else(after_so
     assert hosts == ["127.0.2.2"] * len(refusals_for_good(after_some_traffic.log())) and len(hosts) == 4
 
 
-@pytest.mark.skipif(not shutil.which("fail2ban-regex"), reason="fail2ban is not installed")
 def test_fail2ban_itself_counts_the_same(after_some_traffic, folder):
     shutil.copy("/etc/fail2ban/filter.d/common.conf", folder)
     shutil.copy(FILTER, folder)
