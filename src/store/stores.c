@@ -551,15 +551,16 @@ static void count_rows(struct stores *s) {
         s->count_ms = loop_now(s->loop) + COUNT_MS;
 }
 
-static bool is_idle(const struct stores *s) {
-    return s->phase == PHASE_IDLE && s->batch.n_items == 0;
+/* What is pushed or swept is the server's business meanwhile, and may go on for long. */
+static bool is_nobody_waiting(const struct stores *s) {
+    return s->phase != PHASE_READING && s->phase != PHASE_MERGING && !s->is_due && s->batch.n_items == 0;
 }
 
 static void on_sweep(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, sweep));
     uint64_t n_dropped = 0;
     bool is_round = false;
-    if (is_idle(s) && s->local != NULL)
+    if (is_nobody_waiting(s) && s->local != NULL)
         is_done(s, local_sweep(s->local, time_of(s), SWEEP_US, &n_dropped, &is_round));
     count(&s->counters->swept, n_dropped);
     if (s->local != NULL) /* or it goes on when that is there again */
@@ -568,9 +569,9 @@ static void on_sweep(struct timer *timer) {
 
 static void on_upkeep(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, upkeep));
-    if (is_idle(s) && s->local != NULL)
+    if (is_nobody_waiting(s) && s->local != NULL)
         is_done(s, names_write(&s->names, s->local));
-    if (is_idle(s) && loop_now(s->loop) >= s->count_ms)
+    if (is_nobody_waiting(s) && loop_now(s->loop) >= s->count_ms)
         count_rows(s);
     if (s->shared != NULL && s->local != NULL && local_was_written(s->local))
         s->has_pending = true;

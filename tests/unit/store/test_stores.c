@@ -708,6 +708,25 @@ static void questions_come_between_the_slices_of_a_handover(void **state) {
     assert_true(fake_shared.largest <= BATCH_MAX);
 }
 
+static void the_file_is_looked_after_while_there_is_something_to_hand_over(void **state) {
+    struct bench *b = *state;
+    open_shared(b);
+    fake_shared.server = "one";
+    fake_shared_up();
+    learn(b, BATCH_MAX);
+    in_file(b, "UPDATE grey SET expires = 1 WHERE k = (SELECT min(k) FROM grey)");
+    fake_shared_down();
+    fake_shared.server = "two";
+    fake_shared_up();
+    assert_non_null(fake_shared.merging);
+    for (unsigned i = 0; i < 30; i++)
+        later(b, 250);
+    assert_non_null(fake_shared.merging); /* all the time */
+    assert_int_equal(b->counters.rows, BATCH_MAX - 1);
+    assert_int_equal(b->counters.swept, 1);
+    assert_true(number_in_file(b, "SELECT count(*) FROM names") > 0);
+}
+
 static void a_handover_that_was_broken_off_goes_on_or_begins_anew(void **state) {
     struct bench *b = *state;
     open_shared(b);
@@ -952,6 +971,7 @@ int main(void) {
         TEST(another_server_gets_all_that_the_host_knows),
         TEST(a_host_that_begins_to_share_gives_what_it_knows),
         TEST(questions_come_between_the_slices_of_a_handover),
+        TEST(the_file_is_looked_after_while_there_is_something_to_hand_over),
         TEST(a_handover_that_was_broken_off_goes_on_or_begins_anew),
         TEST(what_was_forgotten_stays_so_at_another_server),
         TEST(the_shared_store_is_swept_range_by_range_while_nobody_asks),
