@@ -2,8 +2,9 @@
  * Which words do providers, hosters and senders use in host names?
  *
  * Three tables, sorted by strcmp() and searched by bisection, a handful of comparisons of few bytes. The words of
- * `parts` are also looked for at either end of a longer run of letters (`dyndsl`, `mailgw`); only words that nothing
- * else begins or ends with stand there, and what turned out to mean something else (`dialog`) is a row of `words`.
+ * `parts` are also looked for at either end of a longer run of letters (`dyndsl`, `mailgw`), and `smtp` anywhere in it;
+ * only words that nothing else begins or ends with stand there, and what turned out to mean something else (`dialog`)
+ * is a row of `words`.
  *
  * The providers are those whose names alone do not tell enough: lines with a serial number, servers named by a
  * customer number, senders whose hosts carry their address. A list of all providers was rejected: it would be out of
@@ -26,7 +27,7 @@ static const struct row words[] = {
     { "as", WORD_CUSTOMER }, { "asr", WORD_INFRA }, { "assinante", WORD_CUSTOMER }, { "assinantes", WORD_CUSTOMER },
     { "aws", WORD_HOSTING }, { "azure", WORD_HOSTING }, { "backup", WORD_INFRA }, { "baf", WORD_CUSTOMER },
     { "barracuda", WORD_MAIL }, { "bastion", WORD_INFRA }, { "bb", WORD_LINE }, { "bba", WORD_CUSTOMER },
-    { "bband", WORD_LINE }, { "bbcust", WORD_LINE }, { "bbtec", WORD_LINE }, { "bc", WORD_HOSTING },
+    { "bband", WORD_LINE }, { "bbcust", WORD_LINE }, { "bbtec", WORD_LINE },
     { "bdsl", WORD_STATIC }, { "bedrijf", WORD_STATIC }, { "biz", WORD_STATIC }, { "bl", WORD_CUSTOMER },
     { "block", WORD_CUSTOMER }, { "bng", WORD_LINE }, { "bounces", WORD_MAIL }, { "bras", WORD_LINE },
     { "broad", WORD_CUSTOMER }, { "broadcast", WORD_NEUTRAL }, { "bulk", WORD_MAIL }, { "bullet", WORD_MAIL },
@@ -48,7 +49,7 @@ static const struct row words[] = {
     { "droplet", WORD_HOSTING }, { "dslaccess", WORD_LINE }, { "dslb", WORD_LINE }, { "dslc", WORD_LINE },
     { "dslgw", WORD_LINE }, { "dyn", WORD_DYNAMIC }, { "dyna", WORD_DYNAMIC }, { "dynamical", WORD_DYNAMIC },
     { "dynamics", WORD_DYNAMIC }, { "dyncust", WORD_DYNAMIC }, { "dyndns", WORD_NEUTRAL },
-    { "dynpool", WORD_DYNAMIC }, { "ecs", WORD_HOSTING }, { "edge", WORD_CUSTOMER }, { "em", WORD_MAIL },
+    { "dynpool", WORD_DYNAMIC }, { "ecs", WORD_HOSTING }, { "edge", WORD_CUSTOMER }, { "em", WORD_MAIL_WEAK },
     { "email", WORD_MAIL }, { "emails", WORD_MAIL }, { "emailsrvr", WORD_MAIL }, { "empresa", WORD_STATIC },
     { "enterprise", WORD_STATIC }, { "entreprise", WORD_STATIC }, { "epon", WORD_LINE }, { "erp", WORD_INFRA },
     { "esa", WORD_MAIL }, { "esmtp", WORD_MAIL }, { "ess", WORD_MAIL }, { "esx", WORD_INFRA }, { "esxi", WORD_INFRA },
@@ -68,7 +69,7 @@ static const struct row words[] = {
     { "hn", WORD_CUSTOMER }, { "hogar", WORD_CUSTOMER }, { "hogares", WORD_CUSTOMER }, { "home", WORD_CUSTOMER },
     { "homepage", WORD_NEUTRAL }, { "homes", WORD_CUSTOMER }, { "host", WORD_CUSTOMER }, { "hostedby", WORD_HOSTING },
     { "hostel", WORD_CUSTOMER }, { "hosts", WORD_CUSTOMER }, { "hotel", WORD_CUSTOMER }, { "hotspot", WORD_LINE },
-    { "house", WORD_CUSTOMER }, { "hsd", WORD_LINE }, { "hsi", WORD_LINE }, { "hsia", WORD_CUSTOMER },
+    { "house", WORD_CUSTOMER }, { "hsd", WORD_LINE }, { "hsi", WORD_LINE }, { "hsia", WORD_LINE },
     { "hwsrv", WORD_HOSTING }, { "idc", WORD_HOSTING }, { "igld", WORD_CUSTOMER }, { "imap", WORD_MAIL },
     { "imaps", WORD_MAIL }, { "inaddr", WORD_CUSTOMER }, { "inet", WORD_CUSTOMER }, { "instance", WORD_HOSTING },
     { "interbusiness", WORD_CUSTOMER }, { "internet", WORD_CUSTOMER }, { "intranet", WORD_INFRA },
@@ -395,6 +396,13 @@ static unsigned find_part(struct str text) {
     return may_be_part(text.at) ? find(parts, N_ROWS(parts), text) : 0;
 }
 
+static bool contains(struct str word, struct str part) {
+    for (size_t i = 0; i + part.len <= word.len; i++)
+        if (memcmp(word.at + i, part.at, part.len) == 0)
+            return true;
+    return false;
+}
+
 /* Longest first, so that `dynamicip` is found before `dynamic`; ends before beginnings (`dyndsl`). */
 static unsigned find_inside(struct str word) {
     size_t longest = word.len < PART_MAX ? word.len : PART_MAX;
@@ -405,7 +413,7 @@ static unsigned find_inside(struct str word) {
         if (kind != 0)
             return kind;
     }
-    return 0;
+    return contains(word, STR("smtp")) ? WORD_MAIL : 0;
 }
 
 enum word_kind word_kind(struct str word) {
