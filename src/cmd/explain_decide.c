@@ -171,6 +171,8 @@ static void enforce(struct explain *e) {
     fact->value = true;
     policy_decide(e->policy, e->last, &e->memory->facts, &e->enforced);
     fact->value = false;
+    if (e->last == LAYER_CONTENT && e->enforced.status == DECIDE_NEED)
+        e->is_lenient = false; /* the facts of earlier layers stand in the record of its recipient */
 }
 
 void explain_decide(struct explain *e) {
