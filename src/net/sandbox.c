@@ -2,7 +2,8 @@
  * sandbox: what is left to a worker that someone has taken over.
  *
  * Three walls, each behind the other: an ordinary user without groups; Landlock, by which only the paths named exist
- * for opening; a list of system calls, by which there is no exec, no ptrace, no socket but IP and Unix ones.
+ * for opening, and, where the caller wants that, only some ports for connecting; a list of system calls, by which there
+ * is no exec, no ptrace, no socket but IP and Unix ones.
  * Descriptors that the master opened before are not touched by any of this, which is how a worker has its sockets,
  * keys, tables and journal.
  *
@@ -38,6 +39,15 @@
 
 /* Rights newer than the headers of Debian 12. */
 enum { FS_TRUNCATE = 1 << 14, FS_IOCTL_DEV = 1 << 15 };
+enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1, RULE_NET_PORT = 2 };
+
+struct ruleset_attributes { /* the first two of struct landlock_ruleset_attr */
+    uint64_t fs, net;
+};
+
+struct port_rule { /* struct landlock_net_port_attr */
+    uint64_t allowed_access, port;
+};
 
 static const uint64_t RIGHTS_READ = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 static const uint64_t RIGHTS_WRITE =
@@ -130,19 +140,29 @@ static int permit(int ruleset, const struct sandbox_path *path, uint64_t rights)
     return r;
 }
 
+static int permit_port(int ruleset, uint16_t port) {
+    const struct port_rule rule = { .allowed_access = NET_CONNECT_TCP, .port = port };
+    return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0 ? -errno : 0;
+}
+
 /* Returns 0, SANDBOX_NO_LANDLOCK or -errno. */
-static int bound_files(const struct sandbox *sandbox) {
+static int bound_files_and_ports(const struct sandbox *sandbox) {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (abi < 1)
         return SANDBOX_NO_LANDLOCK;
     uint64_t rights = rights_of_abi((int)abi);
-    struct landlock_ruleset_attr attributes = { .handled_access_fs = rights };
-    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes.handled_access_fs, 0);
+    bool has_ports = abi >= 4 && sandbox->ports != NULL;
+    const struct ruleset_attributes attributes = { .fs = rights,
+                                                   .net = has_ports ? NET_BIND_TCP | NET_CONNECT_TCP : 0 };
+    size_t size = has_ports ? sizeof attributes : sizeof attributes.fs;
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (ruleset < 0)
         return -errno;
     int r = 0;
     for (size_t i = 0; r == 0 && i < sandbox->n_paths; i++)
         r = permit(ruleset, &sandbox->paths[i], rights);
+    for (size_t i = 0; r == 0 && has_ports && i < sandbox->n_ports; i++)
+        r = permit_port(ruleset, sandbox->ports[i]);
     if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         r = -errno;
     close(ruleset);
@@ -277,7 +297,7 @@ int sandbox_enter(const struct sandbox *sandbox) {
     /* The keys are in our memory: no core file, and no debugger of the same user. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
-    int gaps = bound_files(sandbox);
+    int gaps = bound_files_and_ports(sandbox);
     if (gaps < 0)
         return gaps;
     r = bound_calls(sandbox);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct sandbox_path {
@@ -33,6 +34,8 @@ struct sandbox {
     bool may_start_threads; /* never processes */
     bool has_no_network;    /* no socket but Unix ones */
     bool is_no_server;      /* it accepts no connections */
+    const uint16_t *ports;  /* that TCP may connect to, and no port be bound, where Landlock has version 4; NULL: any */
+    size_t n_ports;
     enum sandbox_code code;
 };
 

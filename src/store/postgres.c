@@ -551,6 +551,7 @@ const struct shared_ops postern_shared = {
     .open = postgres_open,
     .close = postgres_close,
     .files = postgres_files,
+    .ports = postgres_ports,
     .read = postgres_read,
     .merge = postgres_merge,
     .sweep = postgres_sweep,

@@ -29,6 +29,9 @@ int postgres_check_conninfo(const char *conninfo, char *error, size_t error_size
 /* Each file and folder that the options name. */
 void postgres_files(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg);
 
+/* Each TCP port that the options name; the usual one where they name none. */
+void postgres_ports(const char *conninfo, void (*on_port)(void *arg, uint16_t port), void *arg);
+
 /* Whether libpq would not use the password file that the options name, and complain on standard error each time. */
 bool postgres_passfile_is_refused(const PQconninfoOption *options);
 

@@ -6,6 +6,8 @@
  */
 #include "store/postgres.h"
 
+#include "base/str.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 
 static const char *const files[] = { "passfile", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir" };
 
-enum { N_FILES = sizeof(files) / sizeof(*files) };
+enum { N_FILES = sizeof(files) / sizeof(*files), USUAL_PORT = 5432 };
 
 const char *postgres_option(const PQconninfoOption *options, const char *keyword) {
     for (; options->keyword != NULL; options++)
@@ -78,6 +80,23 @@ void postgres_files(const char *conninfo, void (*on_file)(void *arg, const char 
         const char *path = file_of(options, files[i]);
         if (path != NULL)
             on_file(arg, path);
+    }
+    PQconninfoFree(options);
+}
+
+void postgres_ports(const char *conninfo, void (*on_port)(void *arg, uint16_t port), void *arg) {
+    char error[256];
+    PQconninfoOption *options = postgres_parse(conninfo, error, sizeof(error));
+    const char *ports = options != NULL ? postgres_option(options, "port") : NULL;
+    struct str rest = str_of(ports != NULL ? ports : "");
+    for (bool is_more = true; is_more;) { /* one for all hosts or one each; an empty one is the usual one */
+        size_t comma = str_find(rest, ',');
+        struct str text = str_trim(str_head(rest, comma));
+        unsigned long long port = USUAL_PORT;
+        if (text.len == 0 || str_to_u64(text, UINT16_MAX, &port) == 0)
+            on_port(arg, (uint16_t)port);
+        is_more = comma < rest.len;
+        rest = str_from(rest, comma + is_more);
     }
     PQconninfoFree(options);
 }

@@ -28,12 +28,15 @@
 
 extern char **environ;
 
-enum { PATHS_MAX = 64, DEPTH_MIN = 2 /* of a folder that is permitted whole: /etc/postern, but not /etc */ };
+enum { PATHS_MAX = 64, PORTS_MAX = 32, PORT_OF_DNS = 53,
+       DEPTH_MIN = 2 /* of a folder that is permitted whole: /etc/postern, but not /etc */ };
 
 struct rights {
     struct arena arena;
     struct sandbox_path paths[PATHS_MAX];
     size_t n;
+    uint16_t ports[PORTS_MAX];
+    size_t n_ports;
 };
 
 /* How names become addresses. */
@@ -106,6 +109,14 @@ static void add_home(struct rights *rights) {
             add(rights, str_of(path), false);
 }
 
+static void add_port(void *arg, uint16_t port) {
+    struct rights *rights = arg;
+    if (rights->n_ports < PORTS_MAX)
+        rights->ports[rights->n_ports++] = port;
+    else
+        log_warning("port %u cannot be reached by the store process: too many ports", port);
+}
+
 static void add_client(struct rights *rights, const struct store_setup *setup, const struct shared_ops *shared) {
     char real[PATH_MAX];
     add_all(rights, name_files, N_NAME_FILES);
@@ -114,6 +125,8 @@ static void add_client(struct rights *rights, const struct store_setup *setup, c
         add(rights, folder_of(str_of(real)), false); /* systemd-resolved and others write it anew there */
     add_home(rights);
     shared->files(setup->postgresql, add_named, rights);
+    add_port(rights, PORT_OF_DNS); /* where an answer does not fit into a datagram */
+    shared->ports(setup->postgresql, add_port, rights);
 }
 
 /* ---- for the process */
@@ -152,6 +165,8 @@ int rights_give_up(const struct store_setup *setup, const struct shared_ops *sha
         .may_start_threads = true, /* what syncs the file; what looks up the server's name */
         .has_no_network = shared == NULL,
         .is_no_server = true,
+        .ports = rights.ports,
+        .n_ports = rights.n_ports,
         .code = shared == NULL ? SANDBOX_CODE_NONE : SANDBOX_CODE_OF_FILES, /* what looks names up is loaded late */
     };
     int gaps = sandbox_enter(&sandbox);

@@ -48,6 +48,8 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     void (*close)(struct shared *take_shared);
     /* Each file or folder that `conninfo` names, which open() must be able to read for as long as it is used. */
     void (*files)(const char *conninfo, void (*on_file)(void *arg, const char *path), void *arg);
+    /* Each TCP port that `conninfo` names, or none and means. */
+    void (*ports)(const char *conninfo, void (*on_port)(void *arg, uint16_t port), void *arg);
     /* Arrays stay valid until the completion. Sorted by key, each key once. Returns 0 or -errno: nothing follows. */
     int (*read)(struct shared *shared, struct row *rows, bool *has, size_t n);
     int (*merge)(struct shared *shared, const struct row *rows, size_t n, int64_t now);
@@ -65,7 +67,7 @@ struct shared_ops { /* exported by the module as `postern_shared` */
     int (*look)(const char *conninfo, struct row *rows, bool *has, size_t n, struct buf *report);
 };
 
-enum { SHARED_VERSION = 6 };
+enum { SHARED_VERSION = 7 };
 
 /* Loads the module at `path`. NULL: it cannot be loaded, or is of another version; `why` says so in one line. */
 const struct shared_ops *shared_load(const char *path, struct buf *why);

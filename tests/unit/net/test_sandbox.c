@@ -8,6 +8,7 @@
 #include "net/sandbox.h"
 
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -190,6 +192,35 @@ static int listen_to_a_socket(void) {
     return fd >= 0 && listen(fd, 1) < 0 && errno == EINVAL ? DONE : 1; /* it is bound to nothing */
 }
 
+static uint16_t heard_port, other_port; /* on loopback; somebody listens at both */
+
+static int listen_somewhere(uint16_t *ret_port) {
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static int connect_to(uint16_t port) {
+    const struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                    .sin_port = htons(port) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return connect(fd, (const struct sockaddr *)&at, sizeof at) == 0 ? 0 : errno;
+}
+
+static int connect_to_one_port_of_two(void) {
+    const struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect_to(heard_port) != 0)
+        return 1;
+    bool is_bounded = connect_to(other_port) == EACCES && bind(fd, (const struct sockaddr *)&any, sizeof any) < 0;
+    return is_bounded ? DONE : 2;
+}
+
 static int abort_itself(void) {
     signal(SIGABRT, SIG_DFL);
     abort();
@@ -240,6 +271,19 @@ static void who_is_no_server_takes_no_connections(void **state) {
     assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ 0 }), DONE);
     assert_int_equal(in_sandbox_with(bind_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
     assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
+}
+
+static void only_the_ports_named_can_be_connected_to(void **state) {
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    int first = listen_somewhere(&heard_port), second = listen_somewhere(&other_port);
+    const struct sandbox bounded = { .ports = &heard_port, .n_ports = 1 }, none = { .ports = &heard_port };
+    if (version >= 4) {
+        assert_int_equal(in_sandbox_with(connect_to_one_port_of_two, bounded), DONE);
+        assert_int_equal(in_sandbox_with(connect_to_one_port_of_two, none), 1);
+    }
+    assert_int_equal(in_sandbox_with(connect_to_one_port_of_two, (struct sandbox){ 0 }), 2);
+    close(first);
+    close(second);
 }
 
 static void a_failed_assertion_still_ends_as_one(void **state) {
@@ -393,6 +437,7 @@ int main(void) {
         cmocka_unit_test(who_has_no_network_has_unix_sockets_only),
         cmocka_unit_test(what_was_written_runs_where_that_is_allowed_alone),
         cmocka_unit_test(who_is_no_server_takes_no_connections),
+        cmocka_unit_test(only_the_ports_named_can_be_connected_to),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
         cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),

@@ -40,6 +40,9 @@ static void fake_files(const char *conninfo, void (*on_file)(void *arg, const ch
         on_file(arg, conninfo);
 }
 
+static void fake_ports(const char *conninfo, void (*on_port)(void *arg, uint16_t port), void *arg) {
+}
+
 static void begin(const struct row *rows, size_t n) {
     assert(fake_shared.reading == NULL && fake_shared.merging == NULL && !fake_shared.is_sweeping && n > 0);
     for (size_t i = 1; i < n; i++)
@@ -150,5 +153,5 @@ void fake_shared_down(void) {
 
 const struct shared_ops fake_shared_ops = {
     .version = SHARED_VERSION, .open = fake_open, .close = fake_close, .files = fake_files, .read = fake_read,
-    .merge = fake_merge, .sweep = fake_sweep,
+    .ports = fake_ports, .merge = fake_merge, .sweep = fake_sweep,
 };
