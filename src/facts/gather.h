@@ -37,6 +37,7 @@ struct gather_world {
     uint64_t timeout_ms;       /* for all that one decision asks, but for the store */
     struct store_client *store; /* NULL: the greylist is unavailable */
     struct scanners *scanners;  /* NULL: messages are not scanned */
+    struct organisations *organisations; /* NULL: the list is asked each time */
 };
 
 /* How the block `dns` wants questions to be asked; views of `conf`. Not for `use off`. */

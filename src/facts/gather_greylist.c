@@ -42,7 +42,8 @@ static void make_question(const struct gather_world *world, const struct gather_
                           const struct ip *client, const struct smtp_address *sender,
                           const struct smtp_address *recipient, struct greylist_words *words,
                           struct greylist_question *ret_question) {
-    const struct greylist_client from = { .ip = *client, .ptr = &memory->ptr };
+    const struct greylist_client from = { .ip = *client, .ptr = &memory->ptr,
+                                           .organisations = world->organisations };
     greylist_question_make(&from, sender, recipient, words, ret_question);
     ret_question->settings = gather_greylist_settings(world->conf);
 }

@@ -24,7 +24,6 @@
 #include "facts/greylist.h"
 
 #include "facts/greylist_sender.h"
-#include "facts/helo.h"
 
 static void add(struct greylist_question *question, struct greylist_words *words, struct str kind, struct str value,
                 struct str suffix) {
@@ -59,21 +58,22 @@ static bool has_name(const struct ptr_result *ptr) {
 }
 
 /* Empty: its name says nothing of the kind, or is itself one below which anyone may register. */
-static struct str organisation_of(const struct ptr_result *ptr) {
+static struct str organisation(const struct greylist_client *client) {
+    const struct ptr_result *ptr = client->ptr;
     if (ptr->status != PTR_CONFIRMED || ptr->class == NAME_ACCESS || ptr->class == NAME_STATIC)
         return (struct str){ 0 };
-    return helo_organisation(ptr_name(ptr));
+    return organisation_of(client->organisations, ptr_name(ptr));
 }
 
 static void identify(const struct greylist_client *client, struct greylist_words *words,
                      struct greylist_question *question) {
     const struct ptr_result *ptr = client->ptr;
-    struct str organisation = organisation_of(ptr);
+    struct str registered = organisation(client);
     bool is_unknown = ptr->status == PTR_UNAVAILABLE || ptr->status == PTR_NAMED;
     if (client->spf_domain.len > 0)
         add(question, words, STR("spf:"), client->spf_domain, STR(""));
-    if (organisation.len > 0)
-        add(question, words, STR("org:"), organisation, STR(""));
+    if (registered.len > 0)
+        add(question, words, STR("org:"), registered, STR(""));
     if (!has_name(ptr) || ptr->class != NAME_ACCESS)
         add_network(question, words, &client->ip);
     if (is_unknown && client->spf_domain.len == 0)

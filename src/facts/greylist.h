@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "facts/organisations.h"
 #include "facts/ptr.h"
 #include "smtp/address.h"
 #include "store/greylist.h"
@@ -13,6 +14,7 @@
 struct greylist_client {
     struct ip ip;
     const struct ptr_result *ptr; /* borrowed; PTR_UNAVAILABLE where nobody could say */
+    struct organisations *organisations; /* borrowed; NULL: nothing is remembered of the public suffix list */
     /*
      * The sender's domain, if SPF says that this client may speak for it; empty otherwise, and where that says nothing
      * about the client: by an `all`, or by a range wider than a /16. No part of this program finds that out yet.

@@ -18,6 +18,7 @@
 #include "session/worker.h"
 
 #include "base/clock.h"
+#include "facts/organisations.h"
 #include "net/channel.h"
 #include "net/listen.h"
 #include "net/sandbox.h"
@@ -54,6 +55,7 @@ struct worker {
     struct store_client *store; /* NULL: none is configured */
     struct table_swap *tables;  /* NULL: none comes from a file */
     struct scanners *scanners;  /* NULL: none is configured */
+    struct organisations organisations;
     struct relay_events events;
     struct listener *listeners; /* setup->n_listen */
     struct channel master, mesh;
@@ -423,7 +425,8 @@ static int start_server(struct worker *w) {
         return r;
     w->server.gather = (struct gather_world){ .loop = w->loop, .resolver = w->resolver, .dnsbl = w->dnsbl,
                                               .store = w->store, .rates = w->server.rates, .conf = setup->conf,
-                                              .timeout_ms = setup->conf->set.dns.timeout };
+                                              .timeout_ms = setup->conf->set.dns.timeout,
+                                              .organisations = &w->organisations };
     return relay_new(w->loop, setup->conf, setup->group_tls, setup->n_workers, &w->events, &w->server.relay);
 }
 
