@@ -174,6 +174,22 @@ int str_to_u64(struct str s, unsigned long long max, unsigned long long *ret_val
     return 0;
 }
 
+int str_to_span(struct str s, unsigned long long max_s, unsigned long long *ret_s) {
+    static const struct {
+        char letter;
+        unsigned seconds;
+    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+    for (size_t i = 0; s.len > 0 && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (s.at[s.len - 1] != units[i].letter)
+            continue;
+        int r = str_to_u64(str_head(s, s.len - 1), max_s / units[i].seconds, ret_s);
+        if (r == 0)
+            *ret_s *= units[i].seconds;
+        return r;
+    }
+    return -EINVAL;
+}
+
 static size_t min3(size_t a, size_t b, size_t c) {
     size_t least = a < b ? a : b;
     return least < c ? least : c;

@@ -93,6 +93,9 @@ struct str str_of_u64(unsigned long long value, char digits[U64_DIGITS_MAX]);
 /* Parses all of `s` as an unsigned decimal number <= max. Returns 0, or -EINVAL (not a number, empty) or -ERANGE. */
 int str_to_u64(struct str s, unsigned long long max, unsigned long long *ret_value);
 
+/* "90s", "30m", "12h", "7d" as seconds, at most max_s. Returns 0, or -EINVAL or -ERANGE. */
+int str_to_span(struct str s, unsigned long long max_s, unsigned long long *ret_s);
+
 /*
  * Edit distance (Damerau-Levenshtein, ASCII case ignored) for "did you mean"; SIZE_MAX when either is longer than 64.
  */

@@ -6,7 +6,6 @@
 
 #include "base/buf.h"
 
-#define ASK_DEFAULT_CONF "/etc/postern/postern.conf"
 #define ASK_DEFAULT_SOCKET "/run/postern/control"
 
 struct ask_options {

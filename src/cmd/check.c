@@ -24,8 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_PATH "/etc/postern/postern.conf"
-
 enum { ERROR_TEXT_MAX = 4096, PATH_TEXT_MAX = 4096, DUMP_TEXT_MAX = 1 << 30 };
 
 struct check {
@@ -164,7 +162,7 @@ static int run(int argc, char **argv) {
         { "dump", no_argument, NULL, 'd' },
         { NULL, 0, NULL, 0 },
     };
-    const char *path = DEFAULT_PATH;
+    const char *path = COMMAND_CONF;
     bool wants_dump = false;
     int c;
     optind = 1;
@@ -177,14 +175,12 @@ static int run(int argc, char **argv) {
             wants_dump = true;
             break;
         default:
-            fprintf(stderr, "usage: postern %s %s\n", command_check.name, command_check.synopsis);
-            return EXIT_USAGE;
+            return command_usage(&command_check);
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "postern check: unexpected '%s'\nusage: postern %s %s\n", argv[optind], command_check.name,
-                command_check.synopsis);
-        return EXIT_USAGE;
+        fprintf(stderr, "postern check: unexpected '%s'\n", argv[optind]);
+        return command_usage(&command_check);
     }
     return check_file(path, wants_dump);
 }

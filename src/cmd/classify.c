@@ -16,11 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern classify %s\n", command_classify.synopsis);
-    return EXIT_USAGE;
-}
-
 /* Why there is no class for this name and address, or NULL and the class. An empty address is none. */
 static const char *classify(struct str name, struct str address, enum name_class *ret_class) {
     struct ip ip = { .family = IP_NONE };
@@ -96,12 +91,12 @@ static int run(int argc, char **argv) {
     const char *path = NULL;
     for (int c; (c = getopt_long(argc, argv, "f:", known, NULL)) != -1;) {
         if (c != 'f')
-            return usage();
+            return command_usage(&command_classify);
         path = optarg;
     }
     int n = argc - optind;
     if (path != NULL ? n != 0 : n < 1 || n > 2)
-        return usage();
+        return command_usage(&command_classify);
     int code = path != NULL ? classify_file(path) : classify_one(argv[optind], n == 2 ? argv[optind + 1] : NULL);
     if (fflush(stdout) != 0) {
         fprintf(stderr, "postern: cannot write: %s\n", strerror(errno));

@@ -6,7 +6,11 @@
  */
 #pragma once
 
-enum { EXIT_USAGE = 64 }; /* sysexits.h: wrong use of the command line */
+#include "conf/conf.h"
+
+#define COMMAND_CONF "/etc/postern/postern.conf" /* where -c names no other */
+
+enum { EXIT_USAGE = 64, EXIT_CONFIG = 78 }; /* sysexits.h */
 
 struct command {
     const char *name;
@@ -14,6 +18,12 @@ struct command {
     const char *help;     /* one line, lower case, no full stop */
     int (*run)(int argc, char **argv);
 };
+
+/* Says on standard error how it is used. Returns EXIT_USAGE. */
+int command_usage(const struct command *command);
+
+/* The settings of a configuration, without the files it names. What is wrong is told; the result is negative then. */
+int command_load_settings(const char *path, struct conf **ret_conf);
 
 extern const struct command command_run;
 extern const struct command command_check;

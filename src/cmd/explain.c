@@ -20,8 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_CONF "/etc/postern/postern.conf"
-
 enum { OUTPUT_MAX = 16 << 20, SETS_MAX = 256 };
 
 struct options {
@@ -31,11 +29,6 @@ struct options {
     size_t n_sets;
     bool is_json;
 };
-
-static int usage(void) {
-    fprintf(stderr, "usage: postern explain %s\n", command_explain.synopsis);
-    return EXIT_USAGE;
-}
 
 /* ---- the configuration */
 
@@ -200,18 +193,18 @@ static int run(int argc, char **argv) {
         { "set", required_argument, NULL, 'S' },    { "dns", no_argument, NULL, 'd' },
         { "json", no_argument, NULL, 'j' },         { 0 },
     };
-    struct options options = { .conf = DEFAULT_CONF };
+    struct options options = { .conf = COMMAND_CONF };
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
         if (take_option(&options, c) < 0)
-            return usage();
+            return command_usage(&command_explain);
     }
     const struct explain_imagined *imagined = &options.imagined;
     bool is_imagined = imagined->client != NULL;
     bool has_more = imagined->helo != NULL || imagined->from != NULL || imagined->to != NULL || imagined->asks_dns ||
         options.n_sets > 0;
     if (argc - optind != !is_imagined || (has_more && !is_imagined))
-        return usage();
+        return command_usage(&command_explain);
     options.id = is_imagined ? NULL : argv[optind];
     return explain(&options);
 }

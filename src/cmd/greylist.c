@@ -19,9 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_CONF "/etc/postern/postern.conf"
-
-enum { EXIT_CONFIG = 78 }; /* sysexits.h */
+enum { LIFE_S_MAX = 36500 * 86400U }; /* a hundred years */
 
 static const struct action {
     const char *name;
@@ -53,31 +51,7 @@ bool greylist_is_shared(const struct greylist_request *request) {
     return request->conf->set.store.postgresql[0] != '\0';
 }
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern greylist %s\n", command_greylist.synopsis);
-    return EXIT_USAGE;
-}
-
 /* ---- the command line */
-
-/* "12h", "36d": seconds. Returns 0 or -EINVAL. */
-static int parse_life(const char *text, int64_t *ret_s) {
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } units[] = { { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    struct str given = str_of(text);
-    unsigned long long n;
-    for (size_t i = 0; given.len > 1 && i < sizeof(units) / sizeof(units[0]); i++) {
-        if (given.at[given.len - 1] != units[i].unit)
-            continue;
-        if (str_to_u64(str_head(given, given.len - 1), 36500, &n) < 0 || n == 0)
-            return -EINVAL;
-        *ret_s = (int64_t)n * units[i].seconds;
-        return 0;
-    }
-    return -EINVAL;
-}
 
 static bool is_format(const char *text) {
     return strcmp(text, "export") == 0 || strcmp(text, "postgrey") == 0 || strcmp(text, "sqlgrey") == 0;
@@ -102,7 +76,10 @@ static int take_option(struct greylist_request *request, int c, const char *valu
         request->format = value;
         return is_format(value) ? 0 : -EINVAL;
     case 'L':
-        return parse_life(value, &request->life_s);
+        if (str_to_span(str_of(value), LIFE_S_MAX, &number) < 0 || number == 0)
+            return -EINVAL;
+        request->life_s = (int64_t)number;
+        return 0;
     case 'n':
         if (str_to_u64(str_of(value), UINT32_MAX, &number) < 0)
             return -EINVAL;
@@ -143,14 +120,7 @@ static int parse_options(struct greylist_request *request, int argc, char **argv
 /* ---- what an action needs */
 
 static int load_conf(struct greylist_request *request) {
-    struct diag_list diag;
-    diag_init(&diag);
-    int r = conf_load_settings(request->conf_path, &diag, &request->conf);
-    if (r < 0 && diag.text.len > 0)
-        fwrite(diag.text.at, 1, diag.text.len, stderr);
-    else if (r < 0)
-        greylist_fail("%s: %s", request->conf_path, strerror(-r));
-    diag_deinit(&diag);
+    int r = command_load_settings(request->conf_path, &request->conf);
     if (r == 0 && request->conf->set.store.path == NULL) {
         greylist_fail("%s: no store is configured (store { path ... })", request->conf_path);
         r = -ENOENT;
@@ -184,10 +154,10 @@ static int perform(struct greylist_request *request, const struct action *action
 }
 
 static int run(int argc, char **argv) {
-    struct greylist_request request = { .conf_path = DEFAULT_CONF, .format = "export",
+    struct greylist_request request = { .conf_path = COMMAND_CONF, .format = "export",
                                         .now = (int64_t)(clock_wall_ms() / 1000) };
     if (parse_options(&request, argc, argv) < 0 || optind >= argc)
-        return usage();
+        return command_usage(&command_greylist);
     const char *name = argv[optind];
     request.args = argv + optind + 1;
     request.n_args = argc - optind - 1;
@@ -197,14 +167,14 @@ static int run(int argc, char **argv) {
             continue;
         if (request.n_args < actions[i].min_args || request.n_args > actions[i].max_args) {
             greylist_fail("%s takes %s", name, actions[i].args);
-            return usage();
+            return command_usage(&command_greylist);
         }
         int code = perform(&request, &actions[i]);
         conf_free(request.conf);
         return code;
     }
     greylist_fail("unknown action '%s'", name);
-    return usage();
+    return command_usage(&command_greylist);
 }
 
 const struct command command_greylist = {

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cmd/cmd.h"
-#include "conf/conf.h"
 #include "journal/reader.h"
 
 #include <errno.h>
@@ -21,36 +20,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define DEFAULT_CONF "/etc/postern/postern.conf"
-
-enum { SINCE_YEARS_MAX = 100, JSON_MAX = 1 << 20 };
-
-static int usage(void) {
-    fprintf(stderr, "usage: postern report %s\n", command_report.synopsis);
-    return EXIT_USAGE;
-}
+enum { SINCE_S_MAX = 1000000000, JSON_MAX = 1 << 20 };
 
 /* ---- time */
-
-/* "90s", "30m", "1h", "2d": so long before now. */
-static int parse_span(struct str text, uint64_t now_ms, uint64_t *ret_ms) {
-    static const struct {
-        char unit;
-        uint64_t ms;
-    } units[] = { { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 } };
-    unsigned long long n;
-    if (text.len < 2)
-        return -EINVAL;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (text.at[text.len - 1] != units[i].unit)
-            continue;
-        if (str_to_u64(str_head(text, text.len - 1), SINCE_YEARS_MAX * 366ULL * 86400, &n) < 0)
-            return -EINVAL;
-        *ret_ms = n * units[i].ms < now_ms ? now_ms - n * units[i].ms : 0;
-        return 0;
-    }
-    return -EINVAL;
-}
 
 /* "2026-11-21", "2026-11-21T22:44:42Z", "...+01:00" (RFC 3339; fractions of a second are taken and forgotten). */
 static int parse_time(const char *text, uint64_t *ret_ms) {
@@ -64,7 +36,10 @@ static int parse_time(const char *text, uint64_t *ret_ms) {
         return -EINVAL;
     if (*end == '.')
         end += 1 + strspn(end + 1, "0123456789");
+    int day = tm.tm_mday;
     int64_t second = timegm(&tm);
+    if (tm.tm_mday != day) /* 30 February has become a day of March */
+        return -EINVAL;
     if (sscanf(end, "%c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-') && strlen(end) == 6)
         second -= (sign == '+' ? 1 : -1) * (hours * 3600 + minutes * 60);
     else if (*end != '\0' && strcmp(end, "Z") != 0)
@@ -72,6 +47,15 @@ static int parse_time(const char *text, uint64_t *ret_ms) {
     if (second < 0)
         return -EINVAL;
     *ret_ms = (uint64_t)second * 1000;
+    return 0;
+}
+
+/* A time, or so long before now. */
+static int parse_since(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
+    unsigned long long span_s;
+    if (str_to_span(str_of(text), SINCE_S_MAX, &span_s) < 0)
+        return parse_time(text, ret_ms);
+    *ret_ms = span_s * 1000 < now_ms ? now_ms - span_s * 1000 : 0;
     return 0;
 }
 
@@ -163,20 +147,14 @@ static const struct journal_report *find_report(const char *name) {
 
 /* Where the configuration says that the journal is. */
 static int tell_of_conf(const char *path, const struct journal_report *report, uint64_t since_ms, bool is_json) {
-    struct diag_list diag;
     struct conf *conf = NULL;
     int code = EXIT_FAILURE;
-    diag_init(&diag);
-    int r = conf_load_settings(path, &diag, &conf);
-    if (r == -EINVAL)
-        fwrite(diag.text.at, 1, diag.text.len, stderr);
-    else if (r < 0)
-        fprintf(stderr, "%s: %s\n", path, strerror(-r));
-    else if (conf->set.journal.path == NULL)
+    if (command_load_settings(path, &conf) < 0)
+        return EXIT_FAILURE;
+    if (conf->set.journal.path == NULL)
         fprintf(stderr, "postern: %s names no journal\n", path);
     else
         code = tell(report, conf->set.journal.path, since_ms, is_json);
-    diag_deinit(&diag);
     conf_free(conf);
     return code;
 }
@@ -187,7 +165,7 @@ static int run(int argc, char **argv) {
         { "since", required_argument, NULL, 's' },  { "json", no_argument, NULL, 'j' },
         { 0 },
     };
-    const char *conf = DEFAULT_CONF, *journal = NULL, *since = NULL;
+    const char *conf = COMMAND_CONF, *journal = NULL, *since = NULL;
     uint64_t since_ms = 0;
     bool is_json = false;
     hash_init();
@@ -202,13 +180,12 @@ static int run(int argc, char **argv) {
         else if (c == 'j')
             is_json = true;
         else
-            return usage();
+            return command_usage(&command_report);
     }
     const struct journal_report *report = optind == argc - 1 ? find_report(argv[optind]) : NULL;
     if (report == NULL)
-        return usage();
-    if (since != NULL && parse_span(str_of(since), clock_wall_ms(), &since_ms) < 0 &&
-        parse_time(since, &since_ms) < 0) {
+        return command_usage(&command_report);
+    if (since != NULL && parse_since(since, clock_wall_ms(), &since_ms) < 0) {
         fprintf(stderr, "postern: '%s' is no time; expected 90s, 30m, 1h, 2d, or as in 2026-11-21T22:44:42Z\n", since);
         return EXIT_USAGE;
     }

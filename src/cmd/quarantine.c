@@ -18,10 +18,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DEFAULT_CONF "/etc/postern/postern.conf"
-
-enum { EXIT_CONFIG = 78 }; /* sysexits.h */
-
 static const struct action {
     const char *name;
     int (*run)(struct quarantine_request *request);
@@ -47,28 +43,15 @@ int quarantine_fail(const char *format, ...) {
     return EXIT_FAILURE;
 }
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern quarantine %s\n", command_quarantine.synopsis);
-    return EXIT_USAGE;
-}
-
 /* ---- the command line */
 
 /* "90m", "12h", "7d": so long before now. */
 static int parse_since(const char *text, int64_t now, int64_t *ret_since) {
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    struct str given = str_of(text);
-    unsigned long long n;
-    for (size_t i = 0; given.len > 1 && i < sizeof(units) / sizeof(units[0]); i++) {
-        if (given.at[given.len - 1] != units[i].unit || str_to_u64(str_head(given, given.len - 1), 1000000, &n) < 0)
-            continue;
-        *ret_since = now - (int64_t)n * units[i].seconds;
-        return 0;
-    }
-    return -EINVAL;
+    unsigned long long span_s;
+    int r = str_to_span(str_of(text), (unsigned long long)now, &span_s);
+    if (r == 0)
+        *ret_since = now - (int64_t)span_s;
+    return r;
 }
 
 static int take_option(struct quarantine_request *request, int c, const char *value) {
@@ -133,14 +116,7 @@ static int parse_options(struct quarantine_request *request, int argc, char **ar
 /* ---- what an action needs */
 
 static int load_conf(struct quarantine_request *request) {
-    struct diag_list diag;
-    diag_init(&diag);
-    int r = conf_load_settings(request->conf_path, &diag, &request->conf);
-    if (r < 0 && diag.text.len > 0)
-        fwrite(diag.text.at, 1, diag.text.len, stderr);
-    else if (r < 0)
-        quarantine_fail("%s: %s", request->conf_path, strerror(-r));
-    diag_deinit(&diag);
+    int r = command_load_settings(request->conf_path, &request->conf);
     if (r == 0 && request->conf->set.quarantine.path == NULL) {
         quarantine_fail("%s: no quarantine is configured (quarantine { path ... })", request->conf_path);
         r = -ENOENT;
@@ -163,9 +139,9 @@ static int perform(struct quarantine_request *request, const struct action *acti
 }
 
 static int run(int argc, char **argv) {
-    struct quarantine_request request = { .conf_path = DEFAULT_CONF, .now = (int64_t)(clock_wall_ms() / 1000) };
+    struct quarantine_request request = { .conf_path = COMMAND_CONF, .now = (int64_t)(clock_wall_ms() / 1000) };
     if (parse_options(&request, argc, argv) < 0 || optind >= argc)
-        return usage();
+        return command_usage(&command_quarantine);
     const char *name = argv[optind];
     request.args = argv + optind + 1;
     request.n_args = argc - optind - 1;
@@ -175,14 +151,14 @@ static int run(int argc, char **argv) {
             continue;
         if (request.n_args < actions[i].min_args || request.n_args > actions[i].max_args) {
             quarantine_fail("%s takes %s", name, actions[i].args);
-            return usage();
+            return command_usage(&command_quarantine);
         }
         int code = perform(&request, &actions[i]);
         conf_free(request.conf);
         return code;
     }
     quarantine_fail("unknown action '%s'", name);
-    return usage();
+    return command_usage(&command_quarantine);
 }
 
 const struct command command_quarantine = {

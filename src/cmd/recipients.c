@@ -19,10 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DEFAULT_PATH "/etc/postern/postern.conf"
-
-enum { EXIT_CONFIG = 78 }; /* sysexits.h */
-
 int recipients_fail(const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -109,28 +105,16 @@ static int parse_options(int argc, char **argv, struct recipients_request *reque
 static int load(struct recipients_request *request) {
     if (request->dir != NULL)
         return 0;
-    struct diag_list diag;
-    diag_init(&diag);
-    int r = conf_load_settings(request->conf_path != NULL ? request->conf_path : DEFAULT_PATH, &diag, &request->conf);
-    if (r < 0 && diag.text.len > 0)
-        fwrite(diag.text.at, 1, diag.text.len, stderr);
-    else if (r < 0)
-        recipients_fail("%s", strerror(-r));
-    diag_deinit(&diag);
+    int r = command_load_settings(request->conf_path != NULL ? request->conf_path : COMMAND_CONF, &request->conf);
     if (r == 0)
         request->dir = request->conf->set.directory_path;
     return r;
 }
 
-static int refuse_usage(void) {
-    fprintf(stderr, "usage: postern recipients %s\n", command_recipients.synopsis);
-    return EXIT_USAGE;
-}
-
 static int run(int argc, char **argv) {
     struct recipients_request request = { .n_args = 0 };
     if (parse_options(argc, argv, &request) < 0 || optind >= argc)
-        return refuse_usage();
+        return command_usage(&command_recipients);
     const char *name = argv[optind];
     request.args = argv + optind + 1;
     request.n_args = argc - optind - 1;
@@ -140,7 +124,7 @@ static int run(int argc, char **argv) {
             continue;
         if (request.n_args != actions[i].n_args) {
             recipients_fail("%s takes %s", name, actions[i].n_args > 0 ? actions[i].args : "no arguments");
-            return refuse_usage();
+            return command_usage(&command_recipients);
         }
         if (load(&request) < 0)
             return EXIT_CONFIG;
@@ -151,7 +135,7 @@ static int run(int argc, char **argv) {
         return status;
     }
     recipients_fail("unknown action '%s'", name);
-    return refuse_usage();
+    return command_usage(&command_recipients);
 }
 
 const struct command command_recipients = {

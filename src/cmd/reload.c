@@ -13,23 +13,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern reload %s\n", command_reload.synopsis);
-    return EXIT_USAGE;
-}
-
 static int run(int argc, char **argv) {
-    struct ask_options options = { .conf_path = ASK_DEFAULT_CONF };
+    struct ask_options options = { .conf_path = COMMAND_CONF };
     for (int c; (c = getopt(argc, argv, "c:s:")) != -1;) {
         if (c == 'c')
             options.conf_path = optarg;
         else if (c == 's')
             options.socket = optarg;
         else
-            return usage();
+            return command_usage(&command_reload);
     }
     if (optind != argc)
-        return usage();
+        return command_usage(&command_reload);
     struct buf answer;
     buf_init(&answer, CONTROL_ANSWER_MAX + 4096);
     int r = ask_master(&options, "reload", CONTROL_ANSWER_LIMIT_MS + CONTROL_TIMEOUT_MS, &answer);

@@ -62,21 +62,16 @@ static int serve(const char *conf_path) {
     return code;
 }
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern run %s\n", command_run.synopsis);
-    return EXIT_USAGE;
-}
-
 static int run(int argc, char **argv) {
-    const char *conf_path = ASK_DEFAULT_CONF;
+    const char *conf_path = COMMAND_CONF;
     for (int c; (c = getopt(argc, argv, "c:")) != -1;) {
         if (c == 'c')
             conf_path = optarg;
         else
-            return usage();
+            return command_usage(&command_run);
     }
     if (optind != argc)
-        return usage();
+        return command_usage(&command_run);
     return serve(conf_path);
 }
 

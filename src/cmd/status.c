@@ -17,11 +17,6 @@
 
 enum { ANSWER_WAIT_MS = 10000 };
 
-static int usage(void) {
-    fprintf(stderr, "usage: postern status %s\n", command_status.synopsis);
-    return EXIT_USAGE;
-}
-
 static int parse(int argc, char **argv, struct ask_options *options) {
     static const struct option known[] = {
         {"check", no_argument, NULL, 'k'},
@@ -70,9 +65,11 @@ static int print_check(int r, struct str answer) {
 }
 
 static int run(int argc, char **argv) {
-    struct ask_options options = { .conf_path = ASK_DEFAULT_CONF };
-    if (parse(argc, argv, &options) != 0)
-        return options.is_check ? (usage(), (int)REPORT_UNKNOWN) : usage();
+    struct ask_options options = { .conf_path = COMMAND_CONF };
+    if (parse(argc, argv, &options) != 0) {
+        command_usage(&command_status);
+        return options.is_check ? (int)REPORT_UNKNOWN : EXIT_USAGE;
+    }
     const char *request = options.is_check ? "status check" : options.is_json ? "status json" : "status";
     struct buf answer;
     buf_init(&answer, CONTROL_ANSWER_MAX + 4096);

@@ -11,7 +11,6 @@
  */
 #include "base/hash.h"
 #include "cmd/cmd.h"
-#include "conf/conf.h"
 #include "store/local.h"
 #include "store/shared.h"
 
@@ -20,15 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DEFAULT_CONF "/etc/postern/postern.conf"
-
-enum { EXIT_CONFIG = 78 }; /* sysexits.h */
-
-static int usage(void) {
-    fprintf(stderr, "usage: postern store %s\n", command_store.synopsis);
-    return EXIT_USAGE;
-}
 
 static int fail(const char *what, struct str why) {
     fprintf(stderr, "postern: store: %s%.*s\n", what, STR_ARG(why));
@@ -63,35 +53,23 @@ static int administer(const struct conf *conf, enum shared_task task, const char
     return code;
 }
 
-static int load(const char *path, struct conf **ret_conf) {
-    struct diag_list diag;
-    diag_init(&diag);
-    int r = conf_load_settings(path, &diag, ret_conf);
-    if (r < 0 && diag.text.len > 0)
-        fwrite(diag.text.at, 1, diag.text.len, stderr);
-    else if (r < 0)
-        fprintf(stderr, "postern: %s: %s\n", path, strerror(-r));
-    diag_deinit(&diag);
-    return r;
-}
-
 static int run(int argc, char **argv) {
     static const struct option known[] = { { "connect", required_argument, NULL, 'C' }, { 0 } };
-    const char *path = DEFAULT_CONF, *connect = NULL;
+    const char *path = COMMAND_CONF, *connect = NULL;
     for (int c; (c = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
         if (c == 'c')
             path = optarg;
         else if (c == 'C')
             connect = optarg;
         else
-            return usage();
+            return command_usage(&command_store);
     }
     bool is_init = optind + 1 == argc && strcmp(argv[optind], "init") == 0;
     bool is_upgrade = optind + 1 == argc && strcmp(argv[optind], "upgrade") == 0;
     struct conf *conf = NULL;
     if (!is_init && !is_upgrade)
-        return usage();
-    if (load(path, &conf) < 0)
+        return command_usage(&command_store);
+    if (command_load_settings(path, &conf) < 0)
         return EXIT_CONFIG;
     int code = EXIT_CONFIG;
     if (connect == NULL && conf->set.store.postgresql[0] == '\0')

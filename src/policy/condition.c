@@ -20,6 +20,8 @@
 
 #include <errno.h>
 
+enum { WINDOW_S_MAX = 7 * 86400 };
+
 int parse_advance(struct parsed *p) {
     return token_next(&p->tokens, &p->token);
 }
@@ -90,20 +92,11 @@ static const struct fact_row *find_enum_value(struct str name, uint8_t *ret_valu
 
 /* "10m" */
 static int parse_window(struct str text, uint32_t *ret_seconds) {
-    static const struct {
-        char letter;
-        uint32_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    unsigned long long number;
-    for (size_t i = 0; text.len > 1 && i < sizeof(units) / sizeof(units[0]); i++) {
-        if (text.at[text.len - 1] != units[i].letter)
-            continue;
-        if (str_to_u64(str_head(text, text.len - 1), 7 * 86400 / units[i].seconds, &number) != 0 || number == 0)
-            return -EINVAL;
-        *ret_seconds = (uint32_t)number * units[i].seconds;
-        return 0;
-    }
-    return -EINVAL;
+    unsigned long long seconds;
+    if (str_to_span(text, WINDOW_S_MAX, &seconds) < 0 || seconds == 0)
+        return -EINVAL;
+    *ret_seconds = (uint32_t)seconds;
+    return 0;
 }
 
 static int parse_rate(struct parsed *p, struct literal *literal) {

@@ -116,6 +116,27 @@ static void a_character_of_utf8_has_one_to_four_bytes_or_is_none(void **state) {
         assert_int_equal(str_utf8_len(cases[i].text), cases[i].len);
 }
 
+static void spans_are_numbers_with_a_unit(void **state) {
+    static const struct {
+        struct str text;
+        int expected;
+        unsigned long long seconds;
+    } rows[] = {
+        { STR_INIT("90s"), 0, 90 },       { STR_INIT("30m"), 0, 1800 },         { STR_INIT("12h"), 0, 43200 },
+        { STR_INIT("7d"), 0, 604800 },    { STR_INIT("0s"), 0, 0 },             { STR_INIT("7d1s"), -EINVAL, 0 },
+        { STR_INIT("8d"), -ERANGE, 0 },   { STR_INIT("604801s"), -ERANGE, 0 },  { STR_INIT("168h"), 0, 604800 },
+        { STR_INIT("s"), -EINVAL, 0 },    { STR_INIT("5"), -EINVAL, 0 },        { STR_INIT("5w"), -EINVAL, 0 },
+        { STR_INIT("5M"), -EINVAL, 0 },   { STR_INIT("-5m"), -EINVAL, 0 },      { STR_INIT("5 m"), -EINVAL, 0 },
+        { STR_INIT(""), -EINVAL, 0 },     { STR_INIT("99999999999999999999d"), -ERANGE, 0 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        unsigned long long seconds = 0;
+        assert_int_equal(str_to_span(rows[i].text, 604800, &seconds), rows[i].expected);
+        assert_int_equal(seconds, rows[i].seconds);
+    }
+    assert_int_equal(str_to_span(NOTHING, 1, &(unsigned long long){ 0 }), -EINVAL);
+}
+
 static void numbers_are_written_in_decimal(void **state) {
     char digits[U64_DIGITS_MAX];
     assert_true(str_eq(str_of_u64(0, digits), STR("0")));
@@ -164,6 +185,7 @@ int main(void) {
         cmocka_unit_test(what_is_no_number_is_refused_whatever_the_maximum),
         cmocka_unit_test(what_no_quoting_changes_is_counted_up_to_the_first_byte_that_one_does),
         cmocka_unit_test(a_character_of_utf8_has_one_to_four_bytes_or_is_none),
+        cmocka_unit_test(spans_are_numbers_with_a_unit),
         cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(order_is_that_of_bytes_and_a_beginning_comes_first),
         cmocka_unit_test(distance_counts_typing_errors),

@@ -200,6 +200,8 @@ static void wrong_use_is_told_from_what_is_not_there(void **state) {
     assert_int_equal(EXPLAIN("--client", "192.0.2.7", "--set", "ptr.none=perhaps"), EXIT_USAGE);
     assert_int_equal(EXPLAIN("--client", "192.0.2.7", "--set", "nothing=true"), EXIT_USAGE);
     assert_int_equal(REPORT("--since", "yesterday"), EXIT_USAGE);
+    assert_int_equal(REPORT("--since", "2026-02-30"), EXIT_USAGE);
+    assert_int_equal(REPORT("--since", "7w"), EXIT_USAGE);
     assert_int_equal(REPORT("more"), EXIT_USAGE);
     assert_int_equal(run(&command_report, (char *const[]){ "report", "grey", NULL }), EXIT_USAGE);
     assert_int_equal(run(&command_report, (char *const[]){ "report", "policy", "--journal", "/nonexistent", NULL }), 1);
