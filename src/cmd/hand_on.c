@@ -3,6 +3,9 @@
  *
  * The relay of the session is used as it is, on a loop of the command's own: one transfer for each group of servers,
  * its recipients one after the other, then the message. Each of these steps stops the loop when its answer is there.
+ *
+ * Fields of the text that claim to be ours are dropped as on the way of any mail: what lies in the quarantine is what
+ * its sender wrote.
  */
 #include "cmd/hand_on.h"
 
@@ -18,6 +21,7 @@ struct handing {
     const struct conf *conf;
     const struct hand_on_message *message;
     struct buf *said;
+    struct field_edit edit;
     struct loop *loop;
     struct relay *relay;
     SSL_CTX **tls;
@@ -116,7 +120,7 @@ static struct relay_envelope envelope_of(const struct hand_on_message *m) {
 /* The message's text, when there is somebody to take it. Returns 0 or -ENOMEM. */
 static int deliver(struct handing *h, struct relay_transfer *transfer, struct str who, unsigned n) {
     const struct relay_message message = {
-        .head = h->message->head, .spool = h->message->spool, .has_8bit = h->message->is_8bit,
+        .head = h->message->head, .spool = h->message->spool, .edit = &h->edit, .has_8bit = h->message->is_8bit,
         .deadline_ms = loop_now(h->loop) + FINAL_REPLY_MS, .reserve_ms = 0, .client_is_there = always,
     };
     int r = relay_deliver(transfer, &message, on_answer, h);
@@ -204,7 +208,8 @@ static void stop(struct handing *h) {
 }
 
 int hand_on(const struct conf *conf, const struct hand_on_message *message, struct buf *said) {
-    struct handing h = { .conf = conf, .message = message, .said = said };
+    struct handing h = { .conf = conf, .message = message, .said = said,
+                         .edit = { .authserv_id = str_of(conf->set.hostname) } };
     const struct relay_events events = { .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note,
                                          .arg = &h };
     if (!are_known(&h))

@@ -85,7 +85,8 @@ static bool may_release(const struct quarantine_request *request, const struct q
 static int settle(const struct quarantine_request *request, struct quarantine_file *file, int result,
                   const struct buf *said) {
     static const char *const words[] = {
-        [HAND_ON_DONE] = "released", [HAND_ON_PARTLY] = "released, but not for all recipients",
+        [HAND_ON_DONE] = "released",
+        [HAND_ON_PARTLY] = "released, but not for all recipients (--again --to ADDRESS for each of these)",
         [HAND_ON_REFUSED] = "refused by the mailbox server", [HAND_ON_DEFERRED] = "not taken now, try again later",
         [HAND_ON_UNKNOWN] = "it may have arrived: look there before --again",
     };

@@ -274,6 +274,64 @@ def test_a_release_that_is_cut_off_is_known_to_be_uncertain(make, make_server, s
     one_kept(gateway, "released")
 
 
+def test_what_others_claim_in_our_name_is_not_released(gateway, server, subject):
+    claims = {"X-Spam-Flag": "NO", "x-virus-STATUS": "Clean\r\n\tfolded", "X-Postern-Released": "always",
+              "Authentication-Results": "mx.example.com; spf=pass", "X-Mailer": "theirs"}
+    reply = send(gateway, message(subject, f"{SEVEN}\r\nX-Spam-Flag: in the text\r\n".encode(), **claims))
+    one_kept(gateway)
+    action(gateway, "release", reply.id)
+    taken, = server.messages
+    head = taken.content.partition(b"\r\n\r\n")[0].decode()
+    assert re.findall(r"(?im)^(?:x-spam|x-virus|x-postern|authentication)-[^\r]*", head) == \
+        [f"X-Postern-Released: {reply.id}"]
+    assert "folded" not in head and taken.header("X-Mailer") == "theirs" and taken.header("Subject") == subject
+    assert taken.body == f"{SEVEN}\r\nX-Spam-Flag: in the text\r\n".encode()
+
+
+def test_a_release_that_the_server_takes_for_some_names_the_others(make, make_server, subject):
+    is_full = threading.Event()
+    full = lambda moment: "452 4.2.2 Full" if is_full.is_set() and "bert@" in moment.line else "250 2.1.5 Ok"
+    server = make_server(behave={"RCPT": full})
+    gateway = make(server)
+    reply = send(gateway, spam(subject), "anna@example.com", "bert@example.com")
+    one_kept(gateway)
+    is_full.set()
+    said = action(gateway, "release", reply.id, code=1)
+    assert "not for all recipients" in said and "bert@example.com: 452 Full" in said and "anna@" not in said
+    assert [taken.recipients for taken in server.messages] == [["anna@example.com"]]
+    one_kept(gateway, "released")
+    assert "released already" in action(gateway, "release", reply.id, code=1)
+    is_full.clear()
+    action(gateway, "release", reply.id, "--again", "--to", "bert@example.com")
+    assert [taken.recipients for taken in server.messages] == [["anna@example.com"], ["bert@example.com"]]
+
+
+def test_a_release_asks_for_what_the_message_needs(make, make_server, subject):
+    """And a server that has lost it since says no, or gets eight bits all the same, as on the way of any mail."""
+    server = make_server()
+    gateway = make(server)
+    address = "s\u00e9nder@client.example.net"
+    eight = message(subject, SEVEN.encode() + b"\r\n\xe9\r\n")
+    with Client(gateway.address, timeout=60) as client:
+        client.ehlo()
+        assert client.command(f"MAIL FROM:<{address}> SMTPUTF8 BODY=8BITMIME").code == 250
+        assert client.command("RCPT TO:<anna@example.com>").code == 250
+        utf8 = client.data(eight)
+        client.envelope("anna@example.com", sender="sender@client.example.net")
+        plain = client.data(eight)
+    eventually(lambda: [entry["state"] for entry in kept(gateway)] == ["kept"] * 2, "both are kept")
+    extensions, server.extensions = server.extensions, ["PIPELINING"]
+    assert "the server takes ASCII addresses only" in action(gateway, "release", utf8.id, code=1)
+    assert {entry["state"] for entry in kept(gateway)} == {"kept"} and server.messages == []
+    action(gateway, "release", plain.id)
+    server.extensions = extensions
+    action(gateway, "release", utf8.id)
+    action(gateway, "release", plain.id, "--again")
+    assert ["SMTPUTF8" in taken.mail for taken in server.messages] == [False, True, False]
+    assert ["BODY=8BITMIME" in taken.mail for taken in server.messages] == [False, True, True]
+    assert all(taken.content.endswith(eight) for taken in server.messages) and server.messages[1].sender == address
+
+
 def test_two_releases_at_once_are_one(make, make_server, subject):
     server = make_server(behave={"END": Delay(1)})
     gateway = make(server)
