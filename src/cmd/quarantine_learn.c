@@ -2,11 +2,15 @@
  * quarantine_learn: tells spamd what a message is (TELL of its protocol), so that its Bayes database learns from what
  * was kept wrongly, or rightly.
  *
- * One connection a message, blocking, with a time-out: this is a command that somebody waits for.
+ * One connection a message, blocking, with a time-out: this is a command that somebody waits for. A spamd that may not
+ * be taught says so before it has the message, and closes: its answer is read whether all could be sent or not.
+ *
+ * Where each domain has a database of its own it is the recipients' that learns, as it is theirs that is asked.
  */
 #include "cmd/quarantine.h"
 
 #include "base/addr.h"
+#include "facts/spamassassin.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { TIMEOUT_S = 120, ANSWER_MAX = 4096, COPY = 65536 };
+enum { TIMEOUT_S = 120, ANSWER_MAX = 4096, HEAD_MAX = 1024, COPY = 65536 };
 
 static int connect_to(const char *where) {
     struct sockaddr_storage address = { 0 };
@@ -59,11 +63,9 @@ static int send_all(int fd, const char *at, size_t len) {
     return 0;
 }
 
-static int send_question(int spamd, int fd, size_t text_at, uint64_t size, bool is_spam) {
-    char head[256], *piece = malloc(COPY);
-    int n = snprintf(head, sizeof(head), "TELL SPAMC/1.5\r\nContent-length: %llu\r\nMessage-class: %s\r\n"
-                     "Set: local\r\n\r\n", (unsigned long long)size, is_spam ? "spam" : "ham");
-    int r = piece != NULL ? send_all(spamd, head, (size_t)n) : -ENOMEM;
+static int send_question(int spamd, int fd, size_t text_at, struct str head, uint64_t size) {
+    char *piece = malloc(COPY);
+    int r = piece != NULL ? send_all(spamd, head.at, head.len) : -ENOMEM;
     for (uint64_t at = 0; r == 0 && at < size;) {
         ssize_t some = pread(fd, piece, COPY, (off_t)(text_at + at));
         r = some < 0 ? -errno : some == 0 ? -EIO : send_all(spamd, piece, (size_t)some);
@@ -73,16 +75,43 @@ static int send_question(int spamd, int fd, size_t text_at, uint64_t size, bool 
     return r == 0 && shutdown(spamd, SHUT_WR) < 0 ? -errno : r;
 }
 
-/* "SPAMD/1.1 0 EX_OK", and "DidSet: local" where it has learnt something new. Returns 1: it has, 0: nothing new. */
+/* "SPAMD/1.1 0 EX_OK", and "DidSet: local" where it has learnt something new. Returns 1: it has, 0: nothing new,
+ * -EPROTO: it says something else. */
 static int read_answer(int spamd, char *out, size_t size) {
     size_t len = 0;
-    for (ssize_t n; len + 1 < size && (n = recv(spamd, out + len, size - 1 - len, 0)) != 0; len += (size_t)n)
+    for (ssize_t n; len + 1 < size && (n = recv(spamd, out + len, size - 1 - len, 0)) != 0; len += (size_t)n) {
+        if (n < 0 && len > 0) /* it closed on what it did not read */
+            break;
         if (n < 0)
-            return -errno;
+            return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    }
     out[len] = '\0';
-    if (strncmp(out, "SPAMD/", 6) != 0 || strstr(out, " 0 EX_OK") == NULL)
+    const char *first_end = strchr(out, '\n');
+    if (first_end == NULL || strncmp(out, "SPAMD/", 6) != 0)
         return -EPROTO;
-    return strstr(out, "DidSet:") != NULL;
+    const char *code = memmem(out, (size_t)(first_end - out), " 0 EX_OK", strlen(" 0 EX_OK"));
+    return code == NULL ? -EPROTO : strstr(first_end, "DidSet:") != NULL;
+}
+
+/* The domain that spamd was told when it judged the message; "": none. */
+static struct str user_of(const struct quarantine_request *request, const struct quarantine_entry *entry) {
+    struct str domain = { 0 };
+    for (size_t i = 0; request->conf->set.spamassassin.user_by_domain && i < entry->n_recipients; i++) {
+        struct str its = str_from(entry->recipients[i], str_find_last(entry->recipients[i], '@') + 1);
+        if (i > 0 && !str_eq_nocase(its, domain))
+            return (struct str){ 0 };
+        domain = its;
+    }
+    return domain;
+}
+
+/* As read_answer(). */
+static int teach(int spamd, int fd, size_t text_at, struct str head, uint64_t size, char answer[ANSWER_MAX]) {
+    int sent = send_question(spamd, fd, text_at, head, size);
+    if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET)
+        return sent == -EAGAIN ? -ETIMEDOUT : sent;
+    int r = read_answer(spamd, answer, ANSWER_MAX);
+    return sent < 0 && r >= 0 ? -EPROTO : r; /* it cannot have learnt from half of it */
 }
 
 static int learn_one(const struct quarantine_request *request, const char *where, const char *id) {
@@ -90,24 +119,28 @@ static int learn_one(const struct quarantine_request *request, const char *where
     struct quarantine_entry entry;
     struct arena arena = { 0 };
     char answer[ANSWER_MAX] = "";
+    struct buf head;
     int fd;
     size_t text_at;
     if (!quarantine_open_id(request, id, &file, &arena, &entry, &fd, &text_at))
         return EXIT_FAILURE;
-    int spamd = connect_to(where), r = spamd;
-    if (spamd >= 0)
-        r = send_question(spamd, fd, text_at, file.size - text_at, request->is_spam);
-    if (r == 0)
-        r = read_answer(spamd, answer, sizeof(answer));
+    buf_init(&head, HEAD_MAX);
+    uint64_t size = file.size - text_at;
+    int r = spamd_put_tell(user_of(request, &entry), size, request->is_spam, &head);
+    int spamd = r < 0 ? r : connect_to(where);
+    r = spamd < 0 ? spamd : teach(spamd, fd, text_at, buf_str(&head), size, answer);
     if (spamd >= 0)
         close(spamd);
     close(fd);
+    buf_deinit(&head);
     arena_reset(&arena);
     answer[strcspn(answer, "\r\n")] = '\0';
+    if (r == -EPROTO && answer[0] == '\0')
+        return quarantine_fail("%s: spamd %s says nothing", id, where);
     if (r == -EPROTO)
         return quarantine_fail("%s: spamd says: %s (does it run with --allow-tell?)", id, answer);
     if (r < 0)
-        return quarantine_fail("spamd %s: %s", where, strerror(-r));
+        return quarantine_fail("%s: spamd %s: %s", id, where, strerror(-r));
     printf("%s: %s as %s\n", id, r > 0 ? "learnt" : "known already", request->is_spam ? "spam" : "ham");
     return EXIT_SUCCESS;
 }

@@ -30,13 +30,32 @@ static bool is_user(struct str user) {
     return true;
 }
 
+int spamd_put_user(struct str user, struct buf *out) {
+    if (!is_user(user))
+        return 0;
+    int r = buf_puts(out, STR("User: "));
+    for (size_t i = 0; i < user.len && r == 0; i++)
+        r = buf_putc(out, ascii_lower(user.at[i]));
+    return r == 0 ? buf_puts(out, STR("\r\n")) : r;
+}
+
+int spamd_put_tell(struct str user, uint64_t size, bool is_spam, struct buf *out) {
+    int r = buf_puts(out, STR("TELL SPAMC/1.5\r\n"));
+    if (r == 0)
+        r = spamd_put_user(user, out);
+    if (r == 0)
+        r = buf_putf(out, "Content-length: %llu\r\nMessage-class: %s\r\nSet: local\r\n\r\n", (unsigned long long)size,
+                     is_spam ? "spam" : "ham");
+    return r;
+}
+
 static int put_begin(struct buf *out, const struct scanner_question *question_or_null, bool is_first) {
     (void)is_first;
     if (!question_or_null)
         return buf_puts(out, STR("PING SPAMC/1.5\r\n\r\n"));
     int r = buf_puts(out, STR("SYMBOLS SPAMC/1.5\r\n"));
-    if (r == 0 && is_user(question_or_null->user))
-        r = buf_putf(out, "User: %.*s\r\n", STR_ARG(question_or_null->user));
+    if (r == 0)
+        r = spamd_put_user(question_or_null->user, out);
     if (r == 0)
         r = buf_putf(out, "Content-length: %llu\r\n\r\n", (unsigned long long)question_or_null->size);
     return r;

@@ -4,9 +4,11 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lib.client import Client, Closed, message
@@ -475,6 +477,55 @@ def test_spamd_learns_what_was_kept_wrongly(make, server, make_spamd, subject):
     assert "known already as ham" in action(gateway, "learn", reply.id, "--ham", "--spamd", teaches.tcp)
     assert "--ham or --spam" in action(gateway, "learn", reply.id, code=1)
     assert "does it run with --allow-tell" in action(gateway, "learn", reply.id, "--spam", code=1)
+
+
+def tell(listener, answer, heard):
+    """One conversation as spamd has it: reads `heard` bytes at most, answers, closes."""
+    peer, _ = listener.accept()
+    with peer:
+        said = b""
+        while len(said) < heard:
+            piece = peer.recv(heard - len(said))
+            if not piece:
+                break
+            said += piece
+        peer.sendall(answer)
+    return said
+
+
+def test_the_database_of_the_recipients_domain_learns(make, server, subject):
+    gateway = make(server)
+    gateway.configure(spamassassin={**gateway.options["spamassassin"], "user_by_domain": "yes"})
+    reply = send(gateway, spam(subject), "anna@EXAMPLE.com", "bert@example.com")
+    one_kept(gateway)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        said = pool.submit(tell, listener, b"SPAMD/1.1 0 EX_OK\r\nDidSet: local\r\nContent-length: 0\r\n\r\n", 1 << 20)
+        where = "127.0.0.1:%d" % listener.getsockname()[1]
+        assert "learnt as spam" in action(gateway, "learn", reply.id, "--spam", "--spamd", where)
+        head, _, text = said.result().partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [b"TELL SPAMC/1.5", b"User: example.com", b"Content-length: %d" % len(text),
+                                  b"Message-class: spam", b"Set: local"]
+    assert text == spam(subject)
+
+
+@pytest.mark.parametrize("answer, expected", [
+    (b"SPAMD/1.0 69 Service Unavailable: TELL commands are not enabled\r\n", "69 Service Unavailable"),
+    (b"SPAMD/1.1 0 EX_OK\r\nDidSet: local\r\n\r\n", "spamd says: SPAMD/1.1 0 EX_OK"),
+    (b"SPAMD/1.1 75 EX_TEMPFAIL\r\nX: 0 EX_OK\r\n", "75 EX_TEMPFAIL"), (b"", "spamd 127.0.0.1"),
+], ids=str)
+def test_a_spamd_that_does_not_want_to_learn_is_heard(answer, expected, make, server, subject):
+    """It answers and closes before it has the message: what it said counts, not that writing to it failed."""
+    gateway = make(server)
+    reply = send(gateway, message(subject, SEVEN.encode() + b"\r\n" + b"y" * 70 * 6000 + b"\r\n"))
+    one_kept(gateway)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        said = pool.submit(tell, listener, answer, 20)
+        where = "127.0.0.1:%d" % listener.getsockname()[1]
+        assert expected in action(gateway, "learn", reply.id, "--spam", "--spamd", where, code=1)
+        assert said.result() == b"TELL SPAMC/1.5\r\nCont"
+    assert f"{reply.id}: spamd {where}: Connection refused" in \
+        action(gateway, "learn", reply.id, "--spam", "--spamd", where, code=1)
 
 
 @pytest.mark.skipif(not is_root(), reason="mounts a file system")

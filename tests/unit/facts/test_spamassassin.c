@@ -3,6 +3,7 @@
  */
 #include "facts/spamassassin.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +58,8 @@ static void what_is_no_verdict(void **state) {
     static const char *const spam[] = {
         "", "True", "True ; 5 / ", "True ; / 5", "True 5 / 5", "True ; 5 5", "Maybe ; 5 / 5", "True ; 5 / 5 x",
         "True ; 5, / 5", "True ; five / 5", "True ; 5. / 5", "True ; .5 / 5", "True ; - / 5", "True ; +5 / 5",
-        "True ; 1e3 / 5", "True ; nan / 5", "True ; 1234567890 / 5", "True ; 0.1234567890123 / 5", "True ; --1 / 5",
+        "True ; 1e3 / 5", "True ; 1e300 / 5", "True ; nan / 5", "True ; inf / 5", "True ; 15.3 / nan",
+        "True ; 1234567890 / 5", "True ; 0.1234567890123 / 5", "True ; --1 / 5",
     };
     char text[300];
     struct scanner_reply reply;
@@ -129,6 +131,7 @@ static void questions(void **state) {
     struct buf out = { .max = 4096 };
 
     assert_question(STR("d.example"), "SYMBOLS SPAMC/1.5\r\nUser: d.example\r\nContent-length: 4711\r\n\r\n");
+    assert_question(STR("D.Example"), "SYMBOLS SPAMC/1.5\r\nUser: d.example\r\nContent-length: 4711\r\n\r\n");
     assert_question(STR(""), without);
     assert_question(STR("a\r\nb"), without);
     assert_question(STR("../a"), without);
@@ -141,6 +144,22 @@ static void questions(void **state) {
     buf_deinit(&out);
 }
 
+static void lessons(void **state) {
+    struct buf out = { .max = 4096 };
+
+    assert_int_equal(spamd_put_tell(STR("D.example"), 12, true, &out), 0);
+    assert_true(str_eq(buf_str(&out), STR("TELL SPAMC/1.5\r\nUser: d.example\r\nContent-length: 12\r\n"
+                                          "Message-class: spam\r\nSet: local\r\n\r\n")));
+    buf_clear(&out);
+    assert_int_equal(spamd_put_tell(STR("../d"), 0, false, &out), 0);
+    assert_true(str_eq(buf_str(&out), STR("TELL SPAMC/1.5\r\nContent-length: 0\r\nMessage-class: ham\r\n"
+                                          "Set: local\r\n\r\n")));
+    out.max = 20;
+    buf_clear(&out);
+    assert_int_equal(spamd_put_tell(STR(""), 0, false, &out), -ENOBUFS);
+    buf_deinit(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         { "a verdict is believed when all of it is there", a_verdict, NULL, NULL, NULL },
@@ -150,6 +169,7 @@ int main(void) {
         { "a refusal is whole with its first line, and PONG too", refusals, NULL, NULL, NULL },
         { "an answer without an end is none", an_endless_answer_is_none, NULL, NULL, NULL },
         { "a question says the exact length, and a user that can be one", questions, NULL, NULL, NULL },
+        { "a lesson says of what user, and as what", lessons, NULL, NULL, NULL },
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
