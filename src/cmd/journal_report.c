@@ -64,7 +64,7 @@ static int parse_since(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
 struct reading {
     const struct journal_report *report;
     void *counts;
-    uint64_t n_records;
+    uint64_t n_records, n_unread;
     char since[CLOCK_RFC3339_MAX]; /* times of one form compare as text; empty: from the beginning */
     struct members members;
 };
@@ -72,10 +72,13 @@ struct reading {
 static int on_line(void *arg, char *line, size_t len) {
     struct reading *reading = arg;
     const struct members *members = &reading->members;
-    if (members_parse(line, len, &reading->members) < 0)
-        return 0; /* the torn end of a file, or no record */
-    struct str time = members_text(members, &members->at[0], "time");
-    if (time.at == NULL || strncmp(time.at, reading->since, time.len) < 0)
+    bool is_read = members_parse(line, len, &reading->members) == 0;
+    struct str time = is_read ? members_text(members, &members->at[0], "time") : (struct str){ 0 };
+    if (time.at == NULL) { /* no record; the torn end of a file does not come this far */
+        reading->n_unread++;
+        return 0;
+    }
+    if (strncmp(time.at, reading->since, time.len) < 0)
         return 0;
     reading->n_records++;
     return reading->report->add(reading->counts, members);
@@ -107,6 +110,9 @@ static int read_and_tell(struct reading *reading, const char *dir, uint64_t sinc
     if (r < 0)
         fprintf(stderr, "postern: the journal in %s cannot be read%s: %s\n", dir,
                 reading->n_records > 0 ? " as a whole" : "", strerror(-r));
+    if (reading->n_unread > 0)
+        fprintf(stderr, "postern: %" PRIu64 " lines of the journal are no records, and not counted\n",
+                reading->n_unread);
     reading->report->finish(reading->counts);
     if (!is_json)
         reading->report->print(reading->counts);
