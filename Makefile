@@ -28,7 +28,7 @@ help:
 build:
 	@scripts/bootstrap build
 	@test -f build/build.ninja || meson setup build
-	@ninja -C build src/cmd/postern
+	@ninja -C build src/cmd/postern src/store/postgres.so
 	@ln -sf src/cmd/postern build/postern
 
 run:
@@ -55,7 +55,7 @@ fuzz:
 bench:
 	@scripts/bootstrap bench
 	@$(MAKE) --no-print-directory build
-	@ninja -C build bench/floor bench/load bench/policy_load bench/store_bench src/store/postgres.so
+	@ninja -C build bench/floor bench/load bench/policy_load bench/store_bench
 	@$(PYTHON) bench/run $(BENCH)
 
 cover:
