@@ -103,6 +103,11 @@ static bool may_be_our_results(const struct field_filter *filter, struct str fie
 
 /* ---- one after the other */
 
+/* It may have no room for a tag (998 octets, RFC 5322 2.1.1). */
+static bool is_long_line(const char *at, size_t len) {
+    return len >= FIELD_PEEK && memchr(at, '\n', len) == NULL;
+}
+
 enum field_fate field_filter_begin(struct field_filter *filter, const char *at, size_t len, size_t *ret_at,
                                    struct str *ret_insert) {
     const struct str field = field_of(at, len), tag = filter->edit->subject_tag;
@@ -119,10 +124,10 @@ enum field_fate field_filter_begin(struct field_filter *filter, const char *at, 
         return FIELD_DROPPED;
     if (str_eq_nocase(name, STR("Authentication-Results")) && may_be_our_results(filter, field, value))
         return FIELD_DROPPED;
-    if (tag.len > 0 && !filter->has_subject && str_eq_nocase(name, STR("Subject"))) {
+    if (tag.len > 0 && str_eq_nocase(name, STR("Subject"))) {
         filter->has_subject = true;
         *ret_at = value < len && at[value] == ' ' ? value + 1 : value;
-        *ret_insert = tag;
+        *ret_insert = is_long_line(at, len) ? filter->edit->subject_fold : tag;
     }
     return FIELD_KEPT;
 }

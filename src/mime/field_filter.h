@@ -2,8 +2,9 @@
  * field_filter: which fields of a message that came from outside go on, and what is added to them?
  *
  * A mail client trusts `X-Spam-Flag: NO` and `Authentication-Results` of its own site, so only we may write them:
- * fields that claim to be ours are dropped, folded lines and all. The subject may get a tag in front. Only the
- * message's own header is looked at, never its text or what is attached.
+ * fields that claim to be ours are dropped, folded lines and all. The subject may get a tag in front: each of them,
+ * where a message has several, since mail clients may show any of them. Only the message's own header is looked at,
+ * never its text or what is attached.
  *
  * The text stays where it is (it may be in a file, and a header may be large). Whoever sends it walks along:
  *
@@ -23,7 +24,8 @@ enum { FIELD_PEEK = 512 };
 
 struct field_edit {
     struct str authserv_id; /* ours (RFC 8601 2.5); "": fields of no authserv-id are dropped */
-    struct str subject_tag; /* in front of the subject, "*** SPAM *** "; "": none */
+    struct str subject_tag; /* in front of each subject, "*** SPAM *** "; "": none */
+    struct str subject_fold;/* the same in front of one with a long first line, "*** SPAM ***\r\n " */
     struct str subject;     /* the whole field with its CRLF, where a message that gets a tag has none */
 };
 

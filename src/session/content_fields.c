@@ -61,8 +61,10 @@ static int set_edit(struct content *c, const struct session *s) {
     if (tag == NULL || tag[0] == '\0' || !is_spam(c))
         return 0;
     c->edit.subject_tag = str_of(arena_printf(arena, "%s ", tag));
+    c->edit.subject_fold = str_of(arena_printf(arena, "%s\r\n ", tag));
     c->edit.subject = str_of(arena_printf(arena, "Subject: %s\r\n", tag));
-    return c->edit.subject_tag.at != NULL && c->edit.subject.at != NULL ? 0 : -ENOMEM;
+    bool is_whole = c->edit.subject_tag.at != NULL && c->edit.subject_fold.at != NULL && c->edit.subject.at != NULL;
+    return is_whole ? 0 : -ENOMEM;
 }
 
 int content_write_head(struct session *s) {

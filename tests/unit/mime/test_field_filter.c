@@ -15,6 +15,7 @@
 static const struct field_edit edit = { .authserv_id = STR_INIT("mx.example.com") };
 static const struct field_edit tagging = { .authserv_id = STR_INIT("mx.example.com"),
                                            .subject_tag = STR_INIT("[SPAM] "),
+                                           .subject_fold = STR_INIT("[SPAM]\r\n "),
                                            .subject = STR_INIT("Subject: [SPAM]\r\n") };
 
 static const struct header {
@@ -94,14 +95,18 @@ static void fields_that_claim_to_be_ours_are_dropped(void **state) {
     }
 }
 
-static void the_first_subject_gets_the_tag(void **state) {
+static void every_subject_gets_the_tag(void **state) {
     static const struct header subjects[] = {
         { "one", "A: b\r\nSubject: x\r\n\r\nSubject: y\r\n", "A: b\r\nSubject: [SPAM] x\r\n\r\nSubject: y\r\n" },
+        { "in odd case, with blanks", "sUBJECT \t:\tx\r\n\r\n", "sUBJECT \t:[SPAM] \tx\r\n\r\n" },
+        { "eight bits", "Subject: \xe9\xff\r\n\r\n", "Subject: [SPAM] \xe9\xff\r\n\r\n" },
         { "without a blank", "subject:x\r\n\r\n", "subject:[SPAM] x\r\n\r\n" },
         { "empty", "Subject:\r\n\r\n", "Subject:[SPAM] \r\n\r\n" },
         { "folded", "Subject:\r\n x\r\n\r\n", "Subject:[SPAM] \r\n x\r\n\r\n" },
         { "an encoded word", "Subject: =?utf-8?q?x?=\r\n\r\n", "Subject: [SPAM] =?utf-8?q?x?=\r\n\r\n" },
-        { "two", "Subject: x\r\nSubject: y\r\n\r\n", "Subject: [SPAM] x\r\nSubject: y\r\n\r\n" },
+        { "two", "Subject: x\r\nSubject: y\r\n\r\n", "Subject: [SPAM] x\r\nSubject: [SPAM] y\r\n\r\n" },
+        { "in an attached message", "A: b\r\n\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\n",
+          "A: b\r\nSubject: [SPAM]\r\n\r\n--x\r\nContent-Type: message/rfc822\r\n\r\nSubject: y\r\n\r\n" },
         { "none", "A: b\r\n\r\ntext", "A: b\r\nSubject: [SPAM]\r\n\r\ntext" },
         { "no header", "\r\ntext", "Subject: [SPAM]\r\n\r\ntext" },
         { "a header without an end", "A: b\r\n", "A: b\r\nSubject: [SPAM]\r\n" },
@@ -115,6 +120,26 @@ static void the_first_subject_gets_the_tag(void **state) {
             filter(&tagging, subjects[i].in, piece, out, sizeof(out));
             if (strcmp(out, subjects[i].out) != 0)
                 fail_msg("%s (pieces of %zu): %s", subjects[i].name, piece, out);
+        }
+    }
+}
+
+/* A line may have 998 octets, and its last ones be taken: then the tag gets a line of its own. */
+static void a_long_subject_is_folded_behind_the_tag(void **state) {
+    static const struct {
+        size_t len; /* of the line, without its end */
+        const char *tag;
+    } lines[] = { { FIELD_PEEK - 2, "[SPAM] " }, { FIELD_PEEK - 1, "[SPAM]\r\n " }, { FIELD_PEEK, "[SPAM]\r\n " },
+                  { 998, "[SPAM]\r\n " } };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        for (size_t piece = 0; piece < 3; piece++) {
+            char in[2000], out[2000] = "", expected[2000], value[1000];
+            memset(value, 'x', sizeof(value));
+            int len = (int)(lines[i].len - strlen("Subject: "));
+            snprintf(in, sizeof(in), "Subject: %.*s\r\nA: b\r\n\r\n", len, value);
+            snprintf(expected, sizeof(expected), "Subject: %s%.*s\r\nA: b\r\n\r\n", lines[i].tag, len, value);
+            filter(&tagging, in, piece, out, sizeof(out));
+            assert_string_equal(out, expected);
         }
     }
 }
@@ -135,7 +160,8 @@ static void a_name_past_the_bound_is_not_ours(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_that_claim_to_be_ours_are_dropped),
-        cmocka_unit_test(the_first_subject_gets_the_tag),
+        cmocka_unit_test(every_subject_gets_the_tag),
+        cmocka_unit_test(a_long_subject_is_folded_behind_the_tag),
         cmocka_unit_test(a_name_past_the_bound_is_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
