@@ -48,7 +48,7 @@ static struct result_fields fields_of(const struct content *c, const struct tran
 
 static int write_tags(const struct policy *policy, const struct policy_set *tags, struct buf *out) {
     int r = 0;
-    for (int i = set_next(tags, 0); i >= 0 && r == 0; i = set_next(tags, (unsigned)i + 1))
+    for (int i = content_tag(policy, tags, 0); i >= 0 && r == 0; i = content_tag(policy, tags, i + 1))
         r = result_tag_format(policy->rules[i].name, out);
     return r;
 }

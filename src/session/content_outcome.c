@@ -8,7 +8,7 @@
  * hardly any sender speaks them), and refusing a message for everybody because one recipient's rules do (somebody else
  * decides then what an address gets).
  */
-#include "session/content.h"
+#include "session/content_state.h"
 
 const char *content_kind_name(enum content_kind kind) {
     static const char *const names[] = {
@@ -57,6 +57,20 @@ enum content_kind content_kind_of(const struct policy *policy, const struct fact
     if (has_acted || !set_is_empty(&verdict->tags))
         return CONTENT_OTHER;
     return is_lost(policy, facts, F_VIRUS) || is_lost(policy, facts, F_SPAM_SCORE) ? CONTENT_UNSCANNED : CONTENT_CLEAN;
+}
+
+static bool is_told(const struct policy *policy, const struct policy_set *tags, int rule) {
+    int i = set_next(tags, 0);
+    while (i < rule && !str_eq(policy->rules[i].name, policy->rules[rule].name))
+        i = set_next(tags, (unsigned)i + 1);
+    return i < rule;
+}
+
+int content_tag(const struct policy *policy, const struct policy_set *tags, int rule) {
+    int i = set_next(tags, (unsigned)rule);
+    while (i >= 0 && is_told(policy, tags, i))
+        i = set_next(tags, (unsigned)i + 1);
+    return i;
 }
 
 static void add_tags(struct policy_set *to, const struct policy_set *from) {

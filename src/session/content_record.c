@@ -20,11 +20,11 @@
 #include "session/content_state.h"
 
 static void record_tags(struct record *r, const struct policy *policy, const struct policy_set *tags) {
-    int i = set_next(tags, 0);
+    int i = content_tag(policy, tags, 0);
     if (i < 0)
         return;
     record_open(r, "tags", '[');
-    for (; i >= 0; i = set_next(tags, (unsigned)i + 1))
+    for (; i >= 0; i = content_tag(policy, tags, i + 1))
         record_str(r, NULL, policy->rules[i].name);
     record_close(r, ']');
 }

@@ -23,3 +23,9 @@ struct content {
 
 /* What is known of the message, and of this recipient. */
 struct gather_known content_known(const struct content *c, const struct recipient *r);
+
+/*
+ * The next rule of `tags` from `rule` on, -1: there is none. A rule is known by its layer, action and name, so of
+ * several with one name the others are passed over.
+ */
+int content_tag(const struct policy *policy, const struct policy_set *tags, int rule);
