@@ -1,9 +1,10 @@
 /*
  * quarantine_digest: a plain mail that tells somebody what was kept for him, and how it is released.
  *
- * One for --recipient, one for the postmaster of --domain, or one for each recipient for whom something was kept. It is
- * printed, or with --send handed to the mailbox server as any mail. Who calls it once a day (cron, a systemd timer)
- * says --since 1d. Nothing was kept: no mail.
+ * One for --recipient, one for the postmaster of --domain, or one for each recipient of ours for whom something was
+ * kept: mail that a client of ours sent elsewhere concerns nobody there, and a digest of it would be spam about spam.
+ * It is printed, or with --send handed to the mailbox server, past our own scanners, which would find in it what it
+ * tells of. Who calls it once a day (cron, a systemd timer) says --since 1d. Nothing was kept: no mail.
  *
  * The command to release stands in it as text, for whoever may run it on the gateway: there is no link that releases,
  * since scanners of links would follow it.
@@ -18,11 +19,26 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { DIGEST_MAX = 8 << 20, FIELD_MAX = 70, SAID_MAX = 65536, ENTRIES_MAX = 10000 };
+enum { DIGEST_MAX = 8 << 20, FIELD_MAX = 70, SAID_MAX = 65536, ENTRIES_MAX = 1000, FOR_MAX = 5 };
 
 static void put_clean(struct buf *out, struct str text, size_t max) {
     for (size_t i = 0; i < text.len && i < max; i++)
         buf_putc(out, text.at[i] >= ' ' && text.at[i] < 127 ? text.at[i] : '?');
+}
+
+/* For whom of --domain, which a digest for one recipient need not say, and should not of the others. */
+static void put_recipients(const struct quarantine_entry *entry, struct str domain, struct buf *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < entry->n_recipients; i++) {
+        struct str its = entry->recipients[i];
+        if (!str_eq_nocase(str_from(its, str_find_last(its, '@') + 1), domain) || n++ >= FOR_MAX)
+            continue;
+        buf_puts(out, STR("for:      "));
+        put_clean(out, its, FIELD_MAX);
+        buf_puts(out, STR("\r\n"));
+    }
+    if (n > FOR_MAX)
+        buf_putf(out, "for:      %zu more\r\n", n - FOR_MAX);
 }
 
 static void put_entry(const struct quarantine_request *request, const struct quarantine_file *file, struct buf *out) {
@@ -37,7 +53,10 @@ static void put_entry(const struct quarantine_request *request, const struct qua
         put_clean(out, entry.time, 19);
         buf_puts(out, STR(" UTC\r\nfrom:     "));
         put_clean(out, entry.sender.len > 0 ? entry.sender : STR("<>"), FIELD_MAX);
-        buf_putf(out, "\r\nsubject:  %s\r\nkept as:  ", subject);
+        buf_puts(out, STR("\r\n"));
+        if (request->domain != NULL)
+            put_recipients(&entry, str_of(request->domain), out);
+        buf_putf(out, "subject:  %s\r\nkept as:  ", subject);
         put_clean(out, entry.kind, FIELD_MAX);
         buf_puts(out, STR(" ("));
         put_clean(out, entry.details, FIELD_MAX);
@@ -49,13 +68,14 @@ static void put_entry(const struct quarantine_request *request, const struct qua
 
 static void put_head(const struct quarantine_request *request, struct str sender, struct str to, long n,
                      struct buf *out) {
+    static unsigned n_written; /* several in one millisecond are several mails */
     char date[CLOCK_RFC5322_MAX];
     const char *host = request->conf->set.hostname;
     uint64_t now_ms = clock_wall_ms();
     buf_putf(out, "Date: %s\r\nFrom: Quarantine <%.*s>\r\nTo: <%.*s>\r\n", clock_format_rfc5322(now_ms, date),
              STR_ARG(sender), STR_ARG(to));
-    buf_putf(out, "Subject: %ld message%s kept in quarantine\r\nMessage-ID: <quarantine.%llu.%d@%s>\r\n", n,
-             n == 1 ? "" : "s", (unsigned long long)now_ms, (int)getpid(), host);
+    buf_putf(out, "Subject: %ld message%s kept in quarantine\r\nMessage-ID: <quarantine.%llu.%d.%u@%s>\r\n", n,
+             n == 1 ? "" : "s", (unsigned long long)now_ms, (int)getpid(), n_written++, host);
     buf_puts(out, STR("Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
                       "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
                       "This mail was kept and not delivered. Your postmaster can release it:\r\n\r\n"));
@@ -92,105 +112,149 @@ static int send_digest(const struct quarantine_request *request, struct str send
     return r == HAND_ON_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Of what the request selects, to `to`, at `domain`. */
-static int make_digest(const struct quarantine_request *request, struct str to, struct str domain) {
-    struct quarantine_file *files = NULL;
+/* Of these files, to `to`, which is at `domain`. */
+static int make_digest(const struct quarantine_request *request, const struct quarantine_file *const files[], size_t n,
+                       struct str to, struct str domain) {
     struct buf text;
     char postmaster[320];
-    long n = quarantine_select(request, &files), shown = 0;
     int code = EXIT_SUCCESS;
-    if (n < 0)
-        return quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror((int)-n));
-    for (long i = 0; i < n; i++)
-        if (files[i].state != QUARANTINE_RELEASED)
-            files[shown++] = files[i];
+    if (n == 0)
+        return code;
     snprintf(postmaster, sizeof(postmaster), "postmaster@%.*s", STR_ARG(domain));
     const char *configured = request->conf->set.quarantine.sender;
     struct str sender = str_of(configured != NULL ? configured : postmaster);
     buf_init(&text, DIGEST_MAX);
-    if (shown > 0) {
-        put_head(request, sender, to, shown, &text);
-        for (long i = 0; i < shown && i < ENTRIES_MAX; i++)
-            put_entry(request, &files[i], &text);
-        if (request->send)
-            code = send_digest(request, sender, to, &text);
-        else
-            fwrite(text.at, 1, text.len, stdout);
-    }
+    put_head(request, sender, to, (long)n, &text);
+    for (size_t i = 0; i < n && i < ENTRIES_MAX; i++)
+        put_entry(request, files[i], &text);
+    if (n > ENTRIES_MAX)
+        buf_putf(&text, "And %zu more: postern quarantine list\r\n", n - ENTRIES_MAX);
+    if (request->send)
+        code = send_digest(request, sender, to, &text);
+    else
+        fwrite(text.at, 1, text.len, stdout);
     buf_deinit(&text);
-    free(files);
     return code;
 }
 
 /* ---- one for each recipient */
 
-struct names {
-    struct str *at;
+struct addressed {
+    struct str to;
+    const struct quarantine_file *file;
+};
+
+struct mailing {
+    struct addressed *at;
     size_t n, cap;
     struct arena arena;
 };
 
-static int add_name(struct names *names, struct str name) {
-    for (size_t i = 0; i < names->n; i++)
-        if (str_eq_nocase(names->at[i], name))
-            return 0;
-    if (names->n == names->cap) {
-        size_t cap = names->cap > 0 ? 2 * names->cap : 64;
-        struct str *at = reallocarray(names->at, cap, sizeof(*at));
+static int add(struct mailing *mailing, struct str to, const struct quarantine_file *file) {
+    if (mailing->n == mailing->cap) {
+        size_t cap = mailing->cap > 0 ? 2 * mailing->cap : 64;
+        struct addressed *at = reallocarray(mailing->at, cap, sizeof(*at));
         if (at == NULL)
             return -ENOMEM;
-        names->at = at;
-        names->cap = cap;
+        mailing->at = at;
+        mailing->cap = cap;
     }
-    char *copy = arena_strdup(&names->arena, name);
-    if (copy == NULL)
+    struct str copy = arena_str(&mailing->arena, to);
+    if (copy.at == NULL)
         return -ENOMEM;
-    names->at[names->n++] = str_of(copy);
+    mailing->at[mailing->n++] = (struct addressed){ copy, file };
     return 0;
 }
 
-static int collect_names(const struct quarantine_request *request, struct names *names) {
-    struct quarantine_file *files = NULL;
-    long n = quarantine_select(request, &files);
-    int r = n < 0 ? (int)n : 0;
-    for (long i = 0; i < n && r == 0; i++) {
-        struct arena arena = { 0 };
-        struct quarantine_entry entry;
-        size_t text_at;
-        int fd = quarantine_open(request->folder_fd, files[i].name, &arena, &entry, &text_at);
-        for (size_t k = 0; fd >= 0 && k < entry.n_recipients && r == 0; k++)
-            r = add_name(names, entry.recipients[k]);
-        if (fd >= 0)
-            close(fd);
-        arena_reset(&arena);
-    }
-    free(files);
+static bool is_ours(const struct conf *conf, struct str address) {
+    return conf_domain_find(conf, str_from(address, str_find_last(address, '@') + 1)) != NULL;
+}
+
+static int collect(const struct quarantine_request *request, const struct quarantine_file *file,
+                   struct mailing *mailing) {
+    struct arena arena = { 0 };
+    struct quarantine_entry entry;
+    size_t text_at;
+    int r = 0, fd = quarantine_open(request->folder_fd, file->name, &arena, &entry, &text_at);
+    for (size_t i = 0; fd >= 0 && i < entry.n_recipients && r == 0; i++)
+        if (is_ours(request->conf, entry.recipients[i]))
+            r = add(mailing, entry.recipients[i], file);
+    if (fd >= 0)
+        close(fd);
+    arena_reset(&arena);
     return r;
 }
 
-static int digest_for_each(const struct quarantine_request *request) {
-    struct names names = { .n = 0 };
-    int code = EXIT_SUCCESS, r = collect_names(request, &names);
-    if (r < 0)
-        code = quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror(-r));
-    for (size_t i = 0; i < names.n && r == 0; i++) {
-        struct quarantine_request one = *request;
-        one.recipient = names.at[i].at;
-        if (make_digest(&one, names.at[i], str_from(names.at[i], str_find_last(names.at[i], '@') + 1)) != EXIT_SUCCESS)
-            code = EXIT_FAILURE;
+/* By address in any case, then as the files lie in their array: oldest first. */
+static int by_address(const void *a, const void *b) {
+    const struct addressed *one = a, *other = b;
+    for (size_t i = 0; i < one->to.len && i < other->to.len; i++) {
+        int difference = (unsigned char)ascii_lower(one->to.at[i]) - (unsigned char)ascii_lower(other->to.at[i]);
+        if (difference != 0)
+            return difference;
     }
-    free(names.at);
-    arena_reset(&names.arena);
+    if (one->to.len != other->to.len)
+        return one->to.len < other->to.len ? -1 : 1;
+    return one->file < other->file ? -1 : one->file > other->file;
+}
+
+static int send_all(const struct quarantine_request *request, const struct mailing *mailing) {
+    const struct quarantine_file **files = calloc(mailing->n, sizeof(*files));
+    int code = files != NULL ? EXIT_SUCCESS : quarantine_fail("%s", strerror(ENOMEM));
+    for (size_t i = 0, n = 0; files != NULL && i < mailing->n; i++) {
+        const struct addressed *at = &mailing->at[i];
+        if (n == 0 || files[n - 1] != at->file) /* who was named twice, in another case, gets it once */
+            files[n++] = at->file;
+        if (i + 1 < mailing->n && str_eq_nocase(at[1].to, at->to))
+            continue;
+        if (make_digest(request, files, n, at->to, str_from(at->to, str_find_last(at->to, '@') + 1)) != EXIT_SUCCESS)
+            code = EXIT_FAILURE;
+        n = 0;
+    }
+    free(files);
     return code;
 }
 
-int quarantine_digest(struct quarantine_request *request) {
+static int digest_for_each(const struct quarantine_request *request, const struct quarantine_file *const files[],
+                           size_t n) {
+    struct mailing mailing = { .n = 0 };
+    int code = EXIT_SUCCESS, r = 0;
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = collect(request, files[i], &mailing);
+    if (r < 0) {
+        code = quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror(-r));
+    } else if (mailing.n > 0) {
+        qsort(mailing.at, mailing.n, sizeof(*mailing.at), by_address);
+        code = send_all(request, &mailing);
+    }
+    free(mailing.at);
+    arena_reset(&mailing.arena);
+    return code;
+}
+
+static int digest_of(const struct quarantine_request *request, const struct quarantine_file *const files[], size_t n) {
     char postmaster[320];
-    struct str recipient = str_of(request->recipient);
+    struct str recipient = str_of(request->recipient), domain = str_of(request->domain);
     if (request->recipient != NULL)
-        return make_digest(request, recipient, str_from(recipient, str_find_last(recipient, '@') + 1));
+        return make_digest(request, files, n, recipient, str_from(recipient, str_find_last(recipient, '@') + 1));
     if (request->domain == NULL)
-        return digest_for_each(request);
+        return digest_for_each(request, files, n);
     snprintf(postmaster, sizeof(postmaster), "postmaster@%s", request->domain);
-    return make_digest(request, str_of(postmaster), str_of(request->domain));
+    return make_digest(request, files, n, str_of(postmaster), domain);
+}
+
+int quarantine_digest(struct quarantine_request *request) {
+    struct quarantine_file *files = NULL;
+    long n = quarantine_select(request, &files);
+    if (n < 0)
+        return quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror((int)-n));
+    const struct quarantine_file **left = calloc((size_t)n + 1, sizeof(*left));
+    size_t n_left = 0;
+    for (long i = 0; left != NULL && i < n; i++)
+        if (files[i].state != QUARANTINE_RELEASED)
+            left[n_left++] = &files[i];
+    int code = left != NULL ? digest_of(request, left, n_left) : quarantine_fail("%s", strerror(ENOMEM));
+    free(left);
+    free(files);
+    return code;
 }

@@ -58,8 +58,12 @@ static int on_file(void *arg, const struct quarantine_file *file) {
     return 0;
 }
 
+/* SESSION.NUMBER: of one session the tenth comes behind the second. */
 static int by_id(const void *a, const void *b) {
     const struct quarantine_file *one = a, *other = b;
+    size_t session = strcspn(one->id, "."), len = strlen(one->id), other_len = strlen(other->id);
+    if (strncmp(one->id, other->id, session + 1) == 0 && len != other_len)
+        return len < other_len ? -1 : 1;
     return strcmp(one->id, other->id);
 }
 

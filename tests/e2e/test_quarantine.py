@@ -1,5 +1,7 @@
 """What nobody gets is kept, and gets where it should when somebody says so: through the real gateway, with the real
 spamd, in front of a mailbox server that records. Promised is: never lost, never twice, never silently dropped."""
+import email
+import email.policy
 import itertools
 import os
 import re
@@ -460,6 +462,63 @@ def test_the_digest_is_mail_with_the_commands_to_release(gateway, server, subjec
     assert reply.id.encode() in taken.content and taken.header("Auto-Submitted") == "auto-generated"
     assert action(gateway, "digest", "--recipient", "carl@example.com", "--send") == ""
     assert action(gateway, "digest", "--domain", "example.org") == ""
+
+
+def test_each_recipient_of_ours_gets_one_digest(make, server, subject):
+    """Not those elsewhere, to whom a client of ours sent spam, and nobody learns who else was meant."""
+    utf8 = "h\u00e9l\u00e8ne@example.com"
+    gateway = make(server, relay_clients="127.0.0.9", smart_host="mailbox",
+                   recipients={"example.com": ["anna@example.com", "bert@example.com", utf8]})
+    with Client(gateway.address, source="127.0.0.9", timeout=60) as client:
+        client.ehlo()
+        client.envelope("someone@elsewhere.example", "anna@example.com")
+        first = client.data(spam(subject))
+        client.envelope("BERT@EXAMPLE.com", "bert@example.com", "anna@example.com")
+        second = client.data(spam(subject))
+        client.envelope("Anna@Example.com", utf8, parameters="SMTPUTF8")
+        third = client.data(spam(subject))
+    eventually(lambda: len(kept(gateway)) == 3, "all are kept")
+    assert [entry["id"] for entry in kept(gateway)] == [first.id, second.id, third.id]
+    sent = action(gateway, "digest", "--send", "--since", "1d")
+    assert sent.count("digest sent") == 3
+    digests = {taken.recipients[0].lower(): taken for taken in server.messages}
+    assert len(server.messages) == 3 and set(digests) == {"anna@example.com", "bert@example.com", utf8}
+    for address, ids in ("anna@example.com", [first, second, third]), ("bert@example.com", [second]), (utf8, [third]):
+        text = digests[address].content.decode()
+        assert re.findall("quarantine release ([^\r]*)", text) == [reply.id for reply in ids]
+        assert f"Subject: {len(ids)} message" in text and "for: " not in text
+        assert not [other for other in digests if other != address and other in text.lower()]
+    assert [" SMTPUTF8" in digests[address].mail for address in ("anna@example.com", utf8)] == [False, True]
+    assert len({taken.header("Message-ID") for taken in server.messages}) == 3
+    action(gateway, "release", first.id, second.id, third.id)
+    assert action(gateway, "digest", "--send") == ""
+
+
+def test_the_digest_of_a_domain_says_for_whom(make, server, subject):
+    names = [f"user{nth}@example.com" for nth in range(7)]
+    gateway = make(server, recipients={"example.com": names})
+    send(gateway, spam(subject), *names)
+    one_kept(gateway)
+    printed = action(gateway, "digest", "--domain", "EXAMPLE.com")
+    assert re.findall("for:      ([^\n]*)", printed) == [*names[:5], "2 more"]
+
+
+def test_the_digest_is_a_mail_whatever_senders_wrote(gateway, server, subject):
+    hostile = f"{subject} \x1b[31m\u202e<b>\x00\x85" + "x" * 900
+    with Client(gateway.address, timeout=60) as client:
+        client.ehlo()
+        client.envelope("anna@example.com", sender='"release\\" <x> \\\\ me"@client.example.net')
+        assert client.data(message(hostile, SEVEN.encode() + b"\r\n")).code == 250
+    one_kept(gateway)
+    action(gateway, "digest", "--recipient", "anna@example.com", "--send")
+    taken, = server.messages
+    assert all(32 <= byte < 127 for byte in taken.content.replace(b"\r\n", b""))
+    assert max(map(len, taken.content.split(b"\r\n"))) < 100 and taken.content.endswith(b"\r\n")
+    read = email.message_from_bytes(taken.content, policy=email.policy.default)
+    assert read.defects == [] and read["From"].addresses[0].addr_spec == "postmaster@example.com"
+    assert read["Date"].datetime and read["Message-ID"].endswith("@mx.example.com>")
+    assert read["To"].addresses[0].addr_spec == "anna@example.com" and read["Auto-Submitted"] == "auto-generated"
+    assert subject in read.get_content() and len(kept(gateway)) == 1  # it was not kept itself, though it quotes
 
 
 def test_terminals_are_safe_from_what_senders_write(gateway):
