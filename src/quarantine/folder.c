@@ -168,8 +168,9 @@ struct expiry {
 
 static int on_old(void *arg, const struct quarantine_file *file) {
     struct expiry *expiry = arg;
-    bool is_busy = file->state == QUARANTINE_PENDING || file->state == QUARANTINE_RELEASING;
-    if (!is_busy && file->written < expiry->before && quarantine_remove(expiry->folder_fd, file->name) == 0)
+    int64_t before = expiry->before - (file->state == QUARANTINE_RELEASING ? QUARANTINE_RELEASING_S : 0);
+    if (file->state != QUARANTINE_PENDING && file->written < before
+        && quarantine_remove(expiry->folder_fd, file->name) == 0)
         expiry->n++;
     return 0;
 }

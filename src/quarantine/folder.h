@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { QUARANTINE_NAME_MAX = 80, QUARANTINE_PENDING_S = 600 };
+enum { QUARANTINE_NAME_MAX = 80, QUARANTINE_PENDING_S = 600, QUARANTINE_RELEASING_S = 86400 };
 
 enum quarantine_state {
     QUARANTINE_KEPT,
@@ -55,7 +55,10 @@ int quarantine_open(int folder_fd, const char *name, struct arena *arena, struct
 int quarantine_rename(int folder_fd, const struct quarantine_file *file, enum quarantine_state state);
 int quarantine_remove(int folder_fd, const char *name);
 
-/* Removes what was written before `before` and is not being released. Returns how many, or -errno. */
+/*
+ * Removes what was written before `before`; RELEASING_S later also what a release that was cut off has left, as no
+ * release lasts that long. Returns how many, or -errno.
+ */
 long quarantine_expire(int folder_fd, int64_t before, int64_t now);
 
 /* Removes what somebody was writing when he died: PENDING_S without a byte more. Returns how many, or -errno. */

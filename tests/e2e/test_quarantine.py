@@ -5,6 +5,7 @@ import email.policy
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -585,6 +586,35 @@ def test_a_spamd_that_does_not_want_to_learn_is_heard(answer, expected, make, se
         assert said.result() == b"TELL SPAMC/1.5\r\nCont"
     assert f"{reply.id}: spamd {where}: Connection refused" in \
         action(gateway, "learn", reply.id, "--spam", "--spamd", where, code=1)
+
+
+@pytest.mark.skipif(not is_root(), reason="mounts a file system")
+def test_a_folder_that_is_read_only_or_goes_away_defers_and_loses_nothing(make, server, folder, subject):
+    """While it lasts nothing of a message goes out, whoever else would get it; afterwards all is as before."""
+    path = os.path.join(folder, "small")
+    os.mkdir(path)
+    mount = lambda *words: subprocess.run(["mount", *words, path], check=True)
+    mount("-t", "tmpfs", "-o", "size=1m,mode=0777", "tmpfs")
+    try:
+        gateway = make(server, quarantine={"path": os.path.join(path, "kept")})
+        both = ["anna@example.com", "postmaster@example.com"]
+        assert send(gateway, spam(subject), *both).code == 250
+        one_kept(gateway)
+        mount("-o", "remount,ro")
+        assert [send(gateway, spam(f"{subject}-2"), *names) for names in (both, both[:1])] == ["451 4.3.0"] * 2
+        assert "Read-only file system" in gateway.log() and len(server.messages) == 1
+        assert len(kept(gateway)) == 1
+        said = action(gateway, "release", kept(gateway)[0]["id"], code=1)
+        assert "Read-only file system" in said and len(server.messages) == 1
+        mount("-o", "remount,rw")
+        assert send(gateway, spam(f"{subject}-2"), *both).code == 250
+        eventually(lambda: len(kept(gateway)) == 2, "both are kept")
+        shutil.rmtree(os.path.join(path, "kept"))
+        assert send(gateway, spam(f"{subject}-3"), *both) == "451 4.3.0"
+        assert len(server.messages) == 2
+        gateway.stop()
+    finally:
+        subprocess.run(["umount", path], check=True)
 
 
 @pytest.mark.skipif(not is_root(), reason="mounts a file system")

@@ -121,8 +121,30 @@ static void old_ones_expire_but_for_those_that_are_busy(void **state) {
     make("a1.3.released", 100);
     make("a1.4.releasing", 100);
     make("a1.5.0123456789abcdef.pending", 100);
-    assert_int_equal(quarantine_expire(folder, time(NULL) - 50, time(NULL)), 2);
+    make("a1.6.0123456789abcdef.pending", QUARANTINE_PENDING_S + 100); /* of a worker that is dead */
+    int64_t now = time(NULL);
+    assert_int_equal(quarantine_expire(folder, now - 50, now), 3);
     assert_int_equal(look().n, 3);
+    assert_int_equal(look().by_state[QUARANTINE_RELEASING], 1);
+}
+
+static void what_expires_was_written_before_the_moment(void **state) {
+    int64_t now = time(NULL);
+    for (int i = 0; i < 2; i++) {
+        struct timespec times[2] = { { .tv_sec = now - 1000 - i }, { .tv_sec = now - 1000 - i } };
+        const char *name = i == 0 ? "a1.1.mail" : "a1.2.mail";
+        make(name, 0);
+        assert_int_equal(utimensat(folder, name, times, 0), 0);
+    }
+    assert_int_equal(quarantine_expire(folder, now - 1000, now), 1);
+    assert_int_equal(faccessat(folder, "a1.1.mail", F_OK, 0), 0);
+}
+
+static void what_a_release_left_behind_expires_a_day_later(void **state) {
+    make("a1.1.releasing", 50 + QUARANTINE_RELEASING_S - 30);
+    make("a1.2.releasing", 50 + QUARANTINE_RELEASING_S + 30);
+    assert_int_equal(quarantine_expire(folder, time(NULL) - 50, time(NULL)), 1);
+    assert_int_equal(faccessat(folder, "a1.1.releasing", F_OK, 0), 0);
 }
 
 static void an_open_file_is_read_behind_its_head(void **state) {
@@ -152,6 +174,8 @@ int main(void) {
         TEST(what_was_never_finished_is_swept_away),
         TEST(of_two_who_change_a_state_one_succeeds),
         TEST(old_ones_expire_but_for_those_that_are_busy),
+        TEST(what_expires_was_written_before_the_moment),
+        TEST(what_a_release_left_behind_expires_a_day_later),
         TEST(an_open_file_is_read_behind_its_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,30 @@ static void past_its_size_there_is_no_room(void **state) {
     assert_true(is_kept());
 }
 
+static void keep_one(const char *id, enum quarantine_result expected) {
+    t.n_done = 0;
+    struct quarantine_put *one = put(id);
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.result, expected);
+    if (expected == QUARANTINE_DONE)
+        quarantine_settle(one, true);
+}
+
+static void its_size_is_filled_to_the_byte(void **state) {
+    keep_one("a1.1", QUARANTINE_DONE);
+    assert_true(turn_until(is_counted));
+    uint64_t one = quarantine_counters(t.quarantine).bytes;
+    quarantine_stop(t.quarantine);
+    start(2 * one - 1);
+    keep_one("a1.2", QUARANTINE_NO_ROOM);
+    quarantine_stop(t.quarantine);
+    start(2 * one);
+    keep_one("a1.2", QUARANTINE_DONE);
+    keep_one("a1.3", QUARANTINE_NO_ROOM);
+    assert_true(turn_until(is_counted));
+    assert_int_equal(n_files(".mail"), 2);
+}
+
 static void a_folder_that_is_gone_is_told(void **state) {
     assert_int_equal(rmdir(t.path), 0);
     put("a1.1");
@@ -314,6 +338,7 @@ int main(void) {
         TEST(who_leaves_while_it_is_written_hears_nothing),
         TEST(the_text_is_what_it_was_wherever_it_was_kept),
         TEST(past_its_size_there_is_no_room),
+        TEST(its_size_is_filled_to_the_byte),
         TEST(a_folder_that_is_gone_is_told),
         TEST(a_folder_that_cannot_be_synced_keeps_nothing),
         TEST(a_folder_that_goes_away_is_noticed),
