@@ -135,9 +135,15 @@ static int deliver(struct handing *h, struct relay_transfer *transfer, struct st
     return 0;
 }
 
+const struct conf_domain *hand_on_domain(const struct conf *conf, struct str recipient) {
+    size_t at = str_find_last(recipient, '@');
+    if (at < recipient.len)
+        return conf_domain_find(conf, str_from(recipient, at + 1));
+    return conf->n_domains > 0 ? &conf->domains[0] : NULL;
+}
+
 static const struct conf_group *group_of(const struct conf *conf, struct str recipient) {
-    const struct conf_domain *domain =
-        conf_domain_find(conf, str_from(recipient, str_find_last(recipient, '@') + 1));
+    const struct conf_domain *domain = hand_on_domain(conf, recipient);
     return domain != NULL ? domain->set.servers : conf->set.smart_host;
 }
 
@@ -149,7 +155,7 @@ static int hand_to(struct handing *h, const struct conf_group *group) {
     unsigned n = 0;
     int r = 0;
     for (size_t i = 0; i < m->n_recipients && r == 0; i++) {
-        const struct relay_recipient recipient = { .address = m->recipients[i] };
+        const struct relay_recipient recipient = { .address = m->addresses[i] };
         if (group_of(h->conf, m->recipients[i]) != group)
             continue;
         if (transfer == NULL && (transfer = relay_begin(h->relay, group, &envelope)) == NULL)

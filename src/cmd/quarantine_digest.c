@@ -21,6 +21,11 @@
 
 enum { DIGEST_MAX = 8 << 20, FIELD_MAX = 70, SAID_MAX = 65536, ENTRIES_MAX = 1000, FOR_MAX = 5 };
 
+struct whom { /* a digest is for */
+    struct str recipient, address; /* as in an entry of the quarantine */
+    struct str domain;             /* of ours */
+};
+
 static void put_clean(struct buf *out, struct str text, size_t max) {
     for (size_t i = 0; i < text.len && i < max; i++)
         buf_putc(out, text.at[i] >= ' ' && text.at[i] < 127 ? text.at[i] : '?');
@@ -81,7 +86,7 @@ static void put_head(const struct quarantine_request *request, struct str sender
                       "This mail was kept and not delivered. Your postmaster can release it:\r\n\r\n"));
 }
 
-static int send_digest(const struct quarantine_request *request, struct str sender, struct str to,
+static int send_digest(const struct quarantine_request *request, struct str sender, const struct whom *whom,
                        const struct buf *text) {
     struct spool spool;
     struct buf said;
@@ -98,39 +103,39 @@ static int send_digest(const struct quarantine_request *request, struct str send
         }
         at += (uint32_t)some;
     }
-    const struct hand_on_message message = { .sender = sender, .recipients = &to, .n_recipients = 1, .spool = &spool,
+    const struct hand_on_message message = { .sender = sender, .recipients = &whom->recipient,
+                                             .addresses = &whom->address, .n_recipients = 1, .spool = &spool,
                                              .id = STR_INIT("digest") };
     if (r == 0)
         r = hand_on(request->conf, &message, &said);
     if (r == HAND_ON_DONE)
-        printf("digest sent to %.*s\n", STR_ARG(to));
+        printf("digest sent to %.*s\n", STR_ARG(whom->address));
     else
-        quarantine_fail("the digest for %.*s was not taken: %s%.*s", STR_ARG(to), r < 0 ? strerror(-r) : "",
+        quarantine_fail("the digest for %.*s was not taken: %s%.*s", STR_ARG(whom->address), r < 0 ? strerror(-r) : "",
                         STR_ARG(str_trim(buf_str(&said))));
     spool_deinit(&spool);
     buf_deinit(&said);
     return r == HAND_ON_DONE ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* Of these files, to `to`, which is at `domain`. */
 static int make_digest(const struct quarantine_request *request, const struct quarantine_file *const files[], size_t n,
-                       struct str to, struct str domain) {
+                       const struct whom *whom) {
     struct buf text;
     char postmaster[320];
     int code = EXIT_SUCCESS;
     if (n == 0)
         return code;
-    snprintf(postmaster, sizeof(postmaster), "postmaster@%.*s", STR_ARG(domain));
+    snprintf(postmaster, sizeof(postmaster), "postmaster@%.*s", STR_ARG(whom->domain));
     const char *configured = request->conf->set.quarantine.sender;
     struct str sender = str_of(configured != NULL ? configured : postmaster);
     buf_init(&text, DIGEST_MAX);
-    put_head(request, sender, to, (long)n, &text);
+    put_head(request, sender, whom->address, (long)n, &text);
     for (size_t i = 0; i < n && i < ENTRIES_MAX; i++)
         put_entry(request, files[i], &text);
     if (n > ENTRIES_MAX)
         buf_putf(&text, "And %zu more: postern quarantine list\r\n", n - ENTRIES_MAX);
     if (request->send)
-        code = send_digest(request, sender, to, &text);
+        code = send_digest(request, sender, whom, &text);
     else
         fwrite(text.at, 1, text.len, stdout);
     buf_deinit(&text);
@@ -140,7 +145,7 @@ static int make_digest(const struct quarantine_request *request, const struct qu
 /* ---- one for each recipient */
 
 struct addressed {
-    struct str to;
+    struct whom whom;
     const struct quarantine_file *file;
 };
 
@@ -150,7 +155,7 @@ struct mailing {
     struct arena arena;
 };
 
-static int add(struct mailing *mailing, struct str to, const struct quarantine_file *file) {
+static int add(struct mailing *mailing, const struct whom *whom, const struct quarantine_file *file) {
     if (mailing->n == mailing->cap) {
         size_t cap = mailing->cap > 0 ? 2 * mailing->cap : 64;
         struct addressed *at = reallocarray(mailing->at, cap, sizeof(*at));
@@ -159,15 +164,12 @@ static int add(struct mailing *mailing, struct str to, const struct quarantine_f
         mailing->at = at;
         mailing->cap = cap;
     }
-    struct str copy = arena_str(&mailing->arena, to);
-    if (copy.at == NULL)
+    const struct whom copy = { arena_str(&mailing->arena, whom->recipient), arena_str(&mailing->arena, whom->address),
+                               whom->domain };
+    if (copy.recipient.at == NULL || copy.address.at == NULL)
         return -ENOMEM;
     mailing->at[mailing->n++] = (struct addressed){ copy, file };
     return 0;
-}
-
-static bool is_ours(const struct conf *conf, struct str address) {
-    return conf_domain_find(conf, str_from(address, str_find_last(address, '@') + 1)) != NULL;
 }
 
 static int collect(const struct quarantine_request *request, const struct quarantine_file *file,
@@ -176,9 +178,11 @@ static int collect(const struct quarantine_request *request, const struct quaran
     struct quarantine_entry entry;
     size_t text_at;
     int r = 0, fd = quarantine_open(request->folder_fd, file->name, &arena, &entry, &text_at);
-    for (size_t i = 0; fd >= 0 && i < entry.n_recipients && r == 0; i++)
-        if (is_ours(request->conf, entry.recipients[i]))
-            r = add(mailing, entry.recipients[i], file);
+    for (size_t i = 0; fd >= 0 && i < entry.n_recipients && r == 0; i++) {
+        const struct conf_domain *domain = hand_on_domain(request->conf, entry.recipients[i]);
+        const struct whom whom = { entry.recipients[i], entry.addresses[i], str_of(domain ? domain->name : NULL) };
+        r = domain != NULL ? add(mailing, &whom, file) : 0;
+    }
     if (fd >= 0)
         close(fd);
     arena_reset(&arena);
@@ -188,13 +192,14 @@ static int collect(const struct quarantine_request *request, const struct quaran
 /* By address in any case, then as the files lie in their array: oldest first. */
 static int by_address(const void *a, const void *b) {
     const struct addressed *one = a, *other = b;
-    for (size_t i = 0; i < one->to.len && i < other->to.len; i++) {
-        int difference = (unsigned char)ascii_lower(one->to.at[i]) - (unsigned char)ascii_lower(other->to.at[i]);
+    const struct str left = one->whom.address, right = other->whom.address;
+    for (size_t i = 0; i < left.len && i < right.len; i++) {
+        int difference = (unsigned char)ascii_lower(left.at[i]) - (unsigned char)ascii_lower(right.at[i]);
         if (difference != 0)
             return difference;
     }
-    if (one->to.len != other->to.len)
-        return one->to.len < other->to.len ? -1 : 1;
+    if (left.len != right.len)
+        return left.len < right.len ? -1 : 1;
     return one->file < other->file ? -1 : one->file > other->file;
 }
 
@@ -205,9 +210,9 @@ static int send_all(const struct quarantine_request *request, const struct maili
         const struct addressed *at = &mailing->at[i];
         if (n == 0 || files[n - 1] != at->file) /* who was named twice, in another case, gets it once */
             files[n++] = at->file;
-        if (i + 1 < mailing->n && str_eq_nocase(at[1].to, at->to))
+        if (i + 1 < mailing->n && str_eq_nocase(at[1].whom.address, at->whom.address))
             continue;
-        if (make_digest(request, files, n, at->to, str_from(at->to, str_find_last(at->to, '@') + 1)) != EXIT_SUCCESS)
+        if (make_digest(request, files, n, &at->whom) != EXIT_SUCCESS)
             code = EXIT_FAILURE;
         n = 0;
     }
@@ -234,13 +239,18 @@ static int digest_for_each(const struct quarantine_request *request, const struc
 
 static int digest_of(const struct quarantine_request *request, const struct quarantine_file *const files[], size_t n) {
     char postmaster[320];
-    struct str recipient = str_of(request->recipient), domain = str_of(request->domain);
-    if (request->recipient != NULL)
-        return make_digest(request, files, n, recipient, str_from(recipient, str_find_last(recipient, '@') + 1));
-    if (request->domain == NULL)
+    struct str to = str_of(request->recipient), domain = str_of(request->domain);
+    if (request->recipient == NULL && request->domain == NULL)
         return digest_for_each(request, files, n);
-    snprintf(postmaster, sizeof(postmaster), "postmaster@%s", request->domain);
-    return make_digest(request, files, n, str_of(postmaster), domain);
+    if (request->recipient == NULL) {
+        snprintf(postmaster, sizeof(postmaster), "postmaster@%s", request->domain);
+        const struct conf_domain *ours = conf_domain_find(request->conf, domain);
+        bool is_elsewhere = ours != NULL && ours->set.postmaster != NULL;
+        to = str_of(is_elsewhere ? ours->set.postmaster : postmaster);
+    } else {
+        domain = str_from(to, str_find_last(to, '@') + 1);
+    }
+    return make_digest(request, files, n, &(struct whom){ to, to, domain });
 }
 
 int quarantine_digest(struct quarantine_request *request) {

@@ -58,6 +58,7 @@ static int hand_entry_on(const struct quarantine_request *request, const struct 
     const struct hand_on_message message = {
         .sender = entry->sender, .head = buf_str(&head), .spool = &spool, .id = entry->id, .client = client,
         .helo = entry->helo, .recipients = request->to != NULL ? &other : entry->recipients,
+        .addresses = request->to != NULL ? &other : entry->addresses,
         .n_recipients = request->to != NULL ? 1 : entry->n_recipients,
         .is_8bit = entry->is_8bit, .is_utf8 = entry->is_utf8,
     };

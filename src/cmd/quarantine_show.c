@@ -27,7 +27,8 @@ struct selection {
 static bool is_for(const struct quarantine_entry *entry, struct str recipient, struct str domain) {
     for (size_t i = 0; i < entry->n_recipients; i++) {
         struct str its = entry->recipients[i];
-        bool is_it = recipient.len == 0 || str_eq_nocase(its, recipient);
+        bool is_it = recipient.len == 0 || str_eq_nocase(its, recipient)
+            || str_eq_nocase(entry->addresses[i], recipient);
         if (is_it && (domain.len == 0 || str_eq_nocase(str_from(its, str_find_last(its, '@') + 1), domain)))
             return true;
     }
@@ -221,6 +222,10 @@ static void print_entry(const struct quarantine_file *file, const struct quarant
     for (size_t i = 0; i < entry->n_recipients; i++) {
         printf("recipient   ");
         print_clean(entry->recipients[i], 320);
+        if (!str_eq(entry->addresses[i], entry->recipients[i])) {
+            printf(" as ");
+            print_clean(entry->addresses[i], 320);
+        }
         putchar('\n');
     }
     putchar('\n');

@@ -29,8 +29,11 @@ int quarantine_entry_format(const struct quarantine_entry *e, struct buf *out) {
     int r = e->n_recipients <= QUARANTINE_RECIPIENTS_MAX ? buf_puts(out, STR(FIRST_LINE "\n")) : -ENOBUFS;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && r == 0; i++)
         r = put_line(out, lines[i].name, lines[i].value);
-    for (size_t i = 0; i < e->n_recipients && r == 0; i++)
+    for (size_t i = 0; i < e->n_recipients && r == 0; i++) {
         r = put_line(out, "recipient", e->recipients[i]);
+        if (r == 0 && !str_eq(e->addresses[i], e->recipients[i]))
+            r = put_line(out, "as", e->addresses[i]);
+    }
     if (r == 0 && (e->is_8bit || e->is_utf8))
         r = buf_putf(out, "mail:%s%s\n", e->is_8bit ? " 8bit" : "", e->is_utf8 ? " smtputf8" : "");
     return r == 0 ? buf_putc(out, '\n') : r;
@@ -85,7 +88,21 @@ static void take_mail(struct quarantine_entry *e, struct str words) {
     }
 }
 
-static int take_line(struct quarantine_entry *e, struct str *recipients, struct str line, struct arena *arena) {
+struct lists {
+    struct str *recipients, *addresses;
+};
+
+static int take_recipient(struct quarantine_entry *e, const struct lists *lists, struct str value,
+                          struct arena *arena) {
+    if (e->n_recipients == QUARANTINE_RECIPIENTS_MAX)
+        return -EBADMSG;
+    struct str *recipient = &lists->recipients[e->n_recipients];
+    int r = unescape(value, arena, recipient);
+    lists->addresses[e->n_recipients++] = *recipient;
+    return r;
+}
+
+static int take_line(struct quarantine_entry *e, const struct lists *lists, struct str line, struct arena *arena) {
     size_t colon = str_find(line, ':');
     struct str name = str_head(line, colon), value = str_from(line, colon + 1);
     struct str *field = field_of(e, name);
@@ -95,11 +112,10 @@ static int take_line(struct quarantine_entry *e, struct str *recipients, struct 
         value = str_from(value, 1);
     if (str_eq(name, STR("mail")))
         take_mail(e, value);
-    if (str_eq(name, STR("recipient"))) {
-        if (e->n_recipients == QUARANTINE_RECIPIENTS_MAX)
-            return -EBADMSG;
-        field = &recipients[e->n_recipients++];
-    }
+    if (str_eq(name, STR("recipient")))
+        return take_recipient(e, lists, value, arena);
+    if (str_eq(name, STR("as")) && e->n_recipients > 0)
+        field = &lists->addresses[e->n_recipients - 1];
     return field != NULL ? unescape(value, arena, field) : 0;
 }
 
@@ -114,9 +130,10 @@ static size_t count_lines(struct str text) {
 int quarantine_entry_parse(struct str text, struct arena *arena, struct quarantine_entry *ret_entry, size_t *ret_len) {
     static const struct str first = STR_INIT(FIRST_LINE);
     struct quarantine_entry e = { .n_recipients = 0 };
-    struct str *recipients = arena_alloc(arena, count_lines(text) * sizeof(*recipients));
-    size_t at = 0;
-    if (recipients == NULL)
+    size_t at = 0, n_lines = count_lines(text);
+    const struct lists lists = { arena_alloc(arena, n_lines * sizeof(struct str)),
+                                 arena_alloc(arena, n_lines * sizeof(struct str)) };
+    if (lists.recipients == NULL || lists.addresses == NULL)
         return -ENOMEM;
     for (bool is_first = true;; is_first = false) {
         size_t len = str_find(str_from(text, at), '\n');
@@ -130,13 +147,14 @@ int quarantine_entry_parse(struct str text, struct arena *arena, struct quaranti
             break;
         if (is_first && !str_eq(line, first))
             return -EBADMSG;
-        int r = is_first ? 0 : take_line(&e, recipients, line, arena);
+        int r = is_first ? 0 : take_line(&e, &lists, line, arena);
         if (r < 0)
             return r;
     }
     if (e.id.len == 0 || e.n_recipients == 0)
         return -EBADMSG;
-    e.recipients = recipients;
+    e.recipients = lists.recipients;
+    e.addresses = lists.addresses;
     *ret_entry = e;
     *ret_len = at;
     return 0;

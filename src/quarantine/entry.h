@@ -10,7 +10,8 @@
  *     client: 203.0.113.7
  *     helo: mail.example.net
  *     sender: someone@example.net          empty: the null sender
- *     recipient: anna@example.com          one line each
+ *     recipient: anna@example.com          one line each, and behind it, where the configuration has rewritten it,
+ *     as: a.smith@example.com              what the mailbox server is told
  *     kind: spam
  *     rule: SPAM
  *     action: reject                       what the rule said: reject, for somebody while others get it, or quarantine
@@ -28,7 +29,8 @@ enum { QUARANTINE_HEAD_MAX = 1 << 20, QUARANTINE_RECIPIENTS_MAX = 50000 };
 
 struct quarantine_entry {
     struct str id, time, host, client, helo, sender, kind, rule, action, details;
-    const struct str *recipients;
+    const struct str *recipients; /* as their sender wrote them */
+    const struct str *addresses;  /* what the mailbox server is told of each: the same, or rewritten */
     size_t n_recipients;
     bool is_8bit, is_utf8;
 };

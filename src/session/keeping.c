@@ -38,13 +38,15 @@ static struct str details_of(const struct content *c, char *out, size_t size) {
     return (struct str){ out, (size_t)len < size ? (size_t)len : size - 1 };
 }
 
-/* The recipients who do not get it, and what was said for the gravest of them. NULL: no memory. */
-static const struct str *list_recipients(const struct content *c, struct transaction *t,
-                                         struct quarantine_entry *entry) {
+/* The recipients who do not get it, and what was said for the gravest of them. False: no memory. */
+static bool list_recipients(const struct content *c, struct transaction *t, struct quarantine_entry *entry) {
     struct str *list = arena_alloc(&t->arena, t->outcome.n_kept * sizeof(*list));
+    struct str *addresses = arena_alloc(&t->arena, t->outcome.n_kept * sizeof(*addresses));
     const struct recipient *r = t->accepted;
     unsigned n = 0, gravest = 0;
-    for (unsigned i = 0; list != NULL && i < c->n_judged; i++, r = r->next) {
+    if (list == NULL || addresses == NULL)
+        return false;
+    for (unsigned i = 0; i < c->n_judged; i++, r = r->next) {
         const struct content_verdict *v = &c->verdicts[i];
         if (content_passes(v))
             continue;
@@ -54,9 +56,12 @@ static const struct str *list_recipients(const struct content *c, struct transac
             entry->kind = str_of(content_kind_name((enum content_kind)v->kind));
             entry->action = str_of(action_names[v->action]);
         }
+        addresses[n] = r->view.route.address;
         list[n++] = r->address;
     }
-    return list;
+    entry->recipients = list;
+    entry->addresses = addresses;
+    return true;
 }
 
 bool keeping_start(struct session *s) {
@@ -72,8 +77,7 @@ bool keeping_start(struct session *s) {
         .n_recipients = t->outcome.n_kept, .is_8bit = t->intake.decoder.has_8bit,
         .is_utf8 = (t->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0,
     };
-    entry.recipients = list_recipients(t->content, t, &entry);
-    if (entry.recipients != NULL)
+    if (list_recipients(t->content, t, &entry))
         t->kept = quarantine_put_start(s->server->quarantine, &entry, &t->intake.spool, on_put, s);
     return t->kept != NULL;
 }

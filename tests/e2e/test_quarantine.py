@@ -495,6 +495,24 @@ def test_each_recipient_of_ours_gets_one_digest(make, server, subject):
     assert action(gateway, "digest", "--send") == ""
 
 
+def test_who_is_rewritten_gets_it_released_under_the_name_that_the_server_knows(make, server, subject):
+    domain = ("example.com", {"catch_all": "bert@example.com", "postmaster": "anna@example.com"})
+    gateway = make(server, domain=domain, policy='layer content { quarantine "ALL" when size > 0 }')
+    reply = send(gateway, message(subject), "stranger@example.com", "carl@example.com", "postmaster")
+    assert reply.code == 250
+    entry = one_kept(gateway)
+    assert entry["recipients"] == ["stranger@example.com", "carl@example.com", "postmaster"]
+    assert "recipient   stranger@example.com as bert@example.com\n" in action(gateway, "show", reply.id)
+    assert len(gateway.json_lines("quarantine", "list", "--json", "--recipient", "bert@example.com")) == 1
+    known = ["bert@example.com", "carl@example.com", "anna@example.com"]
+    assert action(gateway, "digest", "--send").count("digest sent") == 3
+    assert sorted(taken.recipients[0] for taken in server.messages) == sorted(known)
+    action(gateway, "digest", "--send", "--domain", "example.com")
+    assert server.messages[3].recipients == ["anna@example.com"]
+    action(gateway, "release", reply.id)
+    assert server.messages[4].recipients == known
+
+
 def test_the_digest_of_a_domain_says_for_whom(make, server, subject):
     names = [f"user{nth}@example.com" for nth in range(7)]
     gateway = make(server, recipients={"example.com": names})

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(len_again == out.len && str_eq(entry.id, again.id) && str_eq(entry.details, again.details));
         assert(entry.n_recipients == again.n_recipients && entry.is_8bit == again.is_8bit);
         for (size_t i = 0; i < entry.n_recipients; i++)
-            assert(str_eq(entry.recipients[i], again.recipients[i]));
+            assert(str_eq(entry.recipients[i], again.recipients[i]) && str_eq(entry.addresses[i], again.addresses[i]));
         buf_deinit(&out);
     }
     arena_reset(&arena);

@@ -13,12 +13,13 @@
 #include <cmocka.h>
 
 static const struct str recipients[] = { STR_INIT("anna@example.com"), STR_INIT("b%e\nrt@example.com") };
+static const struct str addresses[] = { STR_INIT("anna@example.com"), STR_INIT("rest\r@example.com") };
 static const struct quarantine_entry entry = {
     .id = STR_INIT("d23r28hv000400.2"), .time = STR_INIT("2026-11-27T20:48:46.123Z"),
     .host = STR_INIT("mx.example.com"), .client = STR_INIT("203.0.113.7"), .helo = STR_INIT("a\r\nid: x\x7f"),
     .sender = STR_INIT(""), .kind = STR_INIT("spam"), .rule = STR_INIT("SPAM"),
     .action = STR_INIT("reject"), .details = STR_INIT("7 % \xc3\xa9"),
-    .recipients = recipients, .n_recipients = 2, .is_utf8 = true,
+    .recipients = recipients, .addresses = addresses, .n_recipients = 2, .is_utf8 = true,
 };
 
 static void assert_str(struct str is, struct str should) {
@@ -48,6 +49,8 @@ static void it_comes_back_as_it_was(void **state) {
     assert_str(back.action, entry.action);
     assert_int_equal(back.n_recipients, 2);
     assert_str(back.recipients[1], recipients[1]);
+    assert_str(back.addresses[0], addresses[0]);
+    assert_str(back.addresses[1], addresses[1]);
     assert_true(back.is_utf8 && !back.is_8bit);
     arena_reset(&arena);
     buf_deinit(&out);
@@ -63,7 +66,7 @@ static void it_holds_all_recipients_that_it_takes(void **state) {
     assert_non_null(many);
     for (size_t i = 0; i <= QUARANTINE_RECIPIENTS_MAX; i++)
         many[i] = STR("a@b.c");
-    full.recipients = many;
+    full.recipients = full.addresses = many;
     full.n_recipients = QUARANTINE_RECIPIENTS_MAX;
     buf_init(&out, QUARANTINE_HEAD_MAX);
     assert_int_equal(quarantine_entry_format(&full, &out), 0);

@@ -83,7 +83,8 @@ static int tear_down(void **state) {
 
 static struct quarantine_put *put(const char *id) {
     static const struct str recipient = STR_INIT("anna@example.com");
-    const struct quarantine_entry entry = { .id = str_of(id), .recipients = &recipient, .n_recipients = 1 };
+    const struct quarantine_entry entry = { .id = str_of(id), .recipients = &recipient,
+                                             .addresses = &recipient, .n_recipients = 1 };
     return quarantine_put_start(t.quarantine, &entry, &t.spool, on_done, NULL);
 }
 
