@@ -38,7 +38,8 @@ int quarantine_digest(struct quarantine_request *request);
 /* Those that the options ask for, oldest first. Free with free(). Returns how many, or -errno. */
 long quarantine_select(const struct quarantine_request *request, struct quarantine_file **ret_files);
 
-/* The value of the message's own field, decoded as far as it is ASCII, cut, and printable; "" where there is none. */
+/* The value of the message's own field: unfolded, encoded words decoded, what is not ASCII as '?', cut to `size`; ""
+ * where there is none. */
 void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_t size);
 
 /* Opens the file of an id. False: it was said why not. */

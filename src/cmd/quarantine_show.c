@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "journal/record.h"
+#include "mime/parameter.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -118,23 +119,39 @@ static void print_clean(struct str text, size_t max) {
         putchar(text.at[i] >= ' ' && text.at[i] < 127 ? text.at[i] : '?');
 }
 
-void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_t size) {
-    char *head = malloc(SHOWN_HEAD);
-    ssize_t n = head != NULL ? pread(fd, head, SHOWN_HEAD, (off_t)text_at) : 0;
-    struct str rest = { head, n > 0 ? (size_t)n : 0 }, found = { 0 };
+/* Unfolded; "" where the field is not in the header. */
+static size_t find_field(struct str rest, struct str name, char out[PARAMETER_TEXT_MAX]) {
     size_t len = 0;
+    bool is_it = false;
     while (rest.len > 0 && rest.at[0] != '\r' && rest.at[0] != '\n') {
-        size_t end = str_find(rest, '\n');
-        struct str line = str_head(rest, end);
-        size_t colon = str_find(line, ':');
-        if (colon < line.len && str_eq_nocase(str_trim(str_head(line, colon)), str_of(name))) {
-            found = str_trim(str_from(line, colon + 1));
+        size_t end = str_find(rest, '\n'), colon = str_find(str_head(rest, end), ':');
+        struct str line = str_trim(str_head(rest, end));
+        bool is_fold = rest.at[0] == ' ' || rest.at[0] == '\t';
+        if (is_it && !is_fold)
             break;
+        if (!is_it && !is_fold && colon < end && str_eq_nocase(str_trim(str_head(rest, colon)), name)) {
+            is_it = true;
+            line = str_trim(str_from(str_head(rest, end), colon + 1));
         }
+        if (len > 0 && len < PARAMETER_TEXT_MAX)
+            out[len++] = ' ';
+        for (size_t i = 0; is_it && i < line.len && len < PARAMETER_TEXT_MAX; i++)
+            out[len++] = line.at[i];
         rest = str_from(rest, end + 1);
     }
-    for (size_t i = 0; i < found.len && len + 1 < size; i++)
-        out[len++] = found.at[i] >= ' ' && found.at[i] < 127 ? found.at[i] : '?';
+    return len;
+}
+
+void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_t size) {
+    char *head = malloc(SHOWN_HEAD), value[PARAMETER_TEXT_MAX], text[PARAMETER_TEXT_MAX];
+    ssize_t n = head != NULL ? pread(fd, head, SHOWN_HEAD, (off_t)text_at) : 0;
+    size_t found = find_field((struct str){ head, n > 0 ? (size_t)n : 0 }, str_of(name), value), len = 0;
+    size_t text_len = encoded_words_decode((struct str){ value, found }, text, sizeof(text));
+    for (size_t i = 0; i < text_len && len + 1 < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x80 || c > 0xbf) /* of a character in UTF-8 the first byte stands for all */
+            out[len++] = c >= ' ' && c < 127 ? (char)c : '?';
+    }
     out[len] = '\0';
     free(head);
 }

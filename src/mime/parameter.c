@@ -298,3 +298,11 @@ bool parameter_each(struct str value, struct str name, enum parameter_kind kind,
     tell_parameter(&telling, &parameter);
     return !parameter.is_lost;
 }
+
+size_t encoded_words_decode(struct str text, char *out, size_t size) {
+    struct out decoded = { .len = 0 };
+    put_words(&decoded, text);
+    size_t len = decoded.len < size ? decoded.len : size;
+    memcpy(out, decoded.at, len);
+    return len;
+}

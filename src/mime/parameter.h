@@ -23,3 +23,9 @@ typedef void parameter_fn(void *arg, struct str text);
  * twice. False: there was more of it than can be told (values, pieces, the same piece twice, a value too long).
  */
 bool parameter_each(struct str value, struct str name, enum parameter_kind kind, parameter_fn *on_text, void *arg);
+
+/*
+ * Any unfolded text with its encoded words (RFC 2047) taken out of their encoding, into out[0..size): bytes in whatever
+ * charset, and no more than PARAMETER_TEXT_MAX of them. Returns how many.
+ */
+size_t encoded_words_decode(struct str text, char *out, size_t size);

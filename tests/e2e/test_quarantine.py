@@ -540,6 +540,20 @@ def test_the_digest_is_a_mail_whatever_senders_wrote(gateway, server, subject):
     assert subject in read.get_content() and len(kept(gateway)) == 1  # it was not kept itself, though it quotes
 
 
+@pytest.mark.parametrize("written, shown", [
+    ("=?utf-8?Q?Your_invoice?=", "Your invoice"), ("=?UTF-8?B?WW91ciBpbnZvaWNl?=", "Your invoice"),
+    ("\r\n =?utf-8?q?Your?=\r\n\t=?utf-8?q?_invoice?=", "Your invoice"),
+    ("folded\r\n  and on\r\nX-Other: x", "folded and on"),
+    ("=?utf-8?B?xI1hcyBuYSDEjWFq?= =?iso-8859-2?q?=e8?=", "?as na ?aj?"), ("=?utf-8?Q?a=1b[31m?=", "a?[31m"),
+    ("=?utf-8?Q?no end", "=?utf-8?Q?no end"), ("", ""),
+], ids=str)
+def test_subjects_are_shown_as_people_read_them(written, shown, make, server):
+    gateway = make(server, policy='layer content { quarantine "ALL" when size > 0 }')
+    assert send(gateway, message(written)).code == 250
+    assert one_kept(gateway)["subject"] == shown
+    assert f"\nsubject:  {shown}\n" in action(gateway, "digest", "--recipient", "anna@example.com")
+
+
 def test_terminals_are_safe_from_what_senders_write(gateway):
     send(gateway, message("a\x1b[31mred", SEVEN.encode() + b"\r\n"))
     one_kept(gateway)
