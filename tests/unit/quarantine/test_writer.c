@@ -26,16 +26,32 @@ static struct stage {
     struct spool spool;
     unsigned n_done, n_trouble;
     _Atomic bool folder_fails; /* to sync */
+    _Atomic unsigned file_syncs, folder_syncs, named_before_synced, told_before_named;
     enum quarantine_result result;
 } t;
 
-/* The C library's, but for a folder that fails. */
+/* How many files have this ending, or all. */
+static unsigned n_files(const char *ending) {
+    unsigned n = 0;
+    DIR *dir = opendir(t.path);
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.' && str_ends_nocase(str_of(entry->d_name), str_of(ending));
+    closedir(dir);
+    return n;
+}
+
+/* The C library's, but for a folder that fails. Notes what is synced when. */
 int fsync(int fd) {
     struct stat info;
-    if (t.folder_fails && fstat(fd, &info) == 0 && S_ISDIR(info.st_mode)) {
+    bool is_folder = fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
+    if (t.folder_fails && is_folder) {
         errno = EIO;
         return -1;
     }
+    t.file_syncs += !is_folder;
+    t.folder_syncs += is_folder;
+    t.named_before_synced += !is_folder && n_files("") > 0;
+    t.told_before_named += is_folder && t.n_done > 0;
     return (int)syscall(SYS_fsync, fd);
 }
 
@@ -102,16 +118,6 @@ static bool is_done(void) {
     return t.n_done > 0;
 }
 
-/* How many files have this ending, or all. */
-static unsigned n_files(const char *ending) {
-    unsigned n = 0;
-    DIR *dir = opendir(t.path);
-    for (const struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        n += entry->d_name[0] != '.' && str_ends_nocase(str_of(entry->d_name), str_of(ending));
-    closedir(dir);
-    return n;
-}
-
 static bool is_kept(void) {
     return n_files(".mail") == 1 && n_files("") == 1;
 }
@@ -147,6 +153,18 @@ static void pending_until_it_is_settled(void **state) {
     assert_int_equal(counters.pending, 0);
     assert_in_range(counters.bytes, 5000, 5500);
     assert_int_equal(counters.failed, 0);
+}
+
+/* A file that has a name is whole, and has it for good, before anybody is told: whatever crashes when. */
+static void the_file_is_synced_then_its_name_then_it_is_told(void **state) {
+    struct quarantine_put *one = put("a1.1");
+    assert_true(turn_until(is_done));
+    assert_int_equal(t.file_syncs, 1);
+    assert_int_equal(t.folder_syncs, 1);
+    assert_int_equal(t.named_before_synced + t.told_before_named, 0);
+    quarantine_settle(one, true);
+    assert_true(turn_until(is_counted));
+    assert_int_equal(t.folder_syncs, 2);
 }
 
 static void settled_the_other_way_it_is_gone(void **state) {
@@ -335,6 +353,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(pending_until_it_is_settled),
+        TEST(the_file_is_synced_then_its_name_then_it_is_told),
         TEST(settled_the_other_way_it_is_gone),
         TEST(who_leaves_while_it_is_written_hears_nothing),
         TEST(the_text_is_what_it_was_wherever_it_was_kept),
