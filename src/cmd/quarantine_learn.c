@@ -10,6 +10,7 @@
 #include "cmd/quarantine.h"
 
 #include "base/addr.h"
+#include "cmd/hand_on.h"
 #include "facts/spamassassin.h"
 
 #include <errno.h>
@@ -98,6 +99,9 @@ static struct str user_of(const struct quarantine_request *request, const struct
     struct str domain = { 0 };
     for (size_t i = 0; request->conf->set.spamassassin.user_by_domain && i < entry->n_recipients; i++) {
         struct str its = str_from(entry->recipients[i], str_find_last(entry->recipients[i], '@') + 1);
+        const struct conf_domain *ours = its.len == 0 ? hand_on_domain(request->conf, entry->recipients[i]) : NULL;
+        if (ours != NULL)
+            its = str_of(ours->name);
         if (i > 0 && !str_eq_nocase(its, domain))
             return (struct str){ 0 };
         domain = its;

@@ -142,11 +142,14 @@ static void on_scan(void *arg) {
         gather_on_scan(c->session->gather);
 }
 
-/* spamd keeps settings and a Bayes database a user; a message for several domains is nobody's. */
-static struct str user_of(const struct transaction *t) {
+/* spamd keeps settings and a Bayes database a user; a message for several domains is nobody's. <postmaster> alone is in
+ * the first domain. */
+static struct str user_of(const struct conf *conf, const struct transaction *t) {
     struct str domain = { 0 };
     for (const struct recipient *r = t->accepted; r != NULL; r = r->next) {
         struct str its = str_from(r->address, str_find_last(r->address, '@') + 1);
+        if (its.len == 0 && conf->n_domains > 0)
+            its = str_of(conf->domains[0].name);
         if (domain.len > 0 && !str_eq_nocase(its, domain))
             return (struct str){ 0 };
         domain = its;
@@ -210,8 +213,8 @@ static bool init(struct content *c, struct session *s) {
         .size = spool_size(&intake->spool), .has_bare_newlines = intake_has_bare(intake),
         .header_bad = look_header_bad(intake->look), .attachment_banned = look_attachment_banned(intake->look),
     };
-    c->scanned = (struct scan_text){ .head = buf_str(&t->head), .spool = &t->intake.spool, .user = user_of(t),
-                                     .id = s->id };
+    c->scanned = (struct scan_text){ .head = buf_str(&t->head), .spool = &t->intake.spool,
+                                     .user = user_of(s->server->conf, t), .id = s->id };
     if (s->server->gather.scanners != NULL)
         c->message.scan = scan_new(s->server->gather.scanners, &c->scanned, t->deadline_ms - t->reserve_ms, on_scan, c);
     return c->verdicts != NULL && c->is_chosen != NULL;

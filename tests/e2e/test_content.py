@@ -6,6 +6,8 @@ import email.policy
 import io
 import os
 import re
+import socketserver
+import threading
 import zipfile
 
 import pytest
@@ -242,6 +244,42 @@ def test_spamassassin_reads_our_received(make_postern, make_server, spamd, folde
 
 
 # ---- size, and ends that come early
+
+class Hearing(socketserver.StreamRequestHandler):
+    """Of spamd as much as notes whose message it is."""
+    def handle(self):
+        words = self.rfile.readline().split(b" ")
+        fields = dict(line.strip().split(b": ", 1) for line in iter(self.rfile.readline, b"\r\n"))
+        if words[0] == b"PING":
+            self.wfile.write(b"SPAMD/1.5 0 PONG\r\n")
+            return
+        self.rfile.read(int(fields[b"Content-length"]))
+        self.server.users.append(fields.get(b"User"))
+        self.wfile.write(b"SPAMD/1.1 0 EX_OK\r\nContent-length: 1\r\nSpam: False ; 1 / 5\r\n\r\nA")
+
+
+def test_spamd_is_told_the_domain_that_all_recipients_share(make_postern, make_server, folder, subject):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Hearing) as spamd:
+        spamd.users = []
+        threading.Thread(target=spamd.serve_forever).start()
+        try:
+            gateway = make_postern([make_server()], policy=write_policy(folder), dns={"use": "off"},
+                                   domain=["example.com", "example.org"],
+                                   recipients={name: ["anna@" + name, "bert@" + name]
+                                               for name in ("example.com", "example.org")},
+                                   spamassassin={"server": "127.0.0.1:%d" % spamd.server_address[1],
+                                                 "user_by_domain": "yes"})
+            with Client(gateway.address) as client:
+                client.ehlo()
+                for names in (["anna@example.com"], ["anna@EXAMPLE.Org", "bert@example.org"],
+                              ["anna@example.com", "anna@example.org"], ["postmaster", "anna@example.org"],
+                              ["postmaster", "anna@example.com"]):
+                    assert client.envelope(*names).code == 250, names
+                    assert client.data(message(subject)).code == 250
+            assert spamd.users == [b"example.com", b"example.org", None, None, b"example.com"]
+        finally:
+            spamd.shutdown()
+
 
 def test_a_message_of_50_mb_passes_and_says_that_it_was_not_scanned(client, gateway, server, subject):
     line = b"0123456789abcdef" * 4 + b"\r\n"

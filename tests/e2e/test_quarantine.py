@@ -588,7 +588,7 @@ def tell(listener, answer, heard):
 def test_the_database_of_the_recipients_domain_learns(make, server, subject):
     gateway = make(server)
     gateway.configure(spamassassin={**gateway.options["spamassassin"], "user_by_domain": "yes"})
-    reply = send(gateway, spam(subject), "anna@EXAMPLE.com", "bert@example.com")
+    reply = send(gateway, spam(subject), "anna@EXAMPLE.com", "bert@example.com", "carl@example.com")
     one_kept(gateway)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
         said = pool.submit(tell, listener, b"SPAMD/1.1 0 EX_OK\r\nDidSet: local\r\nContent-length: 0\r\n\r\n", 1 << 20)
