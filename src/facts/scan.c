@@ -153,7 +153,7 @@ static void show(struct scan *scan) {
 
     scan->virus = (struct scan_virus){ .state = virus->state, .took_us = virus->took_us };
     if (virus->state == SCAN_DONE)
-        scan->virus.name = str_of(of_virus->text);
+        scan->virus.name = of_virus->is_found && of_virus->text[0] == '\0' ? STR("unnamed") : str_of(of_virus->text);
     else if (virus->state == SCAN_SKIPPED || virus->state == SCAN_UNAVAILABLE)
         scan->virus.why = str_of(of_virus->why);
     scan->spam = (struct scan_spam){ .state = spam->state, .took_us = spam->took_us };

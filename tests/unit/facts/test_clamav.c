@@ -34,6 +34,9 @@ static void verdicts(void **state) {
     assert_found("1: stream: Eicar-Test-Signature FOUND", "Eicar-Test-Signature");
     assert_found("1: stream: OK FOUND", "OK"); /* a signature may be called anything */
     assert_found("1: stream: a b FOUND", "a b");
+    assert_found("1: stream: a: FOUND FOUND", "a: FOUND");
+    assert_found("1: stream: 2: stream: OK FOUND", "2: stream: OK");
+    assert_found("1: stream: a\r\n\x01 FOUND", "a\r\n\x01");
 }
 
 static void errors(void **state) {

@@ -312,10 +312,50 @@ static void symbols_are_bounded_and_clean(void **state) {
     scan_free(scan);
 }
 
+static void the_name_of_a_virus_is_bounded_and_clean(void **state) {
+    char answer[1000] = "stream: a: b\r\n\x1b\xC3 FOUND ";
+
+    memset(answer + strlen(answer), 'n', 600);
+    strcat(answer, " FOUND");
+    clam[0].message.says = answer;
+    stage_start(1, 0);
+    struct scan *scan = stage_scan();
+
+    stage_want(scan, true, false);
+    stage_await(1);
+    struct str name = scan_virus(scan)->name;
+    assert_int_equal(scan_virus(scan)->state, SCAN_DONE);
+    assert_true(str_eq(str_head(name, 15), STR("a:b??FOUNDnnnnn")));
+    assert_true(name.len <= SCAN_NAME_MAX);
+    scan_free(scan);
+}
+
+/* No name is what a clean message has. */
+static void a_virus_without_a_name_that_can_be_shown_is_one(void **state) {
+    static char comma[300];
+    static const char *const answers[] = { "stream:  \t\r\n FOUND", "stream:   FOUND", comma };
+
+    snprintf(comma, sizeof(comma), "stream: ,%0200d FOUND", 0);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        clam[0].message.says = answers[i];
+        stage_start(1, 0);
+        struct scan *scan = stage_scan();
+        stage_want(scan, true, false);
+        stage_await(1);
+        assert_int_equal(scan_virus(scan)->state, SCAN_DONE);
+        assert_str(scan_virus(scan)->name, "unnamed");
+        scan_free(scan);
+        stage_teardown(state);
+        stage_setup(state);
+    }
+}
+
 #define TEST(name, function) { name, function, stage_setup, stage_teardown, NULL }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST("the name of a virus is bounded and clean", the_name_of_a_virus_is_bounded_and_clean),
+        TEST("a virus without a name that can be shown is one", a_virus_without_a_name_that_can_be_shown_is_one),
         TEST("nothing is asked before it is wanted", nothing_is_asked_before_it_is_wanted),
         TEST("without servers both scanners are off", without_servers_both_are_off),
         TEST("both say what they found, each once", both_say_what_they_found),
