@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from lib.client import Client, Closed, message
 from lib.program import is_root, kill
-from lib.server import DROP, HANG, Delay
+from lib.server import DROP, HANG, Delay, Gate
 from lib.spamd import GTUBE
 from lib.wait import eventually
 
@@ -222,6 +222,51 @@ def test_what_the_mailbox_server_does_not_take_is_not_kept_either(behave, make, 
     reply = send(gateway, spam(subject), "anna@example.com", "postmaster@example.com")
     assert reply.code // 100 != 2
     eventually(lambda: os.listdir(gateway.options["quarantine"]["path"]) == [], "nothing is left")
+
+
+@pytest.mark.parametrize("answer, states", [("250 2.0.0 Ok", ["kept"]), ("451 4.2.0 Later", []), (DROP, [])], ids=str)
+def test_a_client_that_leaves_at_the_end_changes_nothing(answer, states, make, make_server, subject):
+    """Behind the final dot the delivery goes on without it, and what is kept is decided by the server's answer."""
+    gate = Gate(answer)
+    gateway = make(make_server(behave={"END": gate}))
+    path = gateway.options["quarantine"]["path"]
+    with Client(gateway.address, timeout=60) as client:
+        client.ehlo()
+        client.envelope("anna@example.com", "postmaster@example.com")
+        client.command("DATA")
+        client.send(spam(subject) + b".\r\n")
+        assert gate.reached.wait(60)
+        assert [name.rpartition(".")[2] for name in os.listdir(path)] == ["pending"]
+    gateway.wait_log("lost connection after")
+    assert [name.rpartition(".")[2] for name in os.listdir(path)] == ["pending"]
+    gate.open()
+    endings = lambda: [name.rpartition(".")[2] for name in os.listdir(path)]
+    eventually(lambda: endings() == ["mail"] * len(states), "it is settled")
+    assert [entry["state"] for entry in kept(gateway)] == states
+
+
+def test_a_client_that_leaves_while_it_is_scanned_leaves_nothing(make_postern, make_spamd, server, folder, subject):
+    """And comes again: it is kept once."""
+    own = make_spamd(rules=RULES)
+    path = os.path.join(folder, "content-policy")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(POLICY)
+    kept_in = os.path.join(folder, "quarantine")
+    gateway = make_postern([server], policy=path, dns={"use": "off"}, quarantine={"path": kept_in},
+                           spamassassin={"server": own.unix, "timeout": "60s"})
+    own.freeze()
+    with Client(gateway.address, timeout=60) as client:
+        client.ehlo()
+        client.envelope("anna@example.com", "postmaster@example.com")
+        client.command("DATA")
+        client.send(spam(subject) + b".\r\nQUIT\r\n")
+        eventually(lambda: sum(one["connections"] for scanner in gateway.status()["scanners"]
+                               for one in scanner["servers"]) == 1, "the scan has begun")
+    gateway.wait_log("lost connection after")
+    own.thaw()
+    assert send(gateway, spam(subject), "anna@example.com", "postmaster@example.com").code == 250
+    one_kept(gateway)
+    assert len(os.listdir(kept_in)) == 1 and len(server.messages) == 1
 
 
 def test_without_a_folder_for_it_mail_is_deferred(make, server, subject):
