@@ -164,7 +164,8 @@ static int run(int argc, char **argv) {
 const struct command command_quarantine = {
     .name = "quarantine",
     .synopsis = "[-c CONF] list [--recipient R] [--sender S] [--kind K] [--since 1d] [--json]\n"
-                "              | show ID [--raw] | release ID ... [--to ADDRESS] [--again] | delete ID ... | expire\n"
+                "              | show ID [--raw] | release ID ... [--to ADDRESS] [--again]\n"
+                "              | delete ID ... [--again] | expire\n"
                 "              | learn ID ... --ham|--spam [--spamd ADDRESS:PORT]\n"
                 "              | digest [--recipient R | --domain D] [--since 1d] [--send]",
     .help = "look at the mail that is kept, hand it on, or remove it",

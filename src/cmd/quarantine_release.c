@@ -143,8 +143,10 @@ int quarantine_release(struct quarantine_request *request) {
 static int delete_one(const struct quarantine_request *request, const char *id) {
     struct quarantine_file file;
     int r = quarantine_find(request->folder_fd, id, request->now, &file);
-    if (r > 0 && (file.state == QUARANTINE_PENDING || (file.state == QUARANTINE_RELEASING && !request->again)))
-        return quarantine_fail("%s: it is %s; try again in a while", id, quarantine_state_names[file.state]);
+    if (r > 0 && file.state == QUARANTINE_PENDING)
+        return quarantine_fail("%s: its sender still waits for our answer; try again in a while", id);
+    if (r > 0 && file.state == QUARANTINE_RELEASING && !request->again)
+        return quarantine_fail("%s: it is being released, or that was cut off; --again deletes it all the same", id);
     if (r > 0)
         r = quarantine_remove(request->folder_fd, file.name);
     else if (r == 0)

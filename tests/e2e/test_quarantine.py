@@ -322,6 +322,11 @@ def test_a_release_that_is_cut_off_is_known_to_be_uncertain(make, make_server, s
     assert "--again" in action(gateway, "release", reply.id, code=1)
     action(gateway, "release", reply.id, "--again")
     one_kept(gateway, "released")
+    os.rename(os.path.join(path := gateway.options["quarantine"]["path"], f"{reply.id}.released"),
+              os.path.join(path, f"{reply.id}.releasing"))
+    assert "--again" in action(gateway, "delete", reply.id, code=1)
+    action(gateway, "delete", reply.id, "--again")
+    assert os.listdir(path) == []
 
 
 def test_what_others_claim_in_our_name_is_not_released(gateway, server, subject):
