@@ -171,7 +171,8 @@ static void print(const void *counts) {
     for (unsigned i = 0; i < n; i++)
         printf("%*" PRIu64 " %s\n", width, lines[i].n, lines[i].title);
     if (report->n_kept_beside > 0)
-        printf("\nKept in quarantine for %" PRIu64 " recipients of mail that others got\n", report->n_kept_beside);
+        printf("\nKept in quarantine for %" PRIu64 " recipient%s of mail that others got\n", report->n_kept_beside,
+               report->n_kept_beside == 1 ? "" : "s");
     if (share >= 0)
         printf("\nBlocked by content %" PRId64 ".%" PRId64 " %% of the mail that came this far\n", share / 10,
                share % 10);

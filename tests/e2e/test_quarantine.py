@@ -269,6 +269,36 @@ def test_a_client_that_leaves_while_it_is_scanned_leaves_nothing(make_postern, m
     assert len(os.listdir(kept_in)) == 1 and len(server.messages) == 1
 
 
+EACH_KIND = """\
+layer content {
+    reject     "BANNED"     when attachment.banned
+    pass       "ABUSE DESK" when rcpt.postmaster
+    quarantine "SPAM"       when spam.score >= 5
+    tag        "BAD HEADER" when header.bad
+}
+"""
+
+
+def test_the_report_counts_what_was_kept_banned_and_not_scanned(make, server, subject):
+    gateway = make(server, policy=EACH_KIND, attachments={"ban": "docm"}, quarantine={"size_max": "1M"})
+    whole = {"Date": "Fri, 27 Nov 2026 12:00:00 +0000", "Message-ID": f"<{subject}@client.example.net>"}
+    banned = {**whole, "MIME-Version": "1.0", "Content-Type": "application/x; name=a.docm"}
+    large = b"y" * 700000 + b"\r\n"
+    sent = [(spam(subject), ["anna@example.com"], 250), (spam(subject), ["anna@example.com", "bert@example.com"], 250),
+            (spam(subject), ["anna@example.com", "postmaster@example.com"], 250),
+            (message(subject, **banned), ["anna@example.com"], 554),
+            (message(subject, large, **whole), ["anna@example.com"], 250),
+            (message(subject), ["anna@example.com"], 250)]
+    replies = [send(gateway, text, *recipients) for text, recipients, _ in sent]
+    assert [reply.code for reply in replies] == [code for _, _, code in sent]
+    gateway.wait_journal(id=replies[-1].id)
+    assert gateway.command("report", "content").stdout.splitlines() == [
+        "Postern content report", "", "0 Blocked Spam", "0 Blocked Infected", "1 Passed Clean", "1 Passed Unscanned",
+        "1 Passed Bad-Header", "1 Blocked Banned", "2 Quarantined Spam", "",
+        "Kept in quarantine for 1 recipient of mail that others got", "",
+        "Blocked by content 50.0 % of the mail that came this far"]
+
+
 def test_without_a_folder_for_it_mail_is_deferred(make, server, subject):
     gateway = make(server, quarantine={"path": "none"})
     assert send(gateway, spam(subject)) == "451 4.3.0"
