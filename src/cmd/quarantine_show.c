@@ -283,8 +283,10 @@ int quarantine_show(struct quarantine_request *request) {
     int fd, code = EXIT_FAILURE;
     size_t text_at;
     if (quarantine_open_id(request, request->args[0], &file, &arena, &entry, &fd, &text_at)) {
+        char subject[FIELD_MAX];
+        quarantine_field(fd, text_at, "Subject", subject, sizeof(subject));
         if (request->is_json)
-            print_json(&file, &entry, "");
+            print_json(&file, &entry, subject);
         else if (!request->is_raw)
             print_entry(&file, &entry);
         int r = request->is_json ? 0 : print_message(fd, text_at, request->is_raw);

@@ -100,6 +100,7 @@ def test_a_message_is_kept_listed_shown_and_released_once(gateway, server, subje
     assert (record["action"], record["rule"], record["kind"]) == ("quarantine", "SPAM", "spam")
     assert server.messages == []
     assert subject in action(gateway, "list") and subject in action(gateway, "show", reply.id)
+    assert gateway.json_lines("quarantine", "show", reply.id, "--json") == [entry]
     raw = subprocess.run(gateway.command_line("quarantine", "show", reply.id, "--raw"), capture_output=True, check=True)
     assert raw.stdout == spam(subject)
 
