@@ -256,8 +256,7 @@ postlog unix-dgram n - n - 1 postlogd
         for name in ("config", "queue", "data"):
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
         shutil.chown(os.path.join(self.folder, "data"), "postfix")
-        done = subprocess.run(["/usr/sbin/postconf", "-m"], stdout=subprocess.PIPE, text=True, check=True)
-        map_type = "hash" if "hash" in done.stdout.split() else "lmdb"
+        map_type = "hash" if "hash" in self.map_types() else "lmdb"
         values = {"folder": self.folder, "domain": DOMAIN, "port": self.port, "map_type": map_type,
                   "proxy": f" -o smtpd_proxy_filter=127.0.0.1:{sink_port}" if sink_port else ""}
         for name, text in (("main.cf", self.main_cf), ("master.cf", self.master_cf)):
@@ -267,6 +266,14 @@ postlog unix-dgram n - n - 1 postlogd
         with open(path, "w", encoding="utf-8") as out, open(recipients, encoding="utf-8") as file:
             out.writelines(line.rstrip() + " ok\n" for line in file)
         subprocess.run(["/usr/sbin/postmap", "-c", self.config, f"{map_type}:{path}"], check=True)
+
+    def map_types(self):
+        """It wants to read a main.cf before it says; a package that nobody has configured has none."""
+        with open(os.path.join(self.config, "main.cf"), "w", encoding="utf-8"):
+            pass
+        done = subprocess.run(["/usr/sbin/postconf", "-c", self.config, "-m"], stdout=subprocess.PIPE, text=True,
+                              check=True)
+        return done.stdout.split()
 
     def postfix(self, verb):
         return subprocess.run(["/usr/sbin/postfix", "-c", self.config, verb], stdin=subprocess.DEVNULL,
