@@ -576,6 +576,23 @@ def test_each_recipient_of_ours_gets_one_digest(make, server, subject):
     assert action(gateway, "digest", "--send") == ""
 
 
+def test_a_digest_that_is_not_taken_is_told_and_the_others_go_out(make, make_server, subject):
+    is_gone = threading.Event()
+    gone = lambda moment: "550 5.1.1 Gone" if is_gone.is_set() and "bert@" in moment.line else "250 2.1.5 Ok"
+    server = make_server(behave={"RCPT": gone})
+    gateway = make(server)
+    send(gateway, spam(subject), "anna@example.com", "bert@example.com", "carl@example.com")
+    one_kept(gateway)
+    is_gone.set()
+    said = action(gateway, "digest", "--send", code=1)
+    assert "the digest for bert@example.com was not taken: bert@example.com: 550 Gone" in said
+    assert sorted(taken.recipients for taken in server.messages) == [["anna@example.com"], ["carl@example.com"]]
+    server.stop()
+    said = action(gateway, "digest", "--send", code=1)
+    assert said.count("was not taken: ") == 3 and said.count("no server of the group answers") == 3
+    one_kept(gateway)
+
+
 def test_who_is_rewritten_gets_it_released_under_the_name_that_the_server_knows(make, server, subject):
     domain = ("example.com", {"catch_all": "bert@example.com", "postmaster": "anna@example.com"})
     gateway = make(server, domain=domain, policy='layer content { quarantine "ALL" when size > 0 }')
