@@ -2,7 +2,8 @@
  * field_filter: see the header.
  *
  * A field is known by its name, up to the colon; blanks in front of the colon are obsolete syntax (RFC 5322 4.5) that
- * mail clients understand. A line that is no field is none of ours and stays.
+ * mail clients understand. They may be more than we look at: then the name in front of them counts, since a colon may
+ * follow. A line that is no field is none of ours and stays.
  *
  * Authentication-Results are dropped if they may be of our authserv-id. That stands behind comments and folds (RFC 8601
  * 2.2); where it cannot be read in what we look at, the field is dropped: nobody honest writes it so.
@@ -31,14 +32,17 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
-/* The name of the field that begins here; *ret_value is where its value does. Empty: it is no field. */
+/* The name of the field that begins here; *ret_value is where its value does, 0: behind what is seen. Empty: it is no
+ * field. */
 static struct str name_of(struct str field, size_t *ret_value) {
     size_t end = 0;
     while (end < field.len && field.at[end] != ':' && field.at[end] != '\r' && field.at[end] != '\n')
         end++;
-    if (end == field.len || field.at[end] != ':')
+    bool has_colon = end < field.len && field.at[end] == ':';
+    bool goes_on = end == field.len && end >= FIELD_PEEK && is_blank(field.at[end - 1]);
+    if (!has_colon && !goes_on)
         return (struct str){ 0 };
-    *ret_value = end + 1;
+    *ret_value = has_colon ? end + 1 : 0;
     while (end > 0 && is_blank(field.at[end - 1]))
         end--;
     return str_head(field, end);
@@ -91,7 +95,7 @@ static bool equals_value(struct str text, size_t at, struct str id, bool *ret_is
 }
 
 static bool may_be_our_results(const struct field_filter *filter, struct str field, size_t value) {
-    size_t at = skip_cfws(field, value);
+    size_t at = skip_cfws(field, value > 0 ? value : field.len);
     bool is_whole = false;
     if (filter->edit->authserv_id.len == 0)
         return false;
@@ -124,7 +128,7 @@ enum field_fate field_filter_begin(struct field_filter *filter, const char *at, 
         return FIELD_DROPPED;
     if (str_eq_nocase(name, STR("Authentication-Results")) && may_be_our_results(filter, field, value))
         return FIELD_DROPPED;
-    if (tag.len > 0 && str_eq_nocase(name, STR("Subject"))) {
+    if (tag.len > 0 && value > 0 && str_eq_nocase(name, STR("Subject"))) {
         filter->has_subject = true;
         *ret_at = value < len && at[value] == ' ' ? value + 1 : value;
         *ret_insert = is_long_line(at, len) ? filter->edit->subject_fold : tag;

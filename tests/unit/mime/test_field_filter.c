@@ -124,6 +124,29 @@ static void every_subject_gets_the_tag(void **state) {
     }
 }
 
+/* Mail clients read over blanks in front of a colon, however many. */
+static void blanks_past_the_bound_hide_no_name(void **state) {
+    static const struct {
+        const char *name;
+        bool is_dropped;
+    } names[] = { { "X-Spam-Flag", true }, { "Authentication-Results", true }, { "Subject", false },
+                  { "X-Other", false } };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (size_t line = FIELD_PEEK - 20; line < 990; line += 7) {
+            char in[2000], out[2000] = "", kept[2000];
+            snprintf(in, sizeof(in), "%-*s: mx.example.com\r\n\tfolded\r\nA: b\r\n\r\n", (int)line, names[i].name);
+            filter(&edit, in, line % 3, out, sizeof(out));
+            assert_string_equal(out, names[i].is_dropped ? "A: b\r\n\r\n" : in);
+            if (line < FIELD_PEEK || strcmp(names[i].name, "Subject") != 0)
+                continue;
+            out[0] = '\0';
+            filter(&tagging, in, line % 3, out, sizeof(out));
+            snprintf(kept, sizeof(kept), "%.*sSubject: [SPAM]\r\n\r\n", (int)strlen(in) - 2, in);
+            assert_string_equal(out, kept);
+        }
+    }
+}
+
 /* A line may have 998 octets, and its last ones be taken: then the tag gets a line of its own. */
 static void a_long_subject_is_folded_behind_the_tag(void **state) {
     static const struct {
@@ -161,6 +184,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_that_claim_to_be_ours_are_dropped),
         cmocka_unit_test(every_subject_gets_the_tag),
+        cmocka_unit_test(blanks_past_the_bound_hide_no_name),
         cmocka_unit_test(a_long_subject_is_folded_behind_the_tag),
         cmocka_unit_test(a_name_past_the_bound_is_not_ours),
     };
