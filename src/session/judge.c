@@ -179,12 +179,15 @@ bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_ve
 
 void judge_credit(struct session *s) {
     const struct transaction *t = s->transaction;
+    const bool *is_chosen = content_chosen(t);
     struct smtp_address sender = { 0 }, recipient;
     if (t->envelope.sender.len > 0)
         smtp_address_parse(t->envelope.sender, true, &sender);
-    for (const struct recipient *r = t->accepted; r != NULL; r = r->next)
-        if (r->may_earn && smtp_address_parse(r->address, true, &recipient) == SMTP_ADDRESS_OK)
+    for (const struct recipient *r = t->accepted; r != NULL; r = r->next) {
+        bool got_it = is_chosen == NULL || *is_chosen++; /* for the others it was refused, or lies in the quarantine */
+        if (got_it && r->may_earn && smtp_address_parse(r->address, true, &recipient) == SMTP_ADDRESS_OK)
             gather_credit(&s->server->gather, s->memory, &s->origin.client.ip, &sender, &recipient);
+    }
 }
 
 void judge_cancel(struct session *s) {

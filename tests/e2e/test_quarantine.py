@@ -163,6 +163,26 @@ def test_what_is_refused_for_some_is_kept_for_them(gateway, server, subject):
     assert re.search("^action +reject$", action(gateway, "show", reply.id), re.M)
 
 
+def test_a_sender_earns_nothing_by_what_was_kept(make, server, folder, subject):
+    """The greylist counts the triplet for which a message was taken: not the one for which it was kept."""
+    gateway = make(server, policy='layer greylist { greylist "GREY" when helo.unqualified }\n' + POLICY,
+                   store={"path": os.path.join(folder, "store", "greylist.db")},
+                   greylist={"delay": "1s", "whitelist_after": 2})
+
+    def comes_again():
+        with Client(gateway.address, timeout=60) as client:
+            client.ehlo("client")
+            codes = [client.command(line).code for line in ("MAIL FROM:<a@client.example.net>",
+                     "RCPT TO:<anna@example.com>", "RCPT TO:<postmaster@example.com>")]
+            return codes == [250, 250, 250] and client.data(spam(subject)).code
+    assert eventually(comes_again, "it has waited") == 250
+    one_kept(gateway)
+    assert [taken.recipients for taken in server.messages] == [["postmaster@example.com"]]
+    rows = lambda: {row.get("to"): row["passes"] for row in gateway.json_lines("greylist", "list", "--json")}
+    eventually(lambda: None in rows(), "the client is counted")
+    assert rows() == {"anna@example.com": 1, "postmaster@example.com": 2, None: 1}
+
+
 BY_RECIPIENT = """\
 layer content {
     reject     "NOT ANNA"  when rcpt.address == "anna@example.com"
