@@ -10,14 +10,12 @@
 #include "cmd/cmd.h"
 #include "cmd/greylist.h"
 #include "cmd/greylist_entry.h"
-#include "journal/record.h"
+#include "cmd/json_line.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { JSON_MAX = 16384 }; /* one line */
 
 /* ---- filters */
 
@@ -82,24 +80,19 @@ struct listing {
 
 static int print_json(const struct local_name *name, const struct row *row, const char *state, const char *first,
                       const char *last) {
-    struct buf line;
-    struct record r;
-    buf_init(&line, JSON_MAX);
-    record_begin(&r, &line);
-    record_str(&r, "state", str_of(state));
-    record_str(&r, "first", str_of(first));
-    record_str(&r, "last", str_of(last));
-    record_u64(&r, "passes", (uint64_t)row->passes);
-    record_str(&r, "client", name->identity);
+    struct json_line json;
+    struct record *r = &json.record;
+    json_line_begin(&json);
+    record_str(r, "state", str_of(state));
+    record_str(r, "first", str_of(first));
+    record_str(r, "last", str_of(last));
+    record_u64(r, "passes", (uint64_t)row->passes);
+    record_str(r, "client", name->identity);
     if (name->is_triplet) {
-        record_str(&r, "sender", name->sender);
-        record_str(&r, "to", name->recipient);
+        record_str(r, "sender", name->sender);
+        record_str(r, "to", name->recipient);
     }
-    int result = record_end(&r);
-    if (result == 0)
-        fwrite(line.at, 1, line.len, stdout);
-    buf_deinit(&line);
-    return result;
+    return json_line_end(&json);
 }
 
 static void format_second(int64_t second, char out[CLOCK_RFC3339_MAX]) {

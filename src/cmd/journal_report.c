@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "cmd/cmd.h"
+#include "cmd/json_line.h"
 #include "journal/reader.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SINCE_S_MAX = 1000000000, JSON_MAX = 1 << 20 };
+enum { SINCE_S_MAX = 1000000000 };
 
 /* ---- time */
 
@@ -85,18 +86,12 @@ static int on_line(void *arg, char *line, size_t len) {
 }
 
 static int print_json(const struct reading *reading) {
-    struct buf out;
-    struct record r;
-    buf_init(&out, JSON_MAX);
-    record_begin(&r, &out);
+    struct json_line json;
+    json_line_begin(&json);
     if (reading->since[0] != '\0')
-        record_str(&r, "since", str_of(reading->since));
-    reading->report->record(reading->counts, &r);
-    int result = record_end(&r);
-    if (result == 0)
-        fwrite(out.at, 1, out.len, stdout);
-    buf_deinit(&out);
-    return result;
+        record_str(&json.record, "since", str_of(reading->since));
+    reading->report->record(reading->counts, &json.record);
+    return json_line_end(&json);
 }
 
 int report_width(uint64_t largest) {

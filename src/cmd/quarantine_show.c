@@ -7,7 +7,7 @@
 #include "cmd/quarantine.h"
 
 #include "base/clock.h"
-#include "journal/record.h"
+#include "cmd/json_line.h"
 #include "mime/parameter.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SHOWN_HEAD = 65536, FIELD_MAX = 120, JSON_MAX = 1 << 20, COPY = 65536 };
+enum { SHOWN_HEAD = 65536, FIELD_MAX = 120, COPY = 65536 };
 
 /* ---- choosing */
 
@@ -158,7 +158,7 @@ void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_
 
 /* ---- list */
 
-static void print_line(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
+static int print_line(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
     printf("%-20s %-9s ", file->id, quarantine_state_names[file->state]);
     print_clean(str_head(entry->time, 19), 19);
     printf(" %-10.*s %8llu ", STR_ARG(entry->kind), (unsigned long long)file->size);
@@ -168,37 +168,36 @@ static void print_line(const struct quarantine_file *file, const struct quaranti
     if (entry->n_recipients > 1)
         printf(" and %zu more", entry->n_recipients - 1);
     printf("  %s\n", subject);
+    return 0;
 }
 
-static void print_json(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
-    struct buf out;
-    struct record r;
-    buf_init(&out, JSON_MAX);
-    record_begin(&r, &out);
-    record_str(&r, "id", str_of(file->id));
-    record_str(&r, "state", str_of(quarantine_state_names[file->state]));
-    record_str(&r, "time", entry->time);
-    record_u64(&r, "bytes", file->size);
-    record_str(&r, "host", entry->host);
-    record_str(&r, "client", entry->client);
-    record_str(&r, "helo", entry->helo);
-    record_str(&r, "sender", entry->sender);
-    record_open(&r, "recipients", '[');
+static int print_json(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
+    struct json_line json;
+    struct record *r = &json.record;
+    json_line_begin(&json);
+    record_str(r, "id", str_of(file->id));
+    record_str(r, "state", str_of(quarantine_state_names[file->state]));
+    record_str(r, "time", entry->time);
+    record_u64(r, "bytes", file->size);
+    record_str(r, "host", entry->host);
+    record_str(r, "client", entry->client);
+    record_str(r, "helo", entry->helo);
+    record_str(r, "sender", entry->sender);
+    record_open(r, "recipients", '[');
     for (size_t i = 0; i < entry->n_recipients; i++)
-        record_str(&r, NULL, entry->recipients[i]);
-    record_close(&r, ']');
-    record_str(&r, "kind", entry->kind);
-    record_str(&r, "rule", entry->rule);
-    record_str(&r, "action", entry->action);
-    record_str(&r, "details", entry->details);
-    record_str(&r, "subject", str_of(subject));
-    if (record_end(&r) == 0)
-        fwrite(out.at, 1, out.len, stdout);
-    buf_deinit(&out);
+        record_str(r, NULL, entry->recipients[i]);
+    record_close(r, ']');
+    record_str(r, "kind", entry->kind);
+    record_str(r, "rule", entry->rule);
+    record_str(r, "action", entry->action);
+    record_str(r, "details", entry->details);
+    record_str(r, "subject", str_of(subject));
+    return json_line_end(&json);
 }
 
 int quarantine_list(struct quarantine_request *request) {
     struct quarantine_file *files = NULL;
+    int code = EXIT_SUCCESS;
     long n = quarantine_select(request, &files);
     if (n < 0)
         return quarantine_fail("%s: %s", request->conf->set.quarantine.path, strerror((int)-n));
@@ -210,13 +209,14 @@ int quarantine_list(struct quarantine_request *request) {
         int fd = quarantine_open(request->folder_fd, files[i].name, &arena, &entry, &text_at);
         if (fd >= 0) {
             quarantine_field(fd, text_at, "Subject", subject, sizeof(subject));
-            (request->is_json ? print_json : print_line)(&files[i], &entry, subject);
+            if ((request->is_json ? print_json : print_line)(&files[i], &entry, subject) < 0)
+                code = EXIT_FAILURE;
             close(fd);
         }
         arena_reset(&arena);
     }
     free(files);
-    return EXIT_SUCCESS;
+    return code;
 }
 
 /* ---- show */
@@ -285,12 +285,12 @@ int quarantine_show(struct quarantine_request *request) {
     if (quarantine_open_id(request, request->args[0], &file, &arena, &entry, &fd, &text_at)) {
         char subject[FIELD_MAX];
         quarantine_field(fd, text_at, "Subject", subject, sizeof(subject));
-        if (request->is_json)
-            print_json(&file, &entry, subject);
-        else if (!request->is_raw)
+        if (!request->is_json && !request->is_raw)
             print_entry(&file, &entry);
-        int r = request->is_json ? 0 : print_message(fd, text_at, request->is_raw);
-        code = r < 0 ? quarantine_fail("%s: %s", file.id, strerror(-r)) : EXIT_SUCCESS;
+        int r = request->is_json ? print_json(&file, &entry, subject) : print_message(fd, text_at, request->is_raw);
+        if (r < 0 && !request->is_json)
+            quarantine_fail("%s: %s", file.id, strerror(-r));
+        code = r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         close(fd);
     }
     arena_reset(&arena);

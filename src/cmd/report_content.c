@@ -218,11 +218,5 @@ static void release(void *counts) {
 }
 
 const struct journal_report report_content = {
-    .name = "content",
-    .size = sizeof(struct report),
-    .add = add_record,
-    .finish = finish,
-    .print = print,
-    .record = record,
-    .release = release,
+    "content", sizeof(struct report), add_record, finish, print, record, release,
 };

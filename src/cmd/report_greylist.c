@@ -148,11 +148,5 @@ static void release(void *counts) {
 }
 
 const struct journal_report report_greylist = {
-    .name = "greylist",
-    .size = sizeof(struct report),
-    .add = add_record,
-    .finish = finish,
-    .print = print,
-    .record = record,
-    .release = release,
+    "greylist", sizeof(struct report), add_record, finish, print, record, release,
 };

@@ -264,11 +264,5 @@ static void release(void *counts) {
 }
 
 const struct journal_report report_lists = {
-    .name = "lists",
-    .size = sizeof(struct report),
-    .add = add_record,
-    .finish = finish,
-    .print = print,
-    .record = record,
-    .release = release,
+    "lists", sizeof(struct report), add_record, finish, print, record, release,
 };

@@ -191,11 +191,5 @@ static void release(void *counts) {
 }
 
 const struct journal_report report_policy = {
-    .name = "policy",
-    .size = sizeof(struct report),
-    .add = add_record,
-    .finish = finish,
-    .print = print,
-    .record = record,
-    .release = release,
+    "policy", sizeof(struct report), add_record, finish, print, record, release,
 };

@@ -11,17 +11,12 @@
 
 #include <errno.h>
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 int given_note(struct world *w, unsigned slot, const char *at, const char *end) {
     struct world_given *given = arena_alloc(w->arena, sizeof(*given));
     if (given == NULL)
         return -ENOMEM;
-    while (end > at && is_blank(end[-1]))
-        end--;
-    *given = (struct world_given){ w->given, at, (size_t)(end - at), (uint16_t)slot, w->answers[slot] };
+    struct str text = str_trim((struct str){ at, (size_t)(end - at) });
+    *given = (struct world_given){ w->given, text, (uint16_t)slot, w->answers[slot] };
     w->given = given;
     return 0;
 }
@@ -58,7 +53,7 @@ int given_check(const struct world *w, struct parsed *p) {
     }
     if (first == NULL)
         return 0;
-    diag_error(p->diag, &p->source, first->at, "'%.*s' does not hold any more with what is given behind it",
-               (int)first->len, first->at);
+    diag_error(p->diag, &p->source, first->text.at, "'%.*s' does not hold any more with what is given behind it",
+               STR_ARG(first->text));
     return -EINVAL;
 }

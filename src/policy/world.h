@@ -12,8 +12,7 @@
 /* An item of `given` that says what a slot is. */
 struct world_given {
     struct world_given *next;
-    const char *at; /* its words, in the source's text */
-    size_t len;
+    struct str text; /* its words, in the source's text */
     uint16_t slot;
     struct fact fact;
 };
