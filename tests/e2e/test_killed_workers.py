@@ -10,24 +10,13 @@ KILLS = 30
 SENDERS = 20
 
 
-def long_lived(gateway):
-    """Workers that the master would replace at once: those that live less than a second are waited with."""
-    workers = gateway.status()["workers"]
-    return [worker["pid"] for worker in workers if worker["state"] == "ready" and worker["uptime_ms"] >= 1000]
-
-
-def kill_workers(gateway, times, choice):
-    for _ in range(times):
-        gateway.kill_worker(choice.choice(eventually(lambda: long_lived(gateway), "a worker older than a second")))
-
-
 def test_no_acknowledged_message_is_lost_when_workers_are_killed(make_server, make_postern, capsys):
     choice = random.Random(1)
     server = make_server({"END": lambda moment: Delay(choice.random() / 50),
                           "RCPT": lambda moment: Delay(choice.random() / 100)})
     gateway = make_postern([server], workers=4)
     with Senders(gateway.address, SENDERS) as senders:
-        kill_workers(gateway, KILLS, choice)
+        gateway.kill_workers(KILLS, choice)
         done = len(senders.acknowledged)
         eventually(lambda: len(senders.acknowledged) > done + SENDERS, "deliveries go on after the last kill")
     arrived = numbers(subjects(server))
@@ -46,7 +35,7 @@ def test_messages_cut_off_by_a_kill_are_not_delivered_in_part(make_server, make_
     server = make_server()
     gateway = make_postern([server], workers=4)
     with Senders(gateway.address, 6, body=body) as senders:
-        kill_workers(gateway, 6, choice)
+        gateway.kill_workers(6, choice)
     arrived = numbers(subjects(server))
     assert all(message.body == body for message in server.messages)
     assert not senders.missing(arrived) and not senders.unexplained(arrived)

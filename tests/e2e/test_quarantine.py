@@ -4,6 +4,7 @@ import email
 import email.policy
 import itertools
 import os
+import random
 import re
 import shutil
 import signal
@@ -275,6 +276,8 @@ def test_a_client_that_leaves_while_it_is_scanned_leaves_nothing(make_postern, m
     kept_in = os.path.join(folder, "quarantine")
     gateway = make_postern([server], policy=path, dns={"use": "off"}, quarantine={"path": kept_in},
                            spamassassin={"server": own.unix, "timeout": "60s"})
+    refused = send(gateway, message(subject, GTUBE.encode() + b"\r\n"), "anna@example.com")
+    assert refused.code == 554  # and spamd is known to work
     own.freeze()
     with Client(gateway.address, timeout=60) as client:
         client.ehlo()
@@ -488,19 +491,14 @@ def test_workers_are_killed_and_nothing_is_missing_or_there_twice(make, server, 
                         if client.data(spam(name)).code == 250:
                             acknowledged.add(name)
                 except (OSError, AssertionError, Closed):
-                    time.sleep(0.05)
+                    is_over.wait(0.05)
             if is_over.is_set():
                 return
     senders = [threading.Thread(target=deliver, args=(number,)) for number in range(1, 7)]
     for sender in senders:
         sender.start()
     n_kills = 20
-    for nth in range(n_kills):
-        time.sleep(0.15 + 0.037 * (nth % 7))
-        pids = gateway.worker_pids()
-        if pids:
-            gateway.expected_deaths += 1
-            kill(pids[nth % len(pids)])
+    gateway.kill_workers(n_kills, random.Random(3))
     eventually(lambda: len(gateway.worker_pids()) == 2, "both workers serve")
     eventually(lambda: len(acknowledged) > 30, "most were cut off and sent again", 120)
     is_over.set()

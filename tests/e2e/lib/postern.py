@@ -173,6 +173,16 @@ class Postern(Program):
         kill(pid)
         eventually(lambda: self.find_log(r"worker \d+ replaced: ", before), "worker replaced")
 
+    def long_lived_pids(self):
+        """Of workers that the master would replace at once: those that live less than a second are waited with."""
+        return [worker["pid"] for worker in self.status()["workers"]
+                if worker["state"] == "ready" and worker["uptime_ms"] >= 1000]
+
+    def kill_workers(self, times, choice):
+        """kill -9 of one worker after the other, picked by `choice`, a random.Random."""
+        for _ in range(times):
+            self.kill_worker(choice.choice(eventually(self.long_lived_pids, "a worker older than a second")))
+
     def kill_all(self):
         """kill -9 of master and workers, as a power cut does; nothing is left running."""
         pids = [self.pid, *self.worker_pids()]

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -12,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -618,14 +620,21 @@ static void test_the_log_reaches_the_database_while_the_store_is_open(void **sta
     struct stat file = { 0 };
     struct row *rows = calloc(N, sizeof(*rows));
     open_local(w);
+    int changes = inotify_init1(IN_CLOEXEC);
+    assert_true(inotify_add_watch(changes, w->path, IN_MODIFY) >= 0);
     for (int64_t round = 0; round < ROUNDS; round++) {
         for (int64_t i = 0; i < N; i++)
             rows[i] = some_row((int64_t)((uint64_t)(round * N + i) * 0x9E3779B97F4A7C15u), NOW + 1);
         assert_int_equal(local_merge(w->local, rows, N, NOW, false), 0);
     }
     const off_t expected = (off_t)count(w).bytes / 8; /* what was written last may wait for more */
-    for (uint64_t until = clock_ms() + LIMIT_MS; file.st_size < expected && clock_ms() < until; usleep(1000))
+    assert_int_equal(stat(w->path, &file), 0);
+    while (file.st_size < expected && poll(&(struct pollfd){ .fd = changes, .events = POLLIN }, 1, LIMIT_MS) > 0) {
+        char events[4096];
+        assert_true(read(changes, events, sizeof(events)) > 0);
         assert_int_equal(stat(w->path, &file), 0);
+    }
+    close(changes);
     assert_true(file.st_size >= expected);
     free(rows);
 }
