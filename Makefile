@@ -27,7 +27,7 @@ help:
 
 build:
 	@scripts/bootstrap build
-	@test -f build/build.ninja || meson setup build
+	@scripts/configure build
 	@ninja -C build src/cmd/postern src/store/postgres.so
 	@ln -sf src/cmd/postern build/postern
 
@@ -60,7 +60,7 @@ bench:
 
 cover:
 	@scripts/bootstrap cover
-	@test -f build-cover/build.ninja || meson setup build-cover -Db_coverage=true -Dtests=enabled
+	@scripts/configure build-cover -Db_coverage=true -Dtests=enabled
 	@meson test -C build-cover
 	@gcovr --root . --filter src/ --print-summary --html-details build-cover/coverage.html build-cover
 
