@@ -90,4 +90,5 @@ install: build
 	install -D -m 644 LICENSE $(DESTDIR)$(docdir)/LICENSE
 
 clean:
+	@$(PYTHON) scripts/demo_folder.py build/demo
 	rm -rf build build-san build-clang build-fuzz build-cover

@@ -16,7 +16,7 @@ from lib import clamd, spamd  # noqa: E402  (behind the path that makes it found
 
 NINE = "this-demo-scores-nine"
 RULES = f"body DEMO_NINE /{NINE}/\nscore DEMO_NINE 9\ndescribe DEMO_NINE between the thresholds\n"
-COLUMN, LIMIT_S = 38, 15
+COLUMN, LIMIT_S = 38, 60
 CONF = """
 clamav {{
     server {clamd}
@@ -42,15 +42,14 @@ def missing():
     return " and ".join(filter(None, (clamd.missing(), spamd.missing())))
 
 
-def start_scanners(folder):
-    """Both, started; to be stopped by their stop()."""
-    return [clamd.Clamd(os.path.join(folder, "clamd")).start(),
-            spamd.Spamd(os.path.join(folder, "spamd"), rules=RULES).start()]
+def scanners(folder):
+    """Both, to be started by their start() and stopped by their stop()."""
+    return [clamd.Clamd(os.path.join(folder, "clamd")), spamd.Spamd(os.path.join(folder, "spamd"), rules=RULES)]
 
 
-def configuration(scanners, folder):
-    """What postern.conf says of them."""
-    return CONF.format(clamd=scanners[0].unix, spamd=scanners[1].unix, folder=folder)
+def configuration(started, folder):
+    """What postern.conf says of both scanners."""
+    return CONF.format(clamd=started[0].unix, spamd=started[1].unix, folder=folder)
 
 
 def switch_quarantine_on(policy):

@@ -11,7 +11,7 @@ import textwrap
 import time
 from dataclasses import dataclass, field
 
-JOURNAL_LIMIT_S, PROBES_LIMIT_S, DELAY_LIMIT_S = 15, 15, 15
+JOURNAL_LIMIT_S, PROBES_LIMIT_S, DELAY_LIMIT_S = 60, 60, 60
 COLUMN = 38
 MESSAGE = ("From: {sender}\r\nTo: {to}\r\nSubject: {title}\r\nDate: Fri, 27 Nov 2026 12:00:00 +0000\r\n"
            "Message-ID: <demo@example.net>\r\n\r\nHello.\r\n")

@@ -19,12 +19,14 @@ from lib.certificates import Authority
 from lib.host import MODULE, RULES, Host
 from lib.postern import DOMAIN, PROGRAM, Postern
 from lib.postgres import Postgres, program
+from lib.public import make_public_folder
 from lib.server import MailServer
 
 KNOWN = ("anna", "bert", "carl", "refused", "jörg")
 
 
 def pytest_configure():
+    os.umask(0o022)  # what servers read that run as other users is written by tests
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as at Ctrl-C, what was started is stopped
     if not os.access(PROGRAM, os.X_OK):
         raise pytest.UsageError(f"{PROGRAM} is missing: make build, or name the program in POSTERN")
@@ -44,8 +46,7 @@ def pytest_runtest_makereport(item):
 def base_folder(request):
     """Not pytest's own: its folders are closed to the user that workers run as, and their names are too long for
     sockets."""
-    folder = tempfile.mkdtemp(prefix="postern-e2e-")
-    os.chmod(folder, 0o755)
+    folder = make_public_folder("postern-e2e-")
     yield folder
     if request.session.testsfailed == 0:
         shutil.rmtree(folder, ignore_errors=True)
