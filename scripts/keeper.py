@@ -32,19 +32,23 @@ KILLED = 1  # exit code of a command that a signal ended
 
 # ---- the caller
 
-def run(command):
+def run(command, **options):
     """Runs `command` until it ends, or until SIGINT, SIGTERM or SIGHUP comes (those that are ignored, as under nohup,
-    are ignored here too). Returns its exit code when nothing of it is left."""
+    are ignored here too). Returns its exit code when nothing of it is left. `options` are those of Popen: cwd, env."""
     keeper = subprocess.Popen([sys.executable, os.path.abspath(__file__)], stdin=subprocess.PIPE, bufsize=0,
-                              start_new_session=True)
-    for number in ENDINGS:
-        if signal.getsignal(number) != signal.SIG_IGN:
+                              start_new_session=True, **options)
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    for number, handler in handlers.items():
+        if handler != signal.SIG_IGN:
             signal.signal(number, lambda *_: keeper.stdin.close())
     try:
         keeper.stdin.write(json.dumps(command).encode() + b"\n")
     except (OSError, ValueError):
         pass  # the keeper ended, or a signal came, before the command began
-    return keeper.wait()
+    code = keeper.wait()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return code
 
 
 # ---- the keeper
