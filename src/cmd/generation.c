@@ -342,6 +342,7 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
         return r;
     }
     worker->process = process;
+    worker->beat_look = (struct beat_look){ 0 };
     worker->started_ms = loop_now(generation->loop);
     worker->is_ready = worker->is_closed = false;
     worker->directories_due = generation->conf->n_domains;

@@ -26,6 +26,7 @@ struct worker {
     struct channel channel;
     int channel_fd;          /* -1: closed */
     struct worker_counters *counters;
+    struct beat_look beat_look; /* what the watchdog remembers of it */
     struct buf journal_path; /* empty: no journal */
     struct buf journal_old;  /* rotated, perhaps still written to until journal_old_ms */
     uint64_t journal_old_ms;

@@ -620,7 +620,9 @@ static int open_all(struct master *master, struct conf *take_conf, struct buf *e
     }
     inherit_sockets(master, take_conf);
     r = begin(master, take_conf, error);
-    return r == 0 ? timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick) : r;
+    if (r == 0)
+        r = timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick);
+    return r == 0 ? master_start_watchdog(master) : r;
 }
 
 int master_new(const struct master_options *options, struct conf *take_conf, struct master **ret_master) {
@@ -673,6 +675,7 @@ void master_free(struct master *take_master) {
         store_child_deinit(&take_master->store);
         master_stop_watching(take_master);
         timer_cancel(take_master->loop, &take_master->tick);
+        master_stop_watchdog(take_master);
         control_close(take_master->control);
         loop_free(take_master->loop);
     }

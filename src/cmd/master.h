@@ -18,6 +18,7 @@ struct master_options {
     int (*run_store)(const struct store_setup *setup);   /* store_run(), or a test's */
     int n_listen_fds;                                     /* inherited sockets, from descriptor `first_listen_fd` */
     int first_listen_fd;
+    uint64_t watchdog_ms; /* within which systemd wants to hear of us; 0: it does not */
 };
 
 /*

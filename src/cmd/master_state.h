@@ -20,6 +20,12 @@ struct table_reading { /* the file of a table that a child reads */
     size_t *count;                 /* its entries; memory shared with the child; NULL: not yet needed */
 };
 
+struct watchdog {
+    struct timer look;
+    struct timer notify; /* not set: systemd wants to hear nothing */
+    uint64_t notify_ms;
+};
+
 struct master {
     struct master_options options;
     struct loop *loop;
@@ -34,6 +40,7 @@ struct master {
     struct table_reading reading;
     struct watch inotify; /* on the folder of directories; fd -1: none, look every tick */
     struct timer tick;
+    struct watchdog watchdog;
     unsigned n_ticks;
     unsigned next_process;
     unsigned n_stops; /* signals to stop */
@@ -95,6 +102,12 @@ void master_end_reading(struct master *master);
 void master_init_store(struct master *master);
 /* Gives a connection to the store to each worker that has none. */
 void master_connect_store(struct master *master);
+
+/* ---- master_watchdog.c */
+
+/* Watches all processes, and is watched by systemd, from now on. Returns 0 or -ENOMEM. */
+int master_start_watchdog(struct master *master);
+void master_stop_watchdog(struct master *master);
 
 /* ---- master_requests.c: a control_fn */
 

@@ -49,6 +49,7 @@ static int serve(const char *conf_path) {
         .run_store = store_run,
         .n_listen_fds = n_listen_fds > 0 ? n_listen_fds : 0,
         .first_listen_fd = FIRST_LISTEN_FD,
+        .watchdog_ms = notify_watchdog_ms(),
     };
     struct master *master;
     if (master_new(&options, conf, &master) != 0)

@@ -39,7 +39,7 @@ static bool is_same(const struct store_options *a, const struct store_options *b
     return is_same_text(a->path, b->path) && is_same_text(a->postgresql, b->postgresql) &&
            is_same_text(a->module, b->module) && is_same_text(a->user, b->user) &&
            a->is_synced_always == b->is_synced_always && a->timeout_ms == b->timeout_ms &&
-           a->log_target == b->log_target && a->log_format == b->log_format && a->log_level == b->log_level;
+           a->log_target == b->log_target && a->log_format == b->log_format && a->log_level == b->log_level && a->may_dump_core == b->may_dump_core;
 }
 
 static const char *copy(struct arena *arena, const char *text) {
@@ -52,7 +52,7 @@ static struct store_options options_of(const struct conf *conf) {
         .path = set->store.path, .postgresql = set->store.postgresql, .module = set->store.module,
         .user = geteuid() == 0 ? set->user : NULL, .is_synced_always = set->store.sync == CONF_STORE_ALWAYS,
         .timeout_ms = set->store.timeout, .log_target = set->log.target, .log_format = set->log.format,
-        .log_level = set->log.level,
+        .log_level = set->log.level, .may_dump_core = set->watchdog_core,
     };
 }
 
@@ -91,7 +91,7 @@ static _Noreturn void be_store(const struct store_child *child, int master_fd) {
     const struct store_setup setup = {
         .path = options->path, .is_synced_always = options->is_synced_always, .postgresql = options->postgresql,
         .module = options->module, .timeout_ms = options->timeout_ms, .user = options->user, .master_fd = master_fd,
-        .counters = child->counters,
+        .counters = child->counters, .may_dump_core = options->may_dump_core,
     };
     int kept[] = { 0, 1, 2, master_fd };
     child->forget(child->arg);
@@ -156,6 +156,7 @@ static int start(struct store_child *child) {
     }
     child->started_ms = loop_now(child->loop);
     child->is_ready = child->is_ending = false;
+    child->beat_look = (struct beat_look){ 0 };
     child->on_started(child->arg);
     return 0;
 }

@@ -18,6 +18,7 @@ struct store_options { /* what it was started with; a change of any starts it an
     enum log_target log_target;
     enum log_format log_format;
     enum log_level log_level;
+    bool may_dump_core;
 };
 
 struct store_child {
@@ -29,6 +30,7 @@ struct store_child {
     struct arena arena; /* what `options` show */
     struct store_options options;
     struct store_counters *counters; /* shared memory; NULL before the first start */
+    struct beat_look beat_look;      /* what the watchdog remembers of it */
     pid_t pid;                       /* 0: no process now */
     uint64_t started_ms;             /* on the loop's clock */
     struct channel channel;

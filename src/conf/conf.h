@@ -164,6 +164,7 @@ struct conf_settings {
     enum conf_bare_newline bare_newline;
     const char *subject_tag;   /* in front of the subject of what the policy tags as spam; "": none */
     const char *policy_path;   /* NULL: none */
+    bool watchdog_core;        /* a process that stands still leaves a core file; no */
     bool enforce;              /* see conf_is_enforced() */
     enum conf_refuse refuse;   /* when what layer connection decides is answered */
     uint64_t greeting_delay;   /* 4 s, for clients that are not remembered; 0: none */
@@ -208,6 +209,7 @@ struct conf_settings {
         uint64_t server_idle;       /* 60 s a kept connection */
         uint64_t server_wait;       /* 5 s for a free connection at RCPT, then 451 4.3.2 */
         uint64_t drain_limit;       /* 10 min */
+        uint64_t watchdog;          /* 10 s; 0: off */
         uint64_t directory_age;     /* 0: no limit; older directories answer 450 to unknown recipients */
     } timeouts;
 

@@ -90,6 +90,8 @@ const struct option option_table[] = {
       .help = "what stands in front of the subject of a message that a rule tags as spam; \"\": nothing" },
     { .name = "policy", MAIN(policy_path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
       .help = "file of the rules; none: only what is built in decides" },
+    { .name = "watchdog_core", MAIN(watchdog_core), .type = OPTION_FLAG,
+      .help = "yes: a process that stands still leaves a core file, with the keys that are in its memory" },
     { .name = "enforce", MAIN(enforce), .type = OPTION_FLAG, .number = true,
       .help = "no: rules are counted and journalled, and change nothing" },
     { .name = "refuse", MAIN(refuse), .type = OPTION_CHOICE, .words = refuse_words, .number = CONF_REFUSE_AT_RCPT,
@@ -224,6 +226,8 @@ const struct option option_table[] = {
       .help = "for a free connection to a mailbox server" },
     { TIMEOUT(drain_limit), .max = DAYS, .number = 10 * MINUTES,
       .help = "how long sessions may go on after a stop or reload" },
+    { TIMEOUT(watchdog), .max = HOURS, .number = 10 * SECONDS,
+      .help = "how long a process may stand still before it is ended and replaced; 0: for ever" },
     { TIMEOUT(directory_age), .max = 3650 * DAYS, .number = 0,
       .help = "age from which a directory refuses nobody any more; 0: none" },
 

@@ -179,6 +179,7 @@ static void on_connect_time(struct timer *timer) {
 }
 
 static const struct stream_ops stream_ops = {
+    .name = "bytes of a scanner",
     .on_data = on_data, .on_end = on_end, .on_drained = on_drained, .on_connected = on_connected,
 };
 

@@ -71,6 +71,8 @@ struct loop {
 
     struct later *later;
 
+    struct beat *beat, own_beat; /* where the beat goes: the own one is seen by no other process */
+
     struct turn_end turn_ends[TURN_END_MAX];
     unsigned n_turn_ends;
 
@@ -111,7 +113,8 @@ static bool is_started(const struct loop *loop, const struct watch *watch) {
     return watch->fd >= 0 && (uint32_t)watch->fd < loop->n_slots && loop->slots[watch->fd].watch == watch;
 }
 
-int watch_start(struct loop *loop, struct watch *watch, int fd, uint32_t events, watch_fn *on_event) {
+int watch_start_as(struct loop *loop, struct watch *watch, int fd, uint32_t events, watch_fn *on_event,
+                   const char *name) {
     if (fd < 0)
         return -EBADF;
     int r = slots_reach(loop, fd);
@@ -122,7 +125,7 @@ int watch_start(struct loop *loop, struct watch *watch, int fd, uint32_t events,
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
     loop->slots[fd].watch = watch;
-    *watch = (struct watch){ .on_event = on_event, .fd = fd, .events = events };
+    *watch = (struct watch){ .on_event = on_event, .name = name, .fd = fd, .events = events };
     return 0;
 }
 
@@ -159,8 +162,10 @@ static void run_events(struct loop *loop, int n) {
     for (int i = 0; i < n; i++) {
         const struct epoll_event *event = &loop->events[i];
         const struct slot *slot = &loop->slots[(uint32_t)event->data.u64];
-        if (slot->watch && slot->serial == event->data.u64 >> 32)
-            slot->watch->on_event(slot->watch, event->events);
+        if (!slot->watch || slot->serial != event->data.u64 >> 32)
+            continue;
+        beat_doing(loop->beat, slot->watch->name);
+        slot->watch->on_event(slot->watch, event->events);
     }
 }
 
@@ -216,12 +221,13 @@ static void heap_remove(struct loop *loop, struct timer *timer) {
         heap_settle(loop, pos, last);
 }
 
-int timer_set(struct loop *loop, struct timer *timer, uint64_t at_ms, timer_fn *on_time) {
+int timer_set_as(struct loop *loop, struct timer *timer, uint64_t at_ms, timer_fn *on_time, const char *name) {
     if (loop->in_timers && at_ms <= loop->now_ms)
         at_ms = loop->now_ms + 1;
     if (at_ms == 0)
         at_ms = 1;
     timer->on_time = on_time;
+    timer->name = name;
     if (!timer->heap_pos) {
         timer->heap_ms = at_ms;
         int r = heap_insert(loop, timer);
@@ -252,6 +258,7 @@ static void run_timers(struct loop *loop) {
         }
         heap_remove(loop, timer);
         timer->at_ms = 0;
+        beat_doing(loop->beat, timer->name);
         timer->on_time(timer);
     }
     loop->in_timers = false;
@@ -259,10 +266,11 @@ static void run_timers(struct loop *loop) {
 
 /* ---- tasks */
 
-void task_start(struct loop *loop, struct task *task, task_fn *run) {
+void task_start_as(struct loop *loop, struct task *task, task_fn *run, const char *name) {
     if (task->prev)
         return;
     task->run = run;
+    task->name = name;
     task->next = NULL;
     task->prev = loop->tasks_end;
     *loop->tasks_end = task;
@@ -295,6 +303,7 @@ static void run_tasks(struct loop *loop) {
     while (loop->running) {
         struct task *task = loop->running;
         task_cancel(loop, task);
+        beat_doing(loop->beat, task->name);
         task->run(task);
     }
 }
@@ -348,6 +357,7 @@ int loop_new(struct loop **ret_loop) {
         free(loop);
         return -err;
     }
+    loop->beat = &loop->own_beat;
     loop->tasks_end = &loop->tasks;
     loop->running_end = &loop->running;
     loop->signal_watch.fd = -1;
@@ -410,15 +420,35 @@ static int wait_ms(const struct loop *loop, int max_wait_ms) {
     return left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
 }
 
-int loop_turn(struct loop *loop, int max_wait_ms) {
-    int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, wait_ms(loop, max_wait_ms));
+/*
+ * The beat before a wait says when it ends at the latest. It may say too early by what the turn before it took, which
+ * is less than a watcher allows.
+ */
+static int wait_for_events(struct loop *loop, int max_wait_ms) {
+    const bool is_watched = loop->beat != &loop->own_beat;
+    if (is_watched && (max_wait_ms < 0 || max_wait_ms > BEAT_WAIT_MAX_MS))
+        max_wait_ms = BEAT_WAIT_MAX_MS;
+    int ms = wait_ms(loop, max_wait_ms);
+    if (is_watched)
+        beat_doing(loop->beat, "waiting");
+    atomic_store_explicit(&loop->beat->due_ms, loop->now_ms + (ms > 0 ? (uint64_t)ms : 0), memory_order_relaxed);
+    int n = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, ms);
     if (n < 0 && errno != EINTR)
         return -errno;
     if (!loop->time_is_set)
         loop->now_ms = clock_ms();
+    atomic_store_explicit(&loop->beat->due_ms, loop->now_ms, memory_order_relaxed);
+    return n < 0 ? 0 : n;
+}
+
+int loop_turn(struct loop *loop, int max_wait_ms) {
+    int n = wait_for_events(loop, max_wait_ms);
+    if (n < 0)
+        return n;
     run_events(loop, n);
     run_timers(loop);
     run_tasks(loop);
+    beat_doing(loop->beat, LOOP_NAME(turn_ends));
     for (unsigned i = 0; i < loop->n_turn_ends; i++)
         loop->turn_ends[i].fn(loop->turn_ends[i].arg);
     free_later_now(loop);
@@ -432,6 +462,7 @@ int loop_run(struct loop *loop) {
         if (r < 0)
             return r;
     }
+    atomic_store_explicit(&loop->beat->due_ms, 0, memory_order_relaxed); /* what follows is no turn of a loop */
     return 0;
 }
 
@@ -442,6 +473,24 @@ void loop_stop(struct loop *loop) {
 void loop_set_time(struct loop *loop, uint64_t now_ms) {
     loop->time_is_set = true;
     loop->now_ms = now_ms;
+}
+
+/* ---- the beat */
+
+void loop_beat(struct loop *loop, struct beat *beat) {
+    loop->beat = beat;
+}
+
+void loop_doing(struct loop *loop, const char *name) {
+    beat_doing(loop->beat, name);
+}
+
+void loop_doing_for(struct loop *loop, const char *id) {
+    beat_whose(loop->beat, id);
+}
+
+void loop_may_take(struct loop *loop, uint64_t ms) {
+    atomic_store_explicit(&loop->beat->due_ms, clock_ms() + ms, memory_order_relaxed);
 }
 
 /* ---- shared memory of streams and channels */

@@ -12,14 +12,17 @@
  */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "net/beat.h"
+
 #include <sys/epoll.h>
 
 struct loop;
 struct watch;
 struct timer;
 struct task;
+
+/* Of a callback, for the beat: where it stands and what it is called. */
+#define LOOP_NAME(callback) __FILE__ ":" #callback
 
 /* ---- descriptors */
 
@@ -28,12 +31,16 @@ typedef void watch_fn(struct watch *watch, uint32_t events);
 
 struct watch {
     watch_fn *on_event;
+    const char *name; /* of it */
     int fd;          /* borrowed: the owner closes it, after watch_stop(); -1 when stopped */
     uint32_t events; /* asked for */
 };
 
 /* Starts to watch `fd`. Returns 0 or -errno. */
-int watch_start(struct loop *loop, struct watch *watch, int fd, uint32_t events, watch_fn *on_event);
+int watch_start_as(struct loop *loop, struct watch *watch, int fd, uint32_t events, watch_fn *on_event,
+                   const char *name);
+#define watch_start(loop, watch, fd, events, on_event) \
+    watch_start_as(loop, watch, fd, events, on_event, LOOP_NAME(on_event))
 
 /* Asks for other events; no system call when nothing changes. Returns 0 or -errno. */
 int watch_change(struct loop *loop, struct watch *watch, uint32_t events);
@@ -57,6 +64,7 @@ typedef void timer_fn(struct timer *timer);
  */
 struct timer {
     timer_fn *on_time;
+    const char *name;  /* of it */
     uint64_t at_ms;    /* when it is due on the loop's clock; 0: not set */
     uint64_t heap_ms;  /* the key it has in the heap, <= at_ms */
     uint32_t heap_pos; /* 1-based; 0: not in the heap */
@@ -66,7 +74,8 @@ struct timer {
  * Sets or moves the timer. A time in the past is due in the next turn; set inside a timer's callback, at the next
  * millisecond at the earliest (a timer that sets itself anew cannot hold up a turn). Returns 0 or -ENOMEM.
  */
-int timer_set(struct loop *loop, struct timer *timer, uint64_t at_ms, timer_fn *on_time);
+int timer_set_as(struct loop *loop, struct timer *timer, uint64_t at_ms, timer_fn *on_time, const char *name);
+#define timer_set(loop, timer, at_ms, on_time) timer_set_as(loop, timer, at_ms, on_time, LOOP_NAME(on_time))
 void timer_cancel(struct loop *loop, struct timer *timer);
 
 static inline bool timer_is_set(const struct timer *timer) {
@@ -79,11 +88,31 @@ typedef void task_fn(struct task *task);
 
 struct task {
     task_fn *run;
+    const char *name; /* of it */
     struct task *next, **prev; /* NULL prev: not queued */
 };
 
-void task_start(struct loop *loop, struct task *task, task_fn *run); /* queueing a queued task does nothing */
+/* Queueing a queued task does nothing. */
+void task_start_as(struct loop *loop, struct task *task, task_fn *run, const char *name);
+#define task_start(loop, task, run) task_start_as(loop, task, run, LOOP_NAME(run))
 void task_cancel(struct loop *loop, struct task *task);
+
+/* ---- the beat: what a watcher in another process sees of this loop (beat.h) */
+
+/* From now on this loop leaves its beat in `beat`, and wakes once in BEAT_WAIT_MAX_MS. `beat` outlives it. */
+void loop_beat(struct loop *loop, struct beat *beat);
+
+/* Inside a callback: says more precisely what is done. `name` is a literal. */
+void loop_doing(struct loop *loop, const char *name);
+
+/* Inside a callback, behind loop_doing(): for which session. */
+void loop_doing_for(struct loop *loop, const char *id);
+
+/*
+ * Inside a callback that is slow for a good reason, as a disk may be: it may take `ms` from now before it counts as
+ * standing still.
+ */
+void loop_may_take(struct loop *loop, uint64_t ms);
 
 /* ---- the loop */
 

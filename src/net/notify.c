@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,16 @@ static long number_in(const char *name) {
     errno = 0;
     long value = strtol(text, &end, 10);
     return errno || *end ? -1 : value;
+}
+
+uint64_t notify_watchdog_ms(void) {
+    const long pid = number_in("WATCHDOG_PID"), usec = number_in("WATCHDOG_USEC");
+    const bool is_ours = getenv("WATCHDOG_PID") == NULL || pid == (long)getpid();
+    unsetenv("WATCHDOG_PID");
+    unsetenv("WATCHDOG_USEC");
+    if (!is_ours || usec <= 0)
+        return 0;
+    return usec < 2000 ? 2 : (uint64_t)usec / 1000;
 }
 
 int notify_listen_fds(void) {

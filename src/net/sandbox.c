@@ -32,6 +32,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -290,12 +291,23 @@ static int bound_calls(const struct sandbox *sandbox) {
     return r;
 }
 
+/* A core file of whatever size the administrator lets the service have; by itself the kernel's default is none. */
+static void raise_core_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_CORE, &limit);
+}
+
 int sandbox_enter(const struct sandbox *sandbox) {
+    if (sandbox->may_dump_core)
+        raise_core_limit();
     int r = sandbox->user ? become(sandbox->user) : 0;
     if (r < 0)
         return r;
-    /* The keys are in our memory: no core file, and no debugger of the same user. */
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    /* The keys are in our memory: no core file, and no debugger of the same user, unless the administrator says so. */
+    if (prctl(PR_SET_DUMPABLE, sandbox->may_dump_core, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     int gaps = bound_files_and_ports(sandbox);
     if (gaps < 0)

@@ -30,6 +30,7 @@ struct sandbox {
     const char *user; /* NULL: stay who we are (not started as root) */
     const struct sandbox_path *paths;
     size_t n_paths;
+    bool may_dump_core;     /* and be traced by who may; where the limit of the process allows a core file */
     bool may_lock_files;    /* as a database does */
     bool may_start_threads; /* never processes */
     bool has_no_network;    /* no socket but Unix ones */

@@ -385,13 +385,22 @@ static bool handle_task(struct stream *s) {
     return end_now(s, (enum stream_end)(s->flags >> STREAM_END_SHIFT), s->err);
 }
 
+/* A stuck process shows whose bytes it was at, which says more than that it was at some. */
+static void note_peer(const struct stream *s) {
+    if (s->ops->name != NULL)
+        loop_doing(s->loop, s->ops->name);
+}
+
 /* What it writes leaves at the end of the turn: see the top. */
 static void on_event(struct watch *watch, uint32_t events) {
-    handle_event(stream_of_watch(watch), events);
+    struct stream *s = stream_of_watch(watch);
+    note_peer(s);
+    handle_event(s, events);
 }
 
 static void on_task(struct task *task) {
     struct stream *s = stream_of_task(task);
+    note_peer(s);
     s->flags |= STREAM_BUSY;
     if (handle_task(s)) {
         flush(s);

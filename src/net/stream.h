@@ -30,6 +30,7 @@ enum stream_end {
 };
 
 struct stream_ops {
+    const char *name; /* a literal that says who the peer is, for the beat (loop_doing()); NULL: nothing to say */
     /*
      * Bytes arrived: `at[0..len)`, what was left unconsumed before included. Returns how many were consumed; the rest
      * is offered again with more behind it, or after stream_resume(). Not called while paused. May close the stream

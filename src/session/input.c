@@ -58,6 +58,7 @@ static void on_drained(struct stream *stream) {
 static size_t on_input(struct stream *stream, const char *at, size_t len) {
     struct session *s = session_of(stream);
     size_t used = 0;
+    loop_doing_for(stream->loop, s->id);
     while (used < len && s->waiting_for == NULL && !is_clogged(s)) {
         uint8_t phase = s->phase;
         size_t n = 0;
@@ -110,5 +111,6 @@ static void on_end(struct stream *stream, enum stream_end how, int err) {
 }
 
 const struct stream_ops session_input = {
+    .name = "bytes of a client",
     .on_data = on_input, .on_end = on_end, .on_drained = on_drained, .on_tls = on_tls,
 };

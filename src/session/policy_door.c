@@ -426,7 +426,8 @@ static void on_deadline(struct timer *timer) {
     end(c);
 }
 
-static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end, .on_drained = on_drained };
+static const struct stream_ops ops = { .name = "bytes of a policy client", .on_data = on_data, .on_end = on_end,
+                                       .on_drained = on_drained };
 
 /* ---- the door */
 

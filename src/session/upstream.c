@@ -369,6 +369,7 @@ static void on_connected(struct stream *stream) {
 }
 
 static const struct stream_ops stream_ops = {
+    .name = "bytes of a mailbox server",
     .on_data = on_data, .on_end = on_end, .on_drained = on_drained, .on_tls = on_tls, .on_connected = on_connected,
 };
 

@@ -487,6 +487,7 @@ static int give_up_rights(const struct worker_setup *setup) {
         .user = geteuid() == 0 ? setup->conf->set.user : NULL,
         .paths = paths,
         .n_paths = sizeof(paths) / sizeof(*paths),
+        .may_dump_core = setup->conf->set.watchdog_core,
         .may_lock_files = setup->conf->set.quarantine.path != NULL,
         .may_start_threads = setup->conf->set.quarantine.path != NULL || has_table_files(setup->conf),
     };
@@ -509,6 +510,8 @@ static int run(struct worker *w) {
     int r = loop_new(&w->loop);
     if (r == 0)
         r = start_server(w);
+    if (r == 0)
+        loop_beat(w->loop, &w->setup->counters->beat);
     if (r == 0)
         r = start_listening(w);
     if (r == 0)

@@ -18,6 +18,7 @@
 #include "conf/conf.h"
 #include "facts/dnsbl.h"
 #include "facts/scan.h"
+#include "net/beat.h"
 #include "session/history.h"
 #include "table/directory.h"
 
@@ -61,6 +62,7 @@ struct worker_scanner_counters { /* one scanner, as this worker sees it */
 
 /* One writer (the worker), any reader. Totals since the process started, except `now` ones. */
 struct worker_counters {
+    struct beat beat;            /* of its loop; the master watches it */
     _Atomic uint64_t started_ms; /* wall clock */
     _Atomic uint64_t sessions_now, sessions;
     _Atomic uint64_t messages;           /* ended in 250 */

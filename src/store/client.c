@@ -183,7 +183,7 @@ static void on_end(struct stream *stream, enum stream_end end, int err) {
     disconnect(client_of(stream));
 }
 
-static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end };
+static const struct stream_ops ops = { .name = "bytes of the store", .on_data = on_data, .on_end = on_end };
 
 void store_client_connect(struct store_client *client, int take_fd) {
     if (client->is_connected)

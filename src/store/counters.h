@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include "net/beat.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -17,6 +19,7 @@ enum store_state { /* of the local store, and of the shared one */
 enum { STORE_WHY_MAX = 200 };
 
 struct store_counters {
+    struct beat beat;            /* of its loop; the master watches it */
     _Atomic uint64_t started_ms; /* wall clock; 0: not ready yet */
     _Atomic uint64_t asked, credits, unavailable, batches;
     _Atomic uint64_t latency_us; /* from the first question of a batch to its last answer, moving average */

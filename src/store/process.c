@@ -214,7 +214,8 @@ static void on_drained(struct stream *stream) {
         stream_resume(stream);
 }
 
-static const struct stream_ops peer_ops = { .on_data = on_data, .on_end = on_end, .on_drained = on_drained };
+static const struct stream_ops peer_ops = { .name = "bytes of a worker", .on_data = on_data, .on_end = on_end,
+                                            .on_drained = on_drained };
 
 static void peer_new(struct process *p, int take_fd) {
     struct peer *peer = calloc(1, sizeof(*peer));
@@ -307,6 +308,7 @@ static int set_up(struct process *p) {
     if (r < 0)
         return r;
     loop_on_turn_end(p->loop, flush_log, NULL);
+    loop_beat(p->loop, &setup->counters->beat);
     rights_clean_environment(setup->user);
     p->shared = load_module(setup);
     r = rights_give_up(setup, p->shared);

@@ -30,6 +30,7 @@ struct store_setup {
     const char *module;
     uint64_t timeout_ms; /* that workers wait for an answer */
     const char *user;    /* NULL: stay who we are */
+    bool may_dump_core;  /* see struct sandbox */
     int master_fd;       /* channel to the master */
     struct store_counters *counters;
 };

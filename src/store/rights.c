@@ -165,6 +165,7 @@ int rights_give_up(const struct store_setup *setup, const struct shared_ops *sha
         .may_start_threads = true, /* what syncs the file; what looks up the server's name */
         .has_no_network = shared == NULL,
         .is_no_server = true,
+        .may_dump_core = setup->may_dump_core,
         .ports = rights.ports,
         .n_ports = rights.n_ports,
         .code = shared == NULL ? SANDBOX_CODE_NONE : SANDBOX_CODE_OF_FILES, /* what looks names up is loaded late */

@@ -42,6 +42,7 @@ enum {
     UPKEEP_MS = 250,
     COUNT_MS = 5000,         /* between two counts */
     COUNT_US = 1000,         /* of a slice */
+    OPEN_PATIENCE_MS = 60000, /* a file whose log has grown is read through, from a disk that may be slow */
     SWEEP_US = 5000,         /* of a slice of the sweep */
     SWEEP_EVERY_MS = 50,     /* a slice: a tenth of the time at most */
     SWEEP_PAUSE_MS = 600000, /* between two rounds */
@@ -257,6 +258,7 @@ static void open_local(struct stores *s) {
 
 static void on_retry(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, retry));
+    loop_may_take(s->loop, OPEN_PATIENCE_MS);
     s->is_retry_due = s->phase != PHASE_IDLE; /* what is under way was read without it */
     if (!s->is_retry_due)
         open_local(s);

@@ -251,7 +251,7 @@ def test_without_its_master_it_ends_after_the_workers(make_gateway):
 
 @pytest.mark.parametrize("choice, away", [("pass", TAKEN), ("defer", AWAY)])
 def test_a_stopped_store_is_given_up_in_time(make_gateway, choice, away):
-    gateway = make_gateway(store={"timeout": "300ms"}, on_failure={"greylist": choice})
+    gateway = make_gateway(store={"timeout": "300ms"}, on_failure={"greylist": choice}, timeouts={"watchdog": 0})
     pid = store_of(gateway)["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -264,7 +264,7 @@ def test_a_stopped_store_is_given_up_in_time(make_gateway, choice, away):
 
 
 def test_a_stopped_store_holds_up_neither_a_reload_nor_the_end(make_gateway):
-    gateway = make_gateway(store={"timeout": "300ms"})
+    gateway = make_gateway(store={"timeout": "300ms"}, timeouts={"watchdog": 0})
     os.kill(store_of(gateway)["pid"], signal.SIGSTOP)
     gateway.reload()
     assert ask(gateway, new_sender()) == TAKEN

@@ -61,10 +61,32 @@ static void sockets_are_inherited_only_by_the_process_they_are_for(void **state)
         close(fd);
 }
 
+static void systemd_says_within_which_time_it_wants_to_hear_of_this_process(void **state) {
+    char pid[32];
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    setenv("WATCHDOG_USEC", "30000000", 1);
+    setenv("WATCHDOG_PID", pid, 1);
+    assert_int_equal(notify_watchdog_ms(), 30000);
+    assert_null(getenv("WATCHDOG_USEC"));
+    assert_null(getenv("WATCHDOG_PID"));
+    setenv("WATCHDOG_USEC", "30000000", 1);
+    assert_int_equal(notify_watchdog_ms(), 30000);
+    setenv("WATCHDOG_USEC", "30000000", 1);
+    setenv("WATCHDOG_PID", "1", 1);
+    assert_int_equal(notify_watchdog_ms(), 0);
+    setenv("WATCHDOG_USEC", "soon", 1);
+    assert_int_equal(notify_watchdog_ms(), 0);
+    setenv("WATCHDOG_USEC", "1", 1);
+    assert_int_equal(notify_watchdog_ms(), 2); /* half of it is a time that a timer can wait */
+    unsetenv("WATCHDOG_USEC");
+    assert_int_equal(notify_watchdog_ms(), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_are_sent_to_the_socket_named),
         cmocka_unit_test(sockets_are_inherited_only_by_the_process_they_are_for),
+        cmocka_unit_test(systemd_says_within_which_time_it_wants_to_hear_of_this_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
