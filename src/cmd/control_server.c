@@ -9,6 +9,7 @@
  */
 #include "cmd/control.h"
 
+#include "net/listen.h"
 #include "net/stream.h"
 #include "net/unix_socket.h"
 
@@ -31,7 +32,7 @@ struct client {
 
 struct control {
     struct loop *loop;
-    struct watch watch;
+    struct listener listener; /* rests when no descriptor is left */
     control_fn *on_request;
     void *arg;
     uint64_t n_accepted;
@@ -114,6 +115,7 @@ static void on_client_drained(struct stream *stream) {
 }
 
 static const struct stream_ops client_ops = {
+    .name = "bytes of a control client",
     .on_data = on_client_data,
     .on_end = on_client_end,
     .on_drained = on_client_drained,
@@ -126,16 +128,14 @@ static struct client *free_client(struct control *control) {
     return NULL;
 }
 
-static void on_connection(struct watch *watch, uint32_t events) {
-    struct control *control = (struct control *)((char *)watch - offsetof(struct control, watch));
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return;
+static void on_connection(struct listener *listener, int take_fd, const struct endpoint *at) {
+    struct control *control = listener->arg;
     struct client *client = free_client(control);
+    (void)at;
     if (client == NULL ||
-        stream_open(&client->stream, control->loop, fd, &client_ops, CONTROL_LINE_MAX, CONTROL_ANSWER_MAX + 1024) !=
-            0) {
-        close(fd);
+        stream_open(&client->stream, control->loop, take_fd, &client_ops, CONTROL_LINE_MAX,
+                    CONTROL_ANSWER_MAX + 1024) != 0) {
+        close(take_fd);
         return;
     }
     client->control = control;
@@ -162,7 +162,7 @@ int control_open(struct loop *loop, const char *path, control_fn *on_request, vo
     }
     *control = (struct control){ .loop = loop, .on_request = on_request, .arg = arg };
     memcpy(control->path, path, strlen(path));
-    r = watch_start(loop, &control->watch, fd, EPOLLIN, on_connection);
+    r = listener_start(&control->listener, loop, fd, on_connection, NULL, control);
     if (r != 0) {
         unlink(path);
         close(fd);
@@ -179,8 +179,8 @@ void control_close(struct control *control) {
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
         if (control->clients[i].state != CLIENT_FREE)
             client_end(&control->clients[i]);
-    int fd = control->watch.fd;
-    watch_stop(control->loop, &control->watch);
+    int fd = control->listener.fd;
+    listener_stop(&control->listener, false);
     close(fd);
     unlink(control->path);
     loop_free_later(control->loop, control);

@@ -550,6 +550,7 @@ static void on_tick(struct timer *timer) {
         if (master->inotify.fd < 0)
             master_look_at_directories(g);
     }
+    sockets_keep(&master->sockets);
     master_connect_store(master);
     master_look_at_tables(master);
     if (master->serving != NULL)

@@ -10,11 +10,17 @@
  * should spread). Prepared sockets are closed from the end, because the
  * kernel fills a hole in the group with its last member.
  *
+ * A listening socket is one for master and workers, and one of them that was taken over can end its listening
+ * (connect() with AF_UNSPEC). It is bound all the same, so the master lets it listen again (sockets_keep()) rather than
+ * open another one that would have to be handed out. In its group it then stands last, so the kernel sends clients of two
+ * slots to each other's worker, all of a client's to the same, until the next restart.
+ *
  * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be
  * reset.
  */
 #include "cmd/sockets.h"
 
+#include "base/log.h"
 #include "net/listen.h"
 #include "net/unix_socket.h"
 
@@ -197,6 +203,25 @@ int sockets_commit(struct sockets *sockets, const struct conf *conf, unsigned n_
     }
     sockets->n_slots = n_slots;
     return first;
+}
+
+static void keep_one(const struct listening *listening, unsigned slot) {
+    char text[ENDPOINT_TEXT_MAX];
+    int r = listen_keep(listening->fds[slot]);
+    if (r == 0)
+        return;
+    const char *at = listening->path != NULL ? listening->path : endpoint_format(&listening->at, text);
+    if (r > 0)
+        log_error("listener %s, slot %u: did not listen any more, and does again; a worker may have been taken over", at,
+                  slot);
+    else
+        log_error("listener %s, slot %u: does not listen any more: %s; restart the service", at, slot, strerror(-r));
+}
+
+void sockets_keep(struct sockets *sockets) {
+    for (size_t i = 0; i < sockets->n; i++)
+        for (unsigned slot = 0; slot < sockets->at[i]->n_committed; slot++)
+            keep_one(sockets->at[i], slot);
 }
 
 void sockets_close(struct sockets *sockets) {

@@ -53,6 +53,12 @@ void sockets_rollback(struct sockets *sockets);
  */
 int sockets_commit(struct sockets *sockets, const struct conf *conf, unsigned n_slots);
 
+/*
+ * Looks whether all of them still listen, and has those listen again that do not: a worker that was taken over can end
+ * that for everybody. Logs which.
+ */
+void sockets_keep(struct sockets *sockets);
+
 const struct listening *sockets_find(const struct sockets *sockets, const struct conf_listener *listener);
 
 void sockets_close(struct sockets *sockets);

@@ -39,7 +39,8 @@ static bool is_same(const struct store_options *a, const struct store_options *b
     return is_same_text(a->path, b->path) && is_same_text(a->postgresql, b->postgresql) &&
            is_same_text(a->module, b->module) && is_same_text(a->user, b->user) &&
            a->is_synced_always == b->is_synced_always && a->timeout_ms == b->timeout_ms &&
-           a->log_target == b->log_target && a->log_format == b->log_format && a->log_level == b->log_level && a->may_dump_core == b->may_dump_core;
+           a->log_target == b->log_target && a->log_format == b->log_format &&
+           a->log_level == b->log_level && a->may_dump_core == b->may_dump_core;
 }
 
 static const char *copy(struct arena *arena, const char *text) {

@@ -2,9 +2,9 @@
  * beat: how a process shows another one that its loop still turns, and what it was doing when it does not.
  *
  * A beat lives in memory that both share. The loop (loop_beat()) writes it twice a turn: before it waits, by when it
- * will be awake again; when it is awake, that it is. So an idle process need not be woken to prove that it lives. Before
- * each callback it writes the callback's name, a pointer to a literal of the program, which is the same program in
- * every process that the master forks.
+ * will be awake again; when it is awake, that it is. So an idle process need not be woken to prove that it lives.
+ * Before each callback it writes the callback's name, a pointer to a literal of the program, which is the same in every
+ * process that the master forks.
  *
  * Who watches counts looks, not time: a look counts when the beat is overdue and has not moved since the last look. A
  * host that was suspended, or a watcher that was itself stopped for an hour, costs one look.

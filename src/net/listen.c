@@ -17,6 +17,7 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -151,25 +152,65 @@ int listen_steer(int fd, enum ip_family family, uint32_t n) {
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
 }
 
+/* ---- keeping it */
+
+static bool is_listening(int fd) {
+    int on = 0;
+    socklen_t len = sizeof on;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
+/* connect() to nowhere takes a socket back from wherever somebody has connected it; it stays bound. */
+static int listen_again(int fd) {
+    static const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    if (listen(fd, LISTEN_BACKLOG) == 0)
+        return 0;
+    connect(fd, &nowhere, sizeof nowhere);
+    return listen(fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
+}
+
+int listen_keep(int fd) {
+    const int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && !(flags & O_NONBLOCK))
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (is_listening(fd))
+        return 0;
+    int r = listen_again(fd);
+    return r < 0 ? r : 1;
+}
+
 /* ---- accepting */
+
+/* The socket does not listen (any more): epoll would report that for ever, to whoever listens to it. */
+static bool is_dead(int err) {
+    return err == EINVAL || err == EOPNOTSUPP || err == ENOTSOCK || err == EBADF;
+}
 
 static bool is_shortage(int err) {
     return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
 }
 
+static void on_connections(struct watch *watch, uint32_t events);
+
 static void on_rested(struct timer *timer) {
     struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, rest));
-    watch_change(listener->loop, &listener->watch, EPOLLIN);
+    if (watch_start(listener->loop, &listener->watch, listener->fd, EPOLLIN, on_connections) < 0)
+        timer_set(listener->loop, timer, loop_now(listener->loop) + ACCEPT_REST_MS, on_rested);
+}
+
+/* Not even what cannot be asked for, as the end of a socket that was shut down, is reported meanwhile. */
+static void rest(struct listener *listener) {
+    if (timer_set(listener->loop, &listener->rest, loop_now(listener->loop) + ACCEPT_REST_MS, on_rested) == 0)
+        watch_stop(listener->loop, &listener->watch);
 }
 
 /* Returns whether to try again at once. */
 static bool on_shortage(struct listener *listener, int err) {
-    int fd = listener->watch.fd;
+    int fd = listener->fd;
     bool again = listener->on_short && listener->on_short(listener, err);
-    if (again || listener->watch.fd != fd)
-        return again && listener->watch.fd == fd;
-    if (timer_set(listener->loop, &listener->rest, loop_now(listener->loop) + ACCEPT_REST_MS, on_rested) == 0)
-        watch_change(listener->loop, &listener->watch, 0);
+    if (again || listener->fd != fd)
+        return again && listener->fd == fd;
+    rest(listener);
     return false;
 }
 
@@ -178,8 +219,8 @@ static bool on_shortage(struct listener *listener, int err) {
  * over.
  */
 static void accept_up_to(struct listener *listener, unsigned max) {
-    int fd = listener->watch.fd;
-    for (unsigned i = 0; i < max && listener->watch.fd == fd; i++) {
+    int fd = listener->fd;
+    for (unsigned i = 0; i < max && fd >= 0 && listener->fd == fd; i++) {
         struct sockaddr_storage address;
         socklen_t len = sizeof address;
         int client_fd = accept4(fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -187,6 +228,9 @@ static void accept_up_to(struct listener *listener, unsigned max) {
             struct endpoint client = endpoint_from_sockaddr(&address);
             listener->on_accept(listener, client_fd, &client);
         } else if (errno == EAGAIN || (is_shortage(errno) && !on_shortage(listener, errno))) {
+            return;
+        } else if (is_dead(errno)) {
+            rest(listener);
             return;
         }
     }
@@ -198,18 +242,19 @@ static void on_connections(struct watch *watch, uint32_t events) {
 
 int listener_start(struct listener *listener, struct loop *loop, int fd, listener_fn *on_accept,
                    listener_short_fn *on_short, void *arg) {
-    *listener = (struct listener){ .loop = loop, .on_accept = on_accept, .on_short = on_short, .arg = arg };
+    *listener = (struct listener){ .loop = loop, .fd = fd, .on_accept = on_accept, .on_short = on_short, .arg = arg };
     int r = watch_start(loop, &listener->watch, fd, EPOLLIN, on_connections);
     if (r < 0)
-        listener->watch.fd = -1;
+        listener->watch.fd = listener->fd = -1;
     return r;
 }
 
 void listener_stop(struct listener *listener, bool drain) {
-    if (!listener->loop || listener->watch.fd < 0)
+    if (!listener->loop || listener->fd < 0)
         return;
     if (drain)
         accept_up_to(listener, LISTEN_BACKLOG);
+    listener->fd = -1;
     watch_stop(listener->loop, &listener->watch);
     timer_cancel(listener->loop, &listener->rest);
 }

@@ -30,6 +30,13 @@ int listen_more(const struct endpoint *at, uint32_t n, int *ret_fds);
 /* Attaches the steering program for `n` sockets to a group of SO_REUSEPORT sockets. Returns 0 or -errno. */
 int listen_steer(int fd, enum ip_family family, uint32_t n);
 
+/*
+ * Has a socket listen again that does not any more, and makes it non-blocking: whoever holds the same socket can have
+ * changed that, also for us. What waited in its queue is lost. Returns 0 when nothing had happened, 1 when it listens
+ * again, or -errno.
+ */
+int listen_keep(int fd);
+
 /* Accepts connections on the loop. */
 struct listener;
 /* `fd` is the accepted non-blocking, close-on-exec descriptor and belongs to the callee. */
@@ -44,6 +51,7 @@ struct listener {
     struct watch watch;
     struct timer rest;
     struct loop *loop;
+    int fd; /* -1: stopped; watch.fd is -1 while it rests, too */
     listener_fn *on_accept;
     listener_short_fn *on_short;
     void *arg;

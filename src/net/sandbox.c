@@ -1,9 +1,12 @@
 /*
  * sandbox: what is left to a worker that someone has taken over.
  *
- * Three walls, each behind the other: an ordinary user without groups; Landlock, by which only the paths named exist
- * for opening, and, where the caller wants that, only some ports for connecting; a list of system calls, by which there
- * is no exec, no ptrace, no socket but IP and Unix ones.
+ * Three walls, each behind the other: an ordinary user without groups or capabilities; Landlock, by which only the
+ * paths named exist for opening, no abstract Unix socket and no process outside can be reached, and, where the caller
+ * wants that, only some ports for connecting; a list of system calls and of their arguments, by which there is no exec,
+ * no ptrace, no socket but IP and Unix ones, and nothing that changes a socket for others who hold it
+ * (sandbox_options.c). Left open: connect(AF_UNSPEC) ends a listening socket too, and no filter sees that argument; the
+ * master looks after them (cmd/sockets.c).
  * Descriptors that the master opened before are not touched by any of this, which is how a worker has its sockets,
  * keys, tables and journal.
  *
@@ -21,13 +24,17 @@
  */
 #include "net/sandbox.h"
 
+#include "net/sandbox_options.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <pwd.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -40,10 +47,11 @@
 
 /* Rights newer than the headers of Debian 12. */
 enum { FS_TRUNCATE = 1 << 14, FS_IOCTL_DEV = 1 << 15 };
+enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1 << 0, SCOPE_SIGNAL = 1 << 1 };
 enum { NET_BIND_TCP = 1 << 0, NET_CONNECT_TCP = 1 << 1, RULE_NET_PORT = 2 };
 
-struct ruleset_attributes { /* the first two of struct landlock_ruleset_attr */
-    uint64_t fs, net;
+struct ruleset_attributes { /* the first three of struct landlock_ruleset_attr */
+    uint64_t fs, net, scoped;
 };
 
 struct port_rule { /* struct landlock_net_port_attr */
@@ -65,7 +73,7 @@ static const char *const allowed[] = {
     "faccessat", "faccessat2",
     "readlink", "readlinkat", "getdents64", "getcwd", "umask", "fchmod",
     /* sockets; socket() itself has a rule of its own */
-    "connect", "shutdown", "socketpair", "getsockname", "getpeername",
+    "connect", "socketpair", "getsockname", "getpeername",
     "getsockopt", "setsockopt", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg",
     /* waiting */
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6",
@@ -91,7 +99,8 @@ static const struct denied {
     { "io_uring_setup", ENOSYS },
 };
 
-static const char *const of_servers[] = { "bind", "listen", "accept", "accept4" };
+/* Its listening sockets listen already: listen() would shorten their queue. */
+static const char *const of_servers[] = { "bind", "accept", "accept4" };
 
 /* ---- user */
 
@@ -108,6 +117,20 @@ static int become(const char *user) {
         setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) < 0)
         return -errno;
     return 0;
+}
+
+/* What a program that is executed could gain. Without CAP_SETPCAP the bounding set stays: no_new_privs has to do. */
+static void forget_gains(void) {
+    for (int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+        prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
+/* All that is left: the inheritable ones, and everything where we were not started as root but with some. */
+static int drop_capabilities(void) {
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
 /* ---- Landlock; glibc has no functions for it */
@@ -154,8 +177,11 @@ static int bound_files_and_ports(const struct sandbox *sandbox) {
     uint64_t rights = rights_of_abi((int)abi);
     bool has_ports = abi >= 4 && sandbox->ports != NULL;
     const struct ruleset_attributes attributes = { .fs = rights,
-                                                   .net = has_ports ? NET_BIND_TCP | NET_CONNECT_TCP : 0 };
-    size_t size = has_ports ? sizeof attributes : sizeof attributes.fs;
+                                                   .net = has_ports ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
+                                                   .scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL : 0 };
+    size_t size = abi >= 6 ? sizeof attributes : offsetof(struct ruleset_attributes, scoped);
+    if (abi < 4)
+        size = sizeof attributes.fs;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (ruleset < 0)
         return -errno;
@@ -180,6 +206,19 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsign
 }
 
 /*
+ * What is one for all who hold a socket, or a file: whether it blocks, which would stop the loop of another worker at
+ * accept(), and whether it still takes connections, which shutting down for reading ends. So descriptors become
+ * non-blocking and never the other way round (FIONBIO is in no list), and what is shut down is what we write.
+ */
+static int add_shared_sockets(scmp_filter_ctx filter) {
+    const scmp_datum_t looked_at = O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME;
+    const struct scmp_arg_cmp set_flags[] = { SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0),
+                                              SCMP_A2(SCMP_CMP_MASKED_EQ, looked_at, O_NONBLOCK) };
+    int r = add(filter, SCMP_ACT_ALLOW, "fcntl", 2, set_flags);
+    return r < 0 ? r : add(filter, SCMP_ACT_ALLOW, "shutdown", 1, &SCMP_A1(SCMP_CMP_EQ, SHUT_WR, 0));
+}
+
+/*
  * Calls that are allowed with some arguments only; with others they kill, except prctl(), which libraries try. All
  * workers are one user, to whom the kernel gives the right to set each other's limits, and to have signals sent when a
  * descriptor becomes ready (F_SETOWN with F_SETSIG): so limits are one's own only, and fcntl() does what it is
@@ -188,8 +227,8 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *name, unsign
 static int add_bounded(scmp_filter_ctx filter, bool has_no_network) {
     static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
     const size_t n_families = has_no_network ? 1 : sizeof families / sizeof families[0];
-    static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL };
-    static const unsigned long requests[] = { TCGETS, FIONREAD, FIONBIO };
+    static const int commands[] = { F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL };
+    static const unsigned long requests[] = { TCGETS, FIONREAD };
     int r = 0;
     for (size_t i = 0; r == 0 && i < n_families; i++)
         r = add(filter, SCMP_ACT_ALLOW, "socket", 1, &SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
@@ -199,6 +238,8 @@ static int add_bounded(scmp_filter_ctx filter, bool has_no_network) {
         r = add(filter, SCMP_ACT_ALLOW, "ioctl", 1, &SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
     for (size_t i = 0; r == 0 && i < sizeof commands / sizeof commands[0]; i++)
         r = add(filter, SCMP_ACT_ALLOW, "fcntl", 1, &SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i], 0));
+    if (r == 0)
+        r = add_shared_sockets(filter);
     if (r == 0)
         r = add(filter, SCMP_ACT_ALLOW, "prlimit64", 1, &SCMP_A0(SCMP_CMP_EQ, 0, 0));
     if (r == 0)
@@ -279,6 +320,8 @@ static int fill(scmp_filter_ctx filter, const struct sandbox *sandbox) {
 
 /* Returns 0, SANDBOX_NO_SECCOMP or -errno. */
 static int bound_calls(const struct sandbox *sandbox) {
+    if (sandbox_bound_options() < 0)
+        return SANDBOX_NO_SECCOMP;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return -ENOMEM;
@@ -303,7 +346,10 @@ static void raise_core_limit(void) {
 int sandbox_enter(const struct sandbox *sandbox) {
     if (sandbox->may_dump_core)
         raise_core_limit();
+    forget_gains();
     int r = sandbox->user ? become(sandbox->user) : 0;
+    if (r == 0)
+        r = drop_capabilities();
     if (r < 0)
         return r;
     /* The keys are in our memory: no core file, and no debugger of the same user, unless the administrator says so. */

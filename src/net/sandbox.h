@@ -1,8 +1,9 @@
 /*
  * sandbox: what a worker gives up before it meets the network.
  *
- * In this order: groups and user; no_new_privs; Landlock (only the paths named, if the kernel has it); seccomp (a
- * list of allowed calls, the rest kills the process; exec, fork and open answer with an errno). Every step that the
+ * In this order: capabilities that could be gained; groups and user; all capabilities; no_new_privs; Landlock (only the
+ * paths named, if the kernel has it); seccomp (a list of allowed calls, the rest kills the process; exec, fork and open
+ * answer with an errno). Every step that the
  * kernel lacks is reported, and whether that is fatal is the caller's decision. There is no way back, and no fork
  * after it. Threads that may be started are in the same sandbox.
  */
@@ -34,7 +35,7 @@ struct sandbox {
     bool may_lock_files;    /* as a database does */
     bool may_start_threads; /* never processes */
     bool has_no_network;    /* no socket but Unix ones */
-    bool is_no_server;      /* it accepts no connections */
+    bool is_no_server;      /* it accepts no connections, and binds no socket */
     const uint16_t *ports;  /* that TCP may connect to, and no port be bound, where Landlock has version 4; NULL: any */
     size_t n_ports;
     enum sandbox_code code;

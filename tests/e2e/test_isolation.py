@@ -56,11 +56,13 @@ def test_a_worker_has_no_rights_and_no_descriptor_of_the_master(make_postern, se
     for pid in gateway.worker_pids():
         status = status_of(pid)
         assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
-        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == int(status["CapInh"], 16) == 0
+        assert int(status["CapAmb"], 16) == 0
         if os.geteuid() != 0:
             continue
         assert "0" not in status["Uid"].split() + status["Gid"].split()
         assert status["Groups"] == ""
+        assert int(status["CapBnd"], 16) == 0
         assert os.stat(f"/proc/{pid}/fd").st_uid == 0  # not dumpable
         for name in os.listdir(f"/proc/{pid}/fd"):
             target = os.readlink(f"/proc/{pid}/fd/{name}")

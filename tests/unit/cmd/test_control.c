@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -217,6 +218,25 @@ static void a_silent_client_is_closed_after_five_seconds(void **state) {
     close(fd);
 }
 
+static void out_of_descriptors_it_rests_instead_of_trying_for_ever(void **state) {
+    struct fixture *f = *state;
+    struct rlimit before, none;
+    loop_set_time(f->loop, 1000);
+    int fd = connect_to(f);
+    say(fd, "status\n", 7);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ .rlim_cur = 1, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    turn(f);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    turn(f);
+    assert_int_equal(f->n_requests, 0);
+    loop_set_time(f->loop, 1050);
+    turn(f);
+    assert_int_equal(f->n_requests, 1);
+    close(fd);
+}
+
 static void a_late_answer_goes_to_nobody_else(void **state) {
     struct fixture *f = *state;
     f->answers_later = true;
@@ -322,6 +342,7 @@ int main(void) {
         with_server(hostile_bytes_are_told_so_and_never_reach_the_master),
         with_server(sixteen_clients_are_served_and_the_next_is_closed),
         with_server(a_silent_client_is_closed_after_five_seconds),
+        with_server(out_of_descriptors_it_rests_instead_of_trying_for_ever),
         with_server(a_late_answer_goes_to_nobody_else),
         with_server(a_second_master_is_refused_and_a_stale_file_replaced),
         with_server(a_file_that_is_no_socket_is_never_removed),

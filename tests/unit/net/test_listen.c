@@ -6,6 +6,7 @@
 
 #include "net/listen.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
@@ -211,6 +212,68 @@ static void out_of_descriptors_the_listener_rests_and_then_goes_on(void **state)
     loop_free(loop);
 }
 
+/* On a port that is named, as in a configuration: such a socket stays bound whatever happens to it. */
+static int listen_on_a_named_port(struct endpoint *at) {
+    int fd;
+    assert_int_equal(ip_parse(STR("127.0.0.1"), &at->ip), 0);
+    at->port = 0;
+    assert_int_equal(listen_open(at, 1, true, &fd), 0);
+    at->port = port_of(fd);
+    close(fd);
+    assert_int_equal(listen_open(at, 1, true, &fd), 0);
+    return fd;
+}
+
+static void connect_nowhere(int fd) {
+    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    assert_int_equal(connect(fd, &nowhere, sizeof nowhere), 0);
+}
+
+/* As a worker that was taken over can do to the socket that it has from the master. */
+static void a_socket_that_was_made_deaf_listens_again_and_its_listener_does_not_spin(void **state) {
+    struct loop *loop = loop_for_test();
+    struct endpoint at = { 0 };
+    struct door door = { 0 };
+    int fd = listen_on_a_named_port(&at);
+    const uint16_t port = at.port;
+    assert_int_equal(listener_start(&door.listener, loop, fd, on_accept, on_short, &door), 0);
+    assert_int_equal(listen_keep(fd), 0);
+    loop_set_time(loop, 1000);
+    connect_nowhere(fd);
+    turns(loop, 3);
+    assert_int_equal(door.listener.watch.fd, -1); /* no event comes while it rests */
+    assert_int_equal(listen_keep(fd), 1);
+    assert_int_equal(port_of(fd), port);
+    int peer = connect_from("127.0.0.1", "127.0.0.1", port);
+    turns(loop, 3);
+    assert_int_equal(door.n_accepted, 0);
+    loop_set_time(loop, 1050);
+    turns(loop, 3);
+    assert_int_equal(door.n_accepted, 1);
+    listener_stop(&door.listener, false);
+    close(door.last_fd);
+    close(peer);
+    close(fd);
+    loop_free(loop);
+}
+
+static void a_socket_that_was_connected_elsewhere_comes_back(void **state) {
+    struct endpoint at = { 0 }, other_at = { 0 };
+    int fds[2] = { listen_on_a_named_port(&at), listen_on_a_named_port(&other_at) };
+    const uint16_t port = at.port;
+    const struct sockaddr_in other = { .sin_family = AF_INET, .sin_port = htons(other_at.port),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    connect_nowhere(fds[0]);
+    if (connect(fds[0], (const struct sockaddr *)&other, sizeof other) < 0)
+        assert_int_equal(errno, EINPROGRESS);
+    assert_int_equal(fcntl(fds[0], F_SETFL, 0), 0);
+    assert_int_equal(listen_keep(fds[0]), 1);
+    assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+    close(connect_from("127.0.0.1", "127.0.0.1", port));
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connections_arrive_at_the_slot_of_their_address),
@@ -219,6 +282,8 @@ int main(void) {
         cmocka_unit_test(accepted_sockets_send_without_delay_and_do_not_block),
         cmocka_unit_test(a_draining_listener_takes_what_waits_and_one_stopped_inside_takes_no_more),
         cmocka_unit_test(out_of_descriptors_the_listener_rests_and_then_goes_on),
+        cmocka_unit_test(a_socket_that_was_made_deaf_listens_again_and_its_listener_does_not_spin),
+        cmocka_unit_test(a_socket_that_was_connected_elsewhere_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

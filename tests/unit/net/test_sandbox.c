@@ -8,10 +8,13 @@
 #include "net/sandbox.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -76,7 +79,7 @@ static int talk(void) {
         return 3;
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 1) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
         return 4;
     void *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, 4096, PROT_READ | PROT_EXEC) < 0)
@@ -189,7 +192,8 @@ static int bind_a_socket(void) {
 
 static int listen_to_a_socket(void) {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 && listen(fd, 1) < 0 && errno == EINVAL ? DONE : 1; /* it is bound to nothing */
+    listen(fd, 1);
+    return 1;
 }
 
 static uint16_t heard_port, other_port; /* on loopback; somebody listens at both */
@@ -219,6 +223,117 @@ static int connect_to_one_port_of_two(void) {
         return 1;
     bool is_bounded = connect_to(other_port) == EACCES && bind(fd, (const struct sockaddr *)&any, sizeof any) < 0;
     return is_bounded ? DONE : 2;
+}
+
+/* ---- what belongs to others too; the sockets are the parent's, as a worker's are the master's */
+
+static int heard_fd; /* listens */
+
+static int stop_listening(void) {
+    shutdown(heard_fd, SHUT_RDWR);
+    return 1;
+}
+
+static int stop_hearing(void) {
+    shutdown(heard_fd, SHUT_RD);
+    return 1;
+}
+
+static int say_that_it_was_all(void) {
+    int fds[2];
+    char byte;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0 || shutdown(fds[0], SHUT_WR) < 0)
+        return 1;
+    return recv(fds[1], &byte, 1, 0) == 0 ? DONE : 2;
+}
+
+static int make_it_block(void) {
+    fcntl(heard_fd, F_SETFL, O_RDWR);
+    return 1;
+}
+
+static int make_it_block_by_ioctl(void) {
+    int off = 0;
+    ioctl(heard_fd, FIONBIO, &off);
+    return 1;
+}
+
+static int have_signals_sent(void) {
+    fcntl(heard_fd, F_SETFL, O_RDWR | O_NONBLOCK | O_ASYNC);
+    return 1;
+}
+
+static int shorten_its_queue(void) {
+    listen(heard_fd, 0);
+    return 1;
+}
+
+static bool cannot_set(int level, int option, const void *value, socklen_t len) {
+    return setsockopt(heard_fd, level, option, value, len) < 0 && errno == EPERM;
+}
+
+static int set_what_makes_it_deaf(void) {
+    struct sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog program = { .len = 1, .filter = &drop_all };
+    const int number = 255;
+    const struct { int level, option; const void *value; socklen_t len; } attacks[] = {
+        { SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program },
+        { SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program },
+        { SOL_SOCKET, SO_ATTACH_BPF, &number, sizeof number },
+        { SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &number, sizeof number },
+        { SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &number, sizeof number },
+        { SOL_SOCKET, SO_LOCK_FILTER, &number, sizeof number },
+        { SOL_SOCKET, SO_REUSEPORT, &number, sizeof number },
+        { SOL_SOCKET, SO_BINDTODEVICE, "lo", 3 },
+        { IPPROTO_IP, IP_MINTTL, &number, sizeof number },
+        { IPPROTO_IPV6, IPV6_MINHOPCOUNT, &number, sizeof number },
+        { IPPROTO_TCP, TCP_DEFER_ACCEPT, &number, sizeof number },
+        { IPPROTO_TCP, TCP_ULP, "tls", 4 },
+    };
+    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++)
+        if (!cannot_set(attacks[i].level, attacks[i].option, attacks[i].value, attacks[i].len))
+            return 1 + (int)i;
+    return DONE;
+}
+
+static int set_what_a_service_sets(void) {
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 ? DONE : 1;
+}
+
+static void a_listening_socket_stays_as_the_master_made_it(void **state) {
+    static int (*const attacks[])(void) = { stop_listening, stop_hearing, make_it_block, make_it_block_by_ioctl,
+                                            have_signals_sent, shorten_its_queue };
+    heard_fd = listen_somewhere(&heard_port);
+    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++)
+        assert_int_equal(in_sandbox(attacks[i]), KILLED);
+    assert_int_equal(in_sandbox(set_what_makes_it_deaf), DONE);
+    assert_int_equal(connect_to(heard_port), 0);
+    close(heard_fd);
+    assert_int_equal(in_sandbox(say_that_it_was_all), DONE);
+    assert_int_equal(in_sandbox(set_what_a_service_sets), DONE);
+}
+
+static struct sockaddr_un abstract_at;
+
+static int connect_to_an_abstract_socket(void) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return connect(fd, (const struct sockaddr *)&abstract_at, sizeof abstract_at) < 0 && errno == EPERM ? DONE : 1;
+}
+
+static void abstract_sockets_of_others_are_out_of_reach(void **state) {
+    abstract_at = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    snprintf(abstract_at.sun_path + 1, sizeof abstract_at.sun_path - 1, "postern-sandbox-%ld", (long)getpid());
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 6)
+        skip();
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&abstract_at, sizeof abstract_at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(in_sandbox(connect_to_an_abstract_socket), DONE);
+    close(fd);
 }
 
 static int abort_itself(void) {
@@ -268,7 +383,7 @@ static void what_was_written_runs_where_that_is_allowed_alone(void **state) {
 
 static void who_is_no_server_takes_no_connections(void **state) {
     assert_int_equal(in_sandbox_with(bind_a_socket, (struct sandbox){ 0 }), DONE);
-    assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ 0 }), DONE);
+    assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ 0 }), KILLED);
     assert_int_equal(in_sandbox_with(bind_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
     assert_int_equal(in_sandbox_with(listen_to_a_socket, (struct sandbox){ .is_no_server = true }), KILLED);
 }
@@ -438,6 +553,8 @@ int main(void) {
         cmocka_unit_test(what_was_written_runs_where_that_is_allowed_alone),
         cmocka_unit_test(who_is_no_server_takes_no_connections),
         cmocka_unit_test(only_the_ports_named_can_be_connected_to),
+        cmocka_unit_test(a_listening_socket_stays_as_the_master_made_it),
+        cmocka_unit_test(abstract_sockets_of_others_are_out_of_reach),
         cmocka_unit_test(a_failed_assertion_still_ends_as_one),
         cmocka_unit_test(keys_in_memory_are_not_shown),
         cmocka_unit_test(an_unknown_user_and_a_missing_path_are_errors),
