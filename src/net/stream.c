@@ -141,6 +141,13 @@ static bool may_flush(const struct stream *s) {
     return !has(s, STREAM_HANDSHAKE) || s->clear_len > 0;
 }
 
+/* All that goes in the clear has gone. A client speaks first. */
+static void begin_handshake(struct stream *s) {
+    update_events(s);
+    if (!SSL_is_server(s->ssl))
+        task_start(s->loop, &s->task, s->task.run);
+}
+
 /* Gives the kernel what it takes; calls nobody. */
 static void flush(struct stream *s) {
     size_t done = 0;
@@ -154,7 +161,7 @@ static void flush(struct stream *s) {
             break;
         done += (size_t)n;
         if (s->clear_len && (s->clear_len -= (uint32_t)n) == 0)
-            update_events(s);
+            begin_handshake(s);
         if (!s->ssl && (size_t)n < len) {
             n = -EAGAIN;
             break;
@@ -176,6 +183,12 @@ static void flush(struct stream *s) {
 static void flush_later(struct stream *s) {
     if (!has(s, STREAM_BUSY | STREAM_BLOCKED))
         task_start(s->loop, &s->task, s->task.run);
+}
+
+/* What was written while nothing could leave (connecting, or in a handshake) can leave now. */
+static void flush_kept(struct stream *s) {
+    if (s->out.len)
+        flush_later(s);
 }
 
 /* EPOLLOUT came for output that waited. Returns whether the stream is still there. */
@@ -318,6 +331,7 @@ static bool on_connect_event(struct stream *s) {
     if (err)
         return end_now(s, STREAM_RESET, err);
     update_events(s);
+    flush_kept(s);
     if (s->ops->on_connected)
         s->ops->on_connected(s);
     return live(s, serial);
@@ -334,6 +348,7 @@ static bool handshake(struct stream *s) {
         return end_now(s, STREAM_TLS_BAD, -r);
     s->flags &= ~(uint32_t)(STREAM_HANDSHAKE | STREAM_HELD);
     update_events(s);
+    flush_kept(s);
     if (s->ops->on_tls)
         s->ops->on_tls(s);
     if (!live(s, serial))

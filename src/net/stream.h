@@ -68,6 +68,7 @@ struct stream {
     uint32_t clear_len;  /* bytes of `out` that go in the clear, before TLS starts */
     uint32_t dropped;    /* see stream_tls_dropped() */
     uint32_t tls_error;  /* of OpenSSL's error queue */
+    uint32_t tls_idle;   /* records without data: in the handshake, then after it */
     int err;
 };
 

@@ -18,7 +18,28 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ERROR_TEXT_MAX = 256 };
+enum {
+    ERROR_TEXT_MAX = 256,
+    HANDSHAKE_RECORDS_MAX = 256, /* a chain of certificates of 100 KB takes 7; some peers cut theirs in pieces */
+    IDLE_MAX = 100,              /* after it: two for a KeyUpdate or a ticket, one for an empty record */
+};
+
+/* ---- records that bring no data */
+
+static void note_idle(struct stream *stream) {
+    if (++stream->tls_idle < (stream->flags & STREAM_HANDSHAKE ? HANDSHAKE_RECORDS_MAX : IDLE_MAX))
+        return;
+    stream->flags |= STREAM_TLS_IDLE;
+    SSL_set_shutdown(stream->ssl, SSL_get_shutdown(stream->ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
+/* Each record counts when it begins, and each handshake message; stream_tls_recv() takes off those with data. */
+static void note_message(int is_written, int version, int type, const void *at, size_t len, SSL *ssl, void *arg) {
+    if (!is_written && (type == SSL3_RT_HEADER || type == SSL3_RT_HANDSHAKE))
+        note_idle(arg);
+}
+
+/* ---- the verbs */
 
 /*
  * A name must match the certificate; an IP address is compared as one, and is no SNI (RFC 6066 3). Returns 0 or
@@ -48,13 +69,18 @@ int stream_tls_begin(struct stream *stream, SSL_CTX *tls, bool is_server, const 
         SSL_set_accept_state(ssl);
     else
         SSL_set_connect_state(ssl);
+    SSL_set_msg_callback(ssl, note_message);
+    SSL_set_msg_callback_arg(ssl, stream);
     stream->ssl = ssl;
+    stream->tls_idle = 0;
     return 0;
 }
 
 /* What the last SSL call meant; `r` is what it returned. */
 static int outcome_of(struct stream *stream, int r) {
     int sys_err = errno;
+    if (stream->flags & STREAM_TLS_IDLE)
+        return -EPROTO;
     switch (SSL_get_error(stream->ssl, r)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -78,8 +104,10 @@ int stream_tls_handshake(struct stream *stream) {
     errno = 0;
     int r = SSL_do_handshake(stream->ssl);
     note_want(stream, STREAM_READ_WANTS_OUT, r != 1 && SSL_want_write(stream->ssl));
-    if (r == 1)
+    if (r == 1) {
+        stream->tls_idle = 0;
         return 0;
+    }
     r = outcome_of(stream, r);
     return r == 0 ? -EPROTO : r;
 }
@@ -89,8 +117,11 @@ ssize_t stream_tls_recv(struct stream *stream, void *at, size_t len) {
     errno = 0;
     int n = SSL_read(stream->ssl, at, (int)len);
     note_want(stream, STREAM_READ_WANTS_OUT, n <= 0 && SSL_want_write(stream->ssl));
-    if (n > 0)
+    if (n > 0) {
+        if (SSL_pending(stream->ssl) == 0 && stream->tls_idle > 0)
+            stream->tls_idle--; /* a record with data was read to its end */
         return n;
+    }
     n = outcome_of(stream, n);
     if (n == 0)
         stream->tls_error = 0; /* an end, not an error */
@@ -123,6 +154,8 @@ const char *stream_tls_error(const struct stream *stream) {
     static char text[ERROR_TEXT_MAX];
     if (!stream->ssl || !(stream->flags & STREAM_MUTE))
         return "";
+    if (stream->flags & STREAM_TLS_IDLE)
+        return "too many records without data";
     const char *reason = stream->tls_error ? ERR_reason_error_string(stream->tls_error) : NULL;
     if (!reason)
         reason = stream->err == EPROTO ? "the peer closed the connection" : strerror(stream->err);

@@ -28,6 +28,7 @@ enum stream_flag {
     STREAM_OFFERING = 1 << 13,   /* on_data is running */
     STREAM_READ_WANTS_OUT = 1 << 14,
     STREAM_WRITE_WANTS_IN = 1 << 15,
+    STREAM_TLS_IDLE = 1 << 16,   /* the peer sent too many records without data */
     STREAM_END_SHIFT = 24,       /* two bits: the enum stream_end of STREAM_FAILED */
 };
 
