@@ -181,6 +181,8 @@ struct conf_settings {
 
     struct { /* block `limits` */
         uint64_t message_size;       /* 50 MiB */
+        uint64_t header_size;        /* 1 MiB in front of the first empty line */
+        uint64_t header_fields;      /* 10000 */
         uint64_t recipients;         /* 1000 a transaction */
         uint64_t transactions;       /* 100 a session */
         uint64_t errors;             /* 20 a session: then 421 4.7.0 */

@@ -176,6 +176,10 @@ const struct option option_table[] = {
 
     { LIMIT(message_size), .type = OPTION_SIZE, .min = KIB, .max = 2 * GIB, .number = 50 * MIB,
       .help = "largest message, as announced and as it arrives" },
+    { LIMIT(header_size), .type = OPTION_SIZE, .min = KIB, .max = 64 * MIB, .number = MIB,
+      .help = "largest header of a message: all in front of its first empty line" },
+    { LIMIT(header_fields), .type = OPTION_NUMBER, .min = 10, .max = 1000000, .number = 10000, .unit = "fields",
+      .help = "in the header of a message" },
     { LIMIT(recipients), .type = OPTION_NUMBER, .min = 1, .max = 50000, .number = 1000, .unit = "recipients",
       .help = "accepted in one transaction" },
     { LIMIT(transactions), .type = OPTION_NUMBER, .min = 1, .max = 10000, .number = 100, .unit = "transactions",

@@ -111,6 +111,14 @@ static const struct verdict too_large = {
     .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("MESSAGE SIZE"),
     .reply = { 552, "5.3.4", STR_INIT("Message too large: more than this host takes") },
 };
+static const struct verdict large_header = {
+    .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("HEADER SIZE"),
+    .reply = { 552, "5.3.4", STR_INIT("Header too large: more than this host takes") },
+};
+static const struct verdict many_fields = {
+    .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("HEADER FIELDS"),
+    .reply = { 552, "5.3.4", STR_INIT("Header has too many fields: more than this host takes") },
+};
 static const struct verdict no_room = {
     .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("NO ROOM"),
     .reply = { 452, "4.3.1", STR_INIT("No room for the message here, try again later") },
@@ -128,8 +136,10 @@ struct verdict sender_validate(const struct session *s) {
 
 struct verdict message_validate(const struct session *s) {
     const struct intake *intake = &s->transaction->intake;
-    if (intake->is_too_large)
-        return too_large;
+    const struct verdict *const excess[] = { [INTAKE_WITHIN] = NULL, [INTAKE_MESSAGE_SIZE] = &too_large,
+        [INTAKE_HEADER_SIZE] = &large_header, [INTAKE_HEADER_FIELDS] = &many_fields };
+    if (excess[intake->excess] != NULL)
+        return *excess[intake->excess];
     if (intake->spool_error != 0)
         return no_room;
     return intake->header.received > HEADER_RECEIVED_MAX ? mail_loop : passed;

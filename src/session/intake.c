@@ -11,8 +11,8 @@
 
 enum { BLOCK = 16384 };
 
-void intake_init(struct intake *intake, const char *dir, size_t memory_max, uint64_t size_max) {
-    *intake = (struct intake){ .size_max = size_max };
+void intake_init(struct intake *intake, const char *dir, size_t memory_max, const struct intake_limits *limits) {
+    *intake = (struct intake){ .limits = *limits };
     spool_init(&intake->spool, dir, memory_max);
     header_scanner_init(&intake->header);
 }
@@ -27,20 +27,34 @@ void intake_begin(struct intake *intake, bool is_chunked) {
 }
 
 static bool is_dropping(const struct intake *intake) {
-    return intake->is_too_large || intake->is_unwanted || intake->spool_error != 0;
+    return intake->excess != INTAKE_WITHIN || intake->is_unwanted || intake->spool_error != 0;
 }
 
-/* What was decoded into `at` is part of the message. */
+/* With `more` bytes in the spool. */
+static enum intake_excess excess_of(const struct intake *intake, size_t more) {
+    const struct intake_limits *limits = &intake->limits;
+    if (intake->extent.fields > limits->header_fields)
+        return INTAKE_HEADER_FIELDS;
+    if (intake->extent.size > limits->header_size)
+        return INTAKE_HEADER_SIZE;
+    return spool_size(&intake->spool) + more > limits->message_size ? INTAKE_MESSAGE_SIZE : INTAKE_WITHIN;
+}
+
+/* What was decoded into `at` is part of the message. `at` is gone with the room for it when that is given back. */
 static void keep(struct intake *intake, const char *at, size_t len) {
     if (is_dropping(intake))
         return;
+    header_extent_feed(&intake->extent, at, len);
+    intake->excess = (uint8_t)excess_of(intake, len);
+    if (intake->excess != INTAKE_WITHIN) {
+        spool_deinit(&intake->spool);
+        return;
+    }
     header_scan(&intake->header, at, len);
     look_feed(intake->look, at, len);
     int r = spool_wrote(&intake->spool, len);
     if (r < 0)
         intake->spool_error = r;
-    if (spool_size(&intake->spool) > intake->size_max)
-        intake->is_too_large = true;
 }
 
 enum intake_result intake_feed(struct intake *intake, const char *at, size_t len, size_t *ret_consumed) {
@@ -60,7 +74,7 @@ enum intake_result intake_feed(struct intake *intake, const char *at, size_t len
     *ret_consumed = used;
     if (result == DATA_END)
         return INTAKE_END;
-    return intake->decoder.received / 2 > intake->size_max ? INTAKE_ABUSE : INTAKE_MORE;
+    return intake->decoder.received / 2 > intake->limits.message_size ? INTAKE_ABUSE : INTAKE_MORE;
 }
 
 void intake_finish(struct intake *intake) {

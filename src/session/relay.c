@@ -96,15 +96,17 @@ void relay_choose(struct relay_transfer *transfer, const bool *is_chosen) {
 }
 
 static int copy_message(struct relay_transfer *t, const struct relay_message *message) {
-    if (!t->relay->scratch && message->spool->fd >= 0)
+    bool is_in_file = message->spool->fd >= 0;
+
+    if (is_in_file && !t->relay->scratch)
         t->relay->scratch = malloc(RELAY_BODY_PIECE);
+    if (is_in_file && message->edit && !t->window)
+        t->window = malloc(RELAY_TEXT_WINDOW);
     t->body = arena_zalloc(&t->arena, sizeof(*t->body));
-    if (!t->body || (!t->relay->scratch && message->spool->fd >= 0))
+    if (!t->body || (is_in_file && !t->relay->scratch) || (is_in_file && message->edit && !t->window))
         return -ENOMEM;
     t->body->message = *message;
-    if (relay_text_init(&t->body->text, message->head, message->spool, message->edit) < 0)
-        return -ENOMEM; /* or the spool cannot be read, which is no better */
-    t->body->total = t->body->text.total;
+    relay_text_init(&t->body->text, message->head, message->spool, message->edit, t->window);
     struct str id = str_head(t->envelope->id, sizeof(t->body->id));
     if (id.len)
         memcpy(t->body->id, id.at, id.len);
@@ -112,15 +114,17 @@ static int copy_message(struct relay_transfer *t, const struct relay_message *me
     return 0;
 }
 
-int relay_deliver(struct relay_transfer *transfer, const struct relay_message *message, relay_fn *done, void *arg) {
-    struct relay_transfer *t = transfer;
+/* The size is known. */
+static void deliver(struct relay_transfer *t) {
+    const struct relay_message *message = &t->body->message;
     uint64_t deadline_ms = message->deadline_ms;
     uint64_t last_ms = deadline_ms > message->reserve_ms ? deadline_ms - message->reserve_ms : 1;
 
-    assert(t->n_accepted > 0);
-    if (copy_message(t, message) < 0 || timer_set(t->relay->loop, &t->timer, last_ms + 1, transfer_on_time) < 0)
-        return -ENOMEM;
-    start(t, DELIVER, done, arg);
+    if (timer_set(t->relay->loop, &t->timer, last_ms + 1, transfer_on_time) < 0) {
+        transfer_end_later(t, RELAY_LOCAL);
+        return;
+    }
+    t->body->total = t->body->text.total;
     t->write_at = t->accepted;
     if (t->user.conn) {
         bool is_declared = !transfer_is_8bit(t) || t->is_8bit_mail || !transfer_offers(t, SMTP_EXT_8BITMIME);
@@ -130,6 +134,41 @@ int relay_deliver(struct relay_transfer *transfer, const struct relay_message *m
     } else {
         transfer_want(t);
     }
+}
+
+static void on_measure_task(struct task *task);
+
+/*
+ * Walks through a slice of the header, and another one in the next turn. Until its size is known the transfer is as it
+ * was between two operations: a connection that is lent to it may be taken away.
+ */
+static void measure(struct relay_transfer *t) {
+    int r = relay_text_measure(&t->body->text);
+
+    if (r > 0) {
+        task_start(t->relay->loop, &t->task, on_measure_task);
+        return;
+    }
+    start(t, DELIVER, t->done, t->arg);
+    if (r < 0)
+        transfer_end_later(t, RELAY_LOCAL);
+    else
+        deliver(t);
+}
+
+static void on_measure_task(struct task *task) {
+    measure((struct relay_transfer *)((char *)task - offsetof(struct relay_transfer, task)));
+}
+
+int relay_deliver(struct relay_transfer *transfer, const struct relay_message *message, relay_fn *done, void *arg) {
+    struct relay_transfer *t = transfer;
+
+    assert(t->n_accepted > 0 && t->operation == NOTHING);
+    if (copy_message(t, message) < 0)
+        return -ENOMEM;
+    t->done = done;
+    t->arg = arg;
+    measure(t);
     return 0;
 }
 

@@ -65,7 +65,7 @@ static int begin_chunk(struct relay_body *body, struct upstream *up) { /* RFC 30
     return r;
 }
 
-/* Returns bytes of the message, or -errno. */
+/* Returns bytes of the message, -EAGAIN (enough fields were looked at in this turn), or another -errno. */
 static long next_piece(struct relay_body *body, char *scratch, const char **ret_at) {
     uint64_t end = body->is_chunked ? body->chunk_end : body->total;
     long n = relay_text_next(&body->text, scratch, RELAY_BODY_PIECE, ret_at);
@@ -146,6 +146,7 @@ static bool at_boundary(struct relay_body *body, struct upstream *up, void *arg,
 enum relay_body_result relay_body_write(struct relay_body *body, struct upstream *up, char *scratch, void *arg) {
     uint64_t start = body->at;
 
+    relay_text_begin_turn(&body->text);
     for (;;) {
         enum relay_body_result result;
 
@@ -165,7 +166,8 @@ enum relay_body_result relay_body_write(struct relay_body *body, struct upstream
         }
         if (body->at - start >= TURN_MAX)
             return RELAY_BODY_YIELD;
-        if (write_piece(body, up, scratch) < 0)
-            return RELAY_BODY_LOCAL;
+        int r = write_piece(body, up, scratch);
+        if (r < 0)
+            return r == -EAGAIN ? RELAY_BODY_YIELD : RELAY_BODY_LOCAL;
     }
 }

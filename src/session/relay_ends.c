@@ -14,6 +14,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { WAIT_MIN_MS = 100 }; /* between two looks at who waits for a connection that is being opened */
 
@@ -46,6 +47,7 @@ void transfer_free(struct relay_transfer *t) {
     timer_cancel(t->relay->loop, &t->timer);
     task_cancel(t->relay->loop, &t->task);
     arena_reset(&t->arena);
+    free(t->window);
     loop_free_later(t->relay->loop, t);
 }
 

@@ -35,6 +35,7 @@ struct relay_transfer {
     struct kept_recipient *accepted, **accepted_end;
     struct kept_recipient *write_at, *read_at; /* RCPT: the one at hand, not among the accepted yet */
     struct relay_body *body;
+    char *window; /* for body->text; NULL: all of the message is in memory */
     relay_fn *done;
     void *arg;
     struct timer timer; /* RCPT: how long to wait in line; DELIVER: when time is up */

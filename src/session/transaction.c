@@ -43,7 +43,9 @@ struct transaction *transaction_new(struct session *s, const struct smtp_command
     t->last = &t->accepted;
     t->began_us = clock_us();
     buf_init(&t->head, HEAD_MAX);
-    intake_init(&t->intake, set->spool_path, set->limits.memory_spool, set->limits.message_size);
+    intake_init(&t->intake, set->spool_path, set->limits.memory_spool, &(struct intake_limits){
+        .message_size = set->limits.message_size, .header_size = set->limits.header_size,
+        .header_fields = set->limits.header_fields });
     copy_envelope(s, t, mail);
     if (t->envelope.sender.at == NULL || t->envelope.ret.at == NULL || t->envelope.envid.at == NULL) {
         transaction_free(t);

@@ -6,6 +6,9 @@
  * ends the header: what follows is body to most readers, and a Received quoted in a body is no hop. Blanks before the
  * colon are allowed (RFC 5322 4.5.8), since the hop that wrote them is a hop.
  *
+ * The extent is another question: how long is the walk for those who take everything up to the empty line for the
+ * header (field_filter does, since a mail client may)? Hence it counts lines that are no fields, too.
+ *
  * Rejected: remembering where fields stand, for the "bad header" fact. That is the content layer's, which reads the
  * spool.
  */
@@ -76,6 +79,23 @@ void header_scan(struct header_scanner *s, const char *at, size_t len) {
         } else {
             scan_byte(s, *at++);
         }
+    }
+}
+
+void header_extent_feed(struct header_extent *e, const char *at, size_t len) {
+    const char *end = at + len;
+    while (at < end && !e->is_over) {
+        if (!e->is_in_line && *at == '\r') {
+            e->is_over = true;
+            return;
+        }
+        if (!e->is_in_line && *at != ' ' && *at != '\t')
+            e->fields++;
+        const char *lf = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = lf != NULL ? lf + 1 : end;
+        e->size += (uint64_t)(stop - at);
+        e->is_in_line = lf == NULL;
+        at = stop;
     }
 }
 

@@ -22,6 +22,20 @@ struct header_scanner {
 void header_scanner_init(struct header_scanner *s);
 void header_scan(struct header_scanner *s, const char *at, size_t len);
 
+/*
+ * How much header there is for whoever has to walk through it: all that stands in front of the first empty line, or of
+ * the end, and its lines that do not begin with a blank, fields or not. Canonical text, in any slices. All-zero is the
+ * start.
+ */
+struct header_extent {
+    uint64_t size;   /* bytes, without the empty line */
+    uint64_t fields;
+    bool is_in_line;
+    bool is_over;    /* the empty line was met */
+};
+
+void header_extent_feed(struct header_extent *e, const char *at, size_t len);
+
 /* One Received field, RFC 5321 4.4. */
 struct header_received {
     struct str helo;         /* as given; "" */

@@ -5,6 +5,7 @@
  * waits.
  */
 #include "session/relay.h"
+#include "session/relay_text.h"
 
 #include "fake_server.h"
 
@@ -300,6 +301,75 @@ static void a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuf
         client_close(&c);
         world_close(&w);
     }
+}
+
+/* ---- a header that takes many turns to walk through: every other field is dropped */
+
+enum { MANY_FIELDS = 20000 };
+
+static void fill_header(struct client *c) {
+    static const struct field_edit edit = { .authserv_id = STR_INIT("mx.example") };
+
+    for (size_t i = 0; i < MANY_FIELDS / 2; i++) {
+        memcpy(spool_room(&c->spool, 15), "a:\r\nX-Spam-B:\r\n", 15);
+        assert_int_equal(spool_wrote(&c->spool, 15), 0);
+    }
+    c->message.edit = &edit;
+}
+
+static void a_header_that_takes_many_turns_goes_out_whole(void **state) {
+    for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+        struct world w;
+        struct client c;
+        unsigned n = 0;
+
+        world_init(&w);
+        w.first.ehlo = is_chunked ? "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
+                                  : "250-inner.example\r\n250 PIPELINING\r\n";
+        world_open(&w);
+        client_open(&c, &w);
+        fill_header(&c);
+        rcpt(&c, "b@near.example");
+        fake_server_heard(&w.first);
+        start_deliver(&c);
+        for (; n < 1000 && c.n_done < 2; n++)
+            assert_int_equal(loop_turn(w.loop, 0), 0);
+        assert_int_equal(c.code, 250);
+        assert_true(n >= 2 * MANY_FIELDS / RELAY_TEXT_STEPS); /* measured, then sent, in slices */
+        assert_int_equal(w.first.heard.len,
+                         6 + MANY_FIELDS / 2 * 4 + strlen(is_chunked ? "BDAT 40006 LAST\r\n" : "DATA\r\n.\r\n"));
+        client_close(&c);
+        world_close(&w);
+    }
+}
+
+static void a_session_or_its_connection_may_go_while_a_header_is_walked_through(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    world_open(&w);
+    client_open(&c, &w);
+    fill_header(&c);
+    rcpt(&c, "b@near.example");
+    start_deliver(&c);
+    assert_int_equal(loop_turn(w.loop, 0), 0);
+    client_close(&c); /* the spool with it */
+    turns(&w);
+    assert_int_equal(c.n_done, 1);
+    client_open(&c, &w);
+    fill_header(&c);
+    rcpt(&c, "b@near.example");
+    fake_server_heard(&w.first);
+    start_deliver(&c);
+    assert_int_equal(loop_turn(w.loop, 0), 0);
+    fake_server_drop_all(&w.first);
+    for (int i = 0; i < 20 && c.n_done < 2; i++)
+        turns(&w);
+    assert_int_equal(c.code, 250);
+    assert_int_equal(strncmp(fake_server_heard(&w.first), "|" HELLO "MAIL", strlen("|" HELLO "MAIL")), 0);
+    client_close(&c);
+    world_close(&w);
 }
 
 static void without_pipelining_every_chunk_waits_for_its_answer(void **state) {
@@ -1600,6 +1670,8 @@ int main(void) {
         cmocka_unit_test(a_kept_connection_serves_the_next_message_without_a_new_hello),
         cmocka_unit_test(chunking_needs_no_dots),
         cmocka_unit_test(a_large_message_goes_out_of_the_file_in_chunks_or_with_its_dots_stuffed),
+        cmocka_unit_test(a_header_that_takes_many_turns_goes_out_whole),
+        cmocka_unit_test(a_session_or_its_connection_may_go_while_a_header_is_walked_through),
         cmocka_unit_test(without_pipelining_every_chunk_waits_for_its_answer),
         cmocka_unit_test(without_pipelining_every_command_waits_for_its_answer),
         cmocka_unit_test(a_server_that_knows_no_ehlo_is_greeted_with_helo),

@@ -4,6 +4,7 @@
  */
 #include "session/relay_text.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -49,6 +50,28 @@ static struct text make(unsigned n, unsigned lines, bool has_subject) {
     return text;
 }
 
+static char window[RELAY_TEXT_WINDOW];
+
+/* Returns how many turns it took. */
+static unsigned measure(struct relay_text *text) {
+    unsigned turns = 1;
+    int r;
+    while ((r = relay_text_measure(text)) == 1)
+        turns++;
+    assert_int_equal(r, 0);
+    return turns;
+}
+
+/* In as many turns as it takes. */
+static long next(struct relay_text *text, char *scratch, size_t len, const char **ret_at) {
+    long n = relay_text_next(text, scratch, len, ret_at);
+    while (n == -EAGAIN) {
+        relay_text_begin_turn(text);
+        n = relay_text_next(text, scratch, len, ret_at);
+    }
+    return n;
+}
+
 /* memory_max: past it the spool is in a file. `piece`: how much is taken at once. */
 static void check(const struct text *text, size_t memory_max, size_t piece) {
     static char scratch[65536];
@@ -63,11 +86,12 @@ static void check(const struct text *text, size_t memory_max, size_t piece) {
         assert_int_equal(spool_wrote(&spool, some), 0);
         i += some;
     }
-    assert_int_equal(relay_text_init(&out, STR("Received: x\r\n"), &spool, &edit), 0);
+    relay_text_init(&out, STR("Received: x\r\n"), &spool, &edit, window);
+    measure(&out);
     char *all = malloc(out.total + 1);
     for (unsigned round = 0; round < 2; round++) {
         uint64_t len = 0, stop = round == 0 ? out.total / 2 : out.total; /* the first connection breaks */
-        while (len < stop && (n = relay_text_next(&out, scratch, sizeof(scratch), &at)) > 0) {
+        while (len < stop && (n = next(&out, scratch, sizeof(scratch), &at)) > 0) {
             size_t some = piece < (size_t)n ? piece : (size_t)n;
             assert_true(len + some <= out.total);
             memcpy(all + len, at, some);
@@ -106,6 +130,60 @@ static void a_field_without_end_takes_no_memory(void **state) {
     free(text.out);
 }
 
+static void spool_fill(struct spool *spool, size_t memory_max, const char *field, unsigned n) {
+    size_t len = strlen(field);
+    spool_init(spool, "/tmp", memory_max);
+    for (unsigned i = 0; i < n; i++) {
+        memcpy(spool_room(spool, len), field, len);
+        assert_int_equal(spool_wrote(spool, len), 0);
+    }
+}
+
+/* What one turn looks at, and what is read of a file, when a header is nothing but the smallest fields. */
+static void assert_sliced(size_t memory_max, const char *field, unsigned n) {
+    static char scratch[65536];
+    struct spool spool;
+    struct relay_text out;
+    const char *at;
+    unsigned turns = 1;
+    long got;
+    spool_fill(&spool, memory_max, field, n);
+    relay_text_init(&out, STR(""), &spool, &edit, window);
+    assert_in_range(measure(&out), n / RELAY_TEXT_STEPS, 2 * n / RELAY_TEXT_STEPS + 2);
+    assert_in_range(out.reads, 0, spool.file_size / (RELAY_TEXT_WINDOW - FIELD_PEEK) + 2);
+    relay_text_begin_turn(&out);
+    while ((got = relay_text_next(&out, scratch, sizeof(scratch), &at)) != 0) {
+        assert_true(out.steps <= RELAY_TEXT_STEPS);
+        if (got > 0) {
+            relay_text_take(&out, (size_t)got);
+            continue;
+        }
+        assert_int_equal(got, -EAGAIN);
+        relay_text_begin_turn(&out);
+        turns++;
+    }
+    assert_in_range(turns, n / RELAY_TEXT_STEPS, 2 * n / RELAY_TEXT_STEPS + 2);
+    assert_in_range(out.reads, 0, 2 * (spool.file_size / (RELAY_TEXT_WINDOW - FIELD_PEEK) + 2));
+    spool_deinit(&spool);
+}
+
+static void many_small_fields_are_walked_in_slices_and_read_in_large_pieces(void **state) {
+    assert_sliced(1 << 20, "a:\r\n", 100000);
+    assert_sliced(1000, "a:\r\n", 100000);
+    assert_sliced(1000, "X-Spam-A:\r\n", 50000); /* dropped: nothing is sent meanwhile */
+    assert_sliced(1000, "Subject:\r\n", 50000);  /* with something to insert each */
+}
+
+static void a_field_of_many_small_lines_is_walked_in_slices(void **state) {
+    struct spool spool;
+    struct relay_text out;
+    spool_fill(&spool, 1000, " \r\n", 1000000);
+    relay_text_init(&out, STR(""), &spool, &edit, window);
+    assert_true(measure(&out) >= 3000000 / 2048 / RELAY_TEXT_STEPS);
+    assert_int_equal(out.total, 3000000 + edit.subject.len);
+    spool_deinit(&spool);
+}
+
 static void unedited_it_goes_on_as_it_came(void **state) {
     struct spool spool;
     struct relay_text text;
@@ -113,7 +191,8 @@ static void unedited_it_goes_on_as_it_came(void **state) {
     spool_init(&spool, "/tmp", 1000);
     memcpy(spool_room(&spool, 18), "X-Spam-Flag: NO\r\n.", 18);
     assert_int_equal(spool_wrote(&spool, 18), 0);
-    assert_int_equal(relay_text_init(&text, STR(""), &spool, NULL), 0);
+    relay_text_init(&text, STR(""), &spool, NULL, NULL);
+    assert_int_equal(relay_text_measure(&text), 0);
     assert_int_equal(text.total, 18);
     assert_int_equal(relay_text_next(&text, NULL, 0, &at), 18);
     assert_memory_equal(at, "X-Spam-Flag: NO\r\n.", 18);
@@ -132,8 +211,10 @@ static void a_spool_that_cannot_be_read_is_an_error(void **state) {
     memcpy(spool_room(&spool, len), text.in, len);
     assert_int_equal(spool_wrote(&spool, len), 0);
     assert_int_equal(ftruncate(spool.fd, 50), 0);
-    assert_true(relay_text_init(&out, STR(""), &spool, &edit) < 0);
-    assert_int_equal(relay_text_init(&out, STR(""), &spool, NULL), 0);
+    relay_text_init(&out, STR(""), &spool, &edit, window);
+    assert_true(relay_text_measure(&out) < 0);
+    relay_text_init(&out, STR(""), &spool, NULL, NULL);
+    assert_int_equal(relay_text_measure(&out), 0);
     while (relay_text_next(&out, scratch, sizeof(scratch), &at) > 0)
         relay_text_take(&out, 10);
     assert_true(relay_text_next(&out, scratch, sizeof(scratch), &at) < 0);
@@ -146,6 +227,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_the_same_wherever_it_is_kept),
         cmocka_unit_test(a_field_without_end_takes_no_memory),
+        cmocka_unit_test(many_small_fields_are_walked_in_slices_and_read_in_large_pieces),
+        cmocka_unit_test(a_field_of_many_small_lines_is_walked_in_slices),
         cmocka_unit_test(unedited_it_goes_on_as_it_came),
         cmocka_unit_test(a_spool_that_cannot_be_read_is_an_error),
     };
