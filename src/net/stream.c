@@ -32,7 +32,8 @@
 #include <unistd.h>
 
 enum {
-    READ_ROUNDS_MAX = 16,       /* receives in one event before others get their turn */
+    READ_ROUNDS_MAX = 16,       /* receives in one event before others get their turn, … */
+    READ_BYTES_MAX = 256 * 1024,/* … and bytes */
     CLOSE_DISCARD_MAX = 1 << 20 /* unread bytes thrown away at close: closing over them resets the connection */
 };
 
@@ -278,9 +279,10 @@ static bool on_nothing(struct stream *s, ssize_t n) {
     return end_now(s, n == -EPROTO ? STREAM_TLS_BAD : STREAM_RESET, (int)-n);
 }
 
-/* Reads and offers until the kernel has no more. Returns whether the stream is still there. */
+/* Reads and offers: all that the kernel has, or enough for a turn. Returns whether the stream is still there. */
 static bool read_on(struct stream *s, uint32_t events) {
-    for (int round = 0; round < READ_ROUNDS_MAX; round++) {
+    size_t total = 0;
+    for (int round = 0; round < READ_ROUNDS_MAX && total < READ_BYTES_MAX; round++) {
         size_t room = s->in.max - s->in.len;
         size_t len = room == 0 ? 1 : room < LOOP_SCRATCH ? room : LOOP_SCRATCH;
         ssize_t n = receive(s, loop_scratch(s->loop), len);
@@ -290,6 +292,9 @@ static bool read_on(struct stream *s, uint32_t events) {
             return end_now(s, STREAM_FULL, ENOBUFS);
         if (!offer(s, loop_scratch(s->loop), (size_t)n))
             return false;
+        if (has(s, STREAM_OFFER)) /* the owner wants to go on in another turn */
+            return true;
+        total += (size_t)n;
         bool is_empty = !s->ssl && (size_t)n < len;
         /* Less than asked for, and the peer had closed before: that was all. */
         if (is_empty && (events & EPOLLRDHUP) && !has(s, STREAM_PAUSED | STREAM_MUTE))
@@ -376,6 +381,8 @@ static bool handle_event(struct stream *s, uint32_t events) {
         return true;
     if (has(s, STREAM_PAUSED | STREAM_HANDSHAKE))
         return on_knock(s, events);
+    if (has(s, STREAM_OFFER) && s->in.len) /* the task offers that first */
+        return true;
     return read_on(s, events);
 }
 
@@ -386,6 +393,8 @@ static bool handle_task(struct stream *s) {
         s->flags &= ~(uint32_t)STREAM_OFFER;
         if (s->in.len && !offer(s, NULL, 0))
             return false;
+        if (has(s, STREAM_OFFER))
+            return true;
         bool is_hidden = has(s, STREAM_HELD) || s->ssl;
         if (is_hidden && !has(s, STREAM_PAUSED | STREAM_MUTE | STREAM_HANDSHAKE | STREAM_CONNECTING)) {
             s->flags &= ~(uint32_t)STREAM_HELD;
@@ -527,10 +536,15 @@ void stream_resume(struct stream *stream) {
     if (!has(stream, STREAM_PAUSED))
         return;
     stream->flags &= ~(uint32_t)STREAM_PAUSED;
-    if (stream->in.len || stream->ssl || has(stream, STREAM_HELD | STREAM_OFFERING)) {
+    if (stream->in.len || stream->ssl || has(stream, STREAM_HELD | STREAM_OFFERING | STREAM_OFFER)) {
         stream->flags |= STREAM_OFFER;
         task_start(stream->loop, &stream->task, stream->task.run);
     }
+}
+
+void stream_yield(struct stream *stream) {
+    stream_pause(stream);
+    stream_resume(stream);
 }
 
 bool stream_is_paused(const struct stream *stream) {

@@ -116,6 +116,10 @@ void stream_flush(struct stream *stream);
 
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
+
+/* Inside on_data: what it does not consume is offered again in another turn, without more behind it. */
+void stream_yield(struct stream *stream);
+
 bool stream_is_paused(const struct stream *stream);
 
 /* True once the peer is known to have closed or cut the connection, even while paused and before on_end was called. */

@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+enum { HANDLED_MAX = 100 /* commands, or chunks, in one turn */ };
+
 static size_t on_command_bytes(struct session *s, const char *at, size_t len) {
     size_t max = s->server->conf->set.limits.command_line;
     size_t used;
@@ -55,13 +57,23 @@ static void on_drained(struct stream *stream) {
         stream_resume(stream);
 }
 
+/* A client may send thousands of commands at once, and each costs us more than it costs the client. */
+static bool is_enough_for_a_turn(struct session *s, unsigned n_handled) {
+    if (n_handled < HANDLED_MAX)
+        return false;
+    stream_yield(&s->stream);
+    return true;
+}
+
 static size_t on_input(struct stream *stream, const char *at, size_t len) {
     struct session *s = session_of(stream);
     size_t used = 0;
+    unsigned n_handled = 0;
     loop_doing_for(stream->loop, s->id);
-    while (used < len && s->waiting_for == NULL && !is_clogged(s)) {
+    while (used < len && s->waiting_for == NULL && !is_clogged(s) && !is_enough_for_a_turn(s, n_handled)) {
         uint8_t phase = s->phase;
         size_t n = 0;
+        n_handled++;
         switch ((enum phase)phase) {
         case PHASE_PROXY:
             n = on_proxy_header(s, at + used, len - used);

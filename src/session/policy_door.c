@@ -34,6 +34,7 @@ enum {
     INPUT_MAX = 2 * POLICY_REQUEST_MAX, /* a read of the stream and a request */
     OUTPUT_HIGH = 32 * 1024,            /* answers that the peer has not taken: no request is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 4096,
+    REQUESTS_TURN_MAX = 50,
     CLOSING_MS = 1000,
     HALF_CLOSED_MS = 1000,              /* more than enough for what has been received already */
     PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
@@ -349,8 +350,12 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
     struct policy_connection *c = connection_of(stream);
     size_t used = 0;
     bool has_answered = false;
-    while (used < len && !c->is_over && c->gather == NULL && !is_clogged(c)) {
+    for (unsigned n_handled = 0; used < len && !c->is_over && c->gather == NULL && !is_clogged(c); n_handled++) {
         struct policy_request request;
+        if (n_handled == REQUESTS_TURN_MAX) {
+            stream_yield(stream);
+            break;
+        }
         size_t n = 0;
         if (!is_worth_parsing(c, at + used, len - used))
             break;

@@ -160,6 +160,69 @@ static void a_slow_reader_gets_all_and_the_owner_is_told_when_it_is_out(void **s
     loop_free(loop);
 }
 
+/* Takes ten bytes in each turn. */
+static size_t take_ten_and_yield(struct stream *stream, const char *at, size_t len) {
+    size_t used = on_witness_data(stream, at, len < 10 ? len : 10);
+    if (used < len)
+        stream_yield(stream);
+    return used;
+}
+
+static void an_owner_that_yields_goes_on_in_the_next_turn_and_loses_nothing(void **state) {
+    struct loop *loop = loop_for_test();
+    struct witness *w = witness_new(loop);
+    struct stream_ops ops = witness_ops;
+    char text[10000];
+    int fd = witness_open(w, 1000, 1000); /* more is sent than may be kept */
+    ops.on_data = take_ten_and_yield;
+    w->stream.ops = &ops;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i % 26);
+    assert_int_equal(send(fd, text, sizeof text, 0), sizeof text);
+    shutdown(fd, SHUT_WR);
+    for (size_t before = 0; before < sizeof text; before = w->seen_len) {
+        assert_int_equal(w->n_end, 0);
+        turns(loop, 1);
+        assert_in_range(w->seen_len - before, 1, 20); /* an event, and the task behind it */
+    }
+    turns(loop, 2);
+    assert_memory_equal(w->seen, text, sizeof text);
+    assert_int_equal(w->n_end, 1);
+    assert_int_equal(w->end, STREAM_EOF);
+    stream_close(&w->stream);
+    close(fd);
+    free(w);
+    loop_free(loop);
+}
+
+/* It waits twice inside one on_data, as a session does whose second command has to wait. */
+static size_t wait_twice(struct stream *stream, const char *at, size_t len) {
+    stream_pause(stream);
+    stream_resume(stream);
+    stream_pause(stream);
+    return on_witness_data(stream, at, len);
+}
+
+static void an_owner_that_waits_twice_is_heard_again(void **state) {
+    struct loop *loop = loop_for_test();
+    struct witness *w = witness_new(loop);
+    struct stream_ops ops = witness_ops;
+    int fd = witness_open(w, 1000, 1000);
+    ops.on_data = wait_twice;
+    w->stream.ops = &ops;
+    for (unsigned i = 0; i < 3; i++) {
+        put(fd, "x");
+        turns(loop, 2);
+        stream_resume(&w->stream);
+        turns(loop, 2);
+        assert_int_equal(w->seen_len, i + 1);
+    }
+    stream_close(&w->stream);
+    close(fd);
+    free(w);
+    loop_free(loop);
+}
+
 static void a_paused_stream_delivers_nothing_until_it_is_resumed(void **state) {
     struct loop *loop = loop_for_test();
     struct witness *w = witness_new(loop);
@@ -384,6 +447,8 @@ int main(void) {
         cmocka_unit_test(input_far_beyond_the_buffer_passes_when_it_is_consumed),
         cmocka_unit_test(output_at_its_bound_goes_out_and_one_byte_past_it_ends_the_stream),
         cmocka_unit_test(a_slow_reader_gets_all_and_the_owner_is_told_when_it_is_out),
+        cmocka_unit_test(an_owner_that_yields_goes_on_in_the_next_turn_and_loses_nothing),
+        cmocka_unit_test(an_owner_that_waits_twice_is_heard_again),
         cmocka_unit_test(a_paused_stream_delivers_nothing_until_it_is_resumed),
         cmocka_unit_test(the_peer_leaving_is_told_once_even_while_paused_and_its_bytes_are_still_there),
         cmocka_unit_test(bytes_and_close_in_one_event_come_in_that_order),
