@@ -5,6 +5,10 @@
  * mail clients understand. They may be more than we look at: then the name in front of them counts, since a colon may
  * follow. A line that is no field is none of ours and stays.
  *
+ * No name has a byte outside of printable ASCII in it (RFC 5322 3.6.8), but a mail client may overlook one: a NUL, a
+ * byte order mark, a blank in front of the first field. So names are compared without such bytes. Where they fill all
+ * that we look at, and the rest may yet become one of our names, the field is dropped.
+ *
  * Authentication-Results are dropped if they may be of our authserv-id. That stands behind comments and folds (RFC 8601
  * 2.2); where it cannot be read in what we look at, the field is dropped: nobody honest writes it so.
  *
@@ -15,9 +19,22 @@
 
 #include <string.h>
 
+enum { NAME_SEEN = 32 /* of a name, as much as is compared: more than any of those below has */ };
+
 static const char *const our_prefixes[] = { "x-virus-", "x-spam-", "x-postern-" };
 
+/* A field's name as a client that overlooks what cannot be in one reads it: its first bytes. */
+static struct str visible(struct str name, char to[NAME_SEEN]) {
+    size_t n = 0;
+    for (size_t i = 0; i < name.len && n < NAME_SEEN; i++)
+        if (name.at[i] > ' ' && name.at[i] < 127)
+            to[n++] = name.at[i];
+    return (struct str){ to, n };
+}
+
 bool field_is_ours(struct str name) {
+    char seen[NAME_SEEN];
+    name = visible(name, seen);
     for (size_t i = 0; i < sizeof(our_prefixes) / sizeof(our_prefixes[0]); i++)
         if (str_starts_nocase(name, str_of(our_prefixes[i])))
             return true;
@@ -30,6 +47,26 @@ void field_filter_init(struct field_filter *filter, const struct field_edit *edi
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
+}
+
+static bool is_control(char c) {
+    return (c >= 0 && c < ' ' && !is_blank(c) && c != '\r' && c != '\n') || c == 127;
+}
+
+/* Blanks and control characters fill what is seen of a field, and what follows may make a name of ours. */
+static bool may_become_ours(struct str seen) {
+    char letters[FIELD_PEEK];
+    size_t n = 0;
+    for (size_t i = 0; i < seen.len; i++)
+        if (!is_blank(seen.at[i]) && !is_control(seen.at[i]))
+            letters[n++] = seen.at[i];
+    struct str name = { letters, n };
+    if (n == seen.len || str_find(seen, '\n') < seen.len)
+        return false;
+    for (size_t i = 0; i < sizeof(our_prefixes) / sizeof(our_prefixes[0]); i++)
+        if (str_starts_nocase(str_of(our_prefixes[i]), name) || str_starts_nocase(name, str_of(our_prefixes[i])))
+            return true;
+    return str_starts_nocase(STR("Authentication-Results"), name);
 }
 
 /* The name of the field that begins here; *ret_value is where its value does, 0: behind what is seen. Empty: it is no
@@ -69,7 +106,7 @@ static size_t skip_cfws(struct str text, size_t at) {
             depth++;
         else if (c == ')' && depth > 0)
             depth--;
-        else if (depth == 0 && !is_blank(c) && c != '\r' && c != '\n')
+        else if (depth == 0 && !is_blank(c) && !is_control(c) && c != '\r' && c != '\n')
             return at;
     }
     return depth > 0 ? SIZE_MAX : text.len;
@@ -87,6 +124,8 @@ static bool equals_value(struct str text, size_t at, struct str id, bool *ret_is
         }
         if (is_quoted && c == '\\' && at + 1 < text.len)
             c = text.at[++at];
+        if (is_control(c))
+            continue;
         is_equal = is_equal && n < id.len && ascii_lower(c) == ascii_lower(id.at[n]);
         n++;
     }
@@ -115,6 +154,7 @@ static bool is_long_line(const char *at, size_t len) {
 enum field_fate field_filter_begin(struct field_filter *filter, const char *at, size_t len, size_t *ret_at,
                                    struct str *ret_insert) {
     const struct str field = field_of(at, len), tag = filter->edit->subject_tag;
+    char seen[NAME_SEEN];
     size_t value = 0;
     struct str name = name_of(field, &value);
     *ret_at = 0;
@@ -124,8 +164,10 @@ enum field_fate field_filter_begin(struct field_filter *filter, const char *at, 
         *ret_insert = tag.len > 0 && !filter->has_subject ? filter->edit->subject : *ret_insert;
         return FIELD_TEXT;
     }
-    if (field_is_ours(name))
+    bool is_cut = len >= FIELD_PEEK && str_find(field, ':') == field.len;
+    if (field_is_ours(name) || (is_cut && may_become_ours(field)))
         return FIELD_DROPPED;
+    name = visible(name, seen);
     if (str_eq_nocase(name, STR("Authentication-Results")) && may_be_our_results(filter, field, value))
         return FIELD_DROPPED;
     if (tag.len > 0 && value > 0 && str_eq_nocase(name, STR("Subject"))) {

@@ -78,23 +78,24 @@ static void note(struct walker *w, enum mime_trouble trouble) {
 
 /* ---- files */
 
-/* A file that is listed in something else, of which there may be any number. */
-static void tell_listed(struct walker *w, const struct mime_file *file) {
+/* A file that is listed in something else, of which there may be any number. False: there were too many. */
+static bool tell_listed(struct walker *w, const struct mime_file *file) {
     if (w->n_listed == MIME_LISTED_MAX) {
         note(w, MIME_TOO_MANY_NAMES);
-        return;
+        return false;
     }
     w->n_listed++;
     w->on_file(w->arg, file);
+    return true;
 }
 
-static void on_zip_name(void *arg, struct str name, bool is_encrypted) {
+static bool on_zip_name(void *arg, struct str name, bool is_encrypted) {
     struct walker *w = arg;
     struct str archive = part_name(&w->part);
     if (archive.len == 0)
         archive = STR("a ZIP without a name");
     const struct mime_file file = { .name = name, .archive = archive, .is_encrypted = is_encrypted };
-    tell_listed(w, &file);
+    return tell_listed(w, &file);
 }
 
 /* "begin 644 name", also "begin-base64": a file in the middle of text, which some clients still show as one. */
@@ -321,13 +322,15 @@ static bool is_boundary(struct walker *w, struct str line) {
 /* ---- lines */
 
 /*
- * Fields that are of no interest are known by their first letters: all that are begin with Content-. Blanks in front of
- * the first one fold it into nothing, and some clients overlook them.
+ * Fields that are of no interest are known by their first letters: all that are begin with Content-. Blanks and control
+ * characters in front of them, or among them, are overlooked, as some clients do.
  */
 static void take_header(struct walker *w, const char *at, size_t len) {
     if (w->skips_field)
         return;
-    while (w->field_len == 0 && len > 0 && (*at == ' ' || *at == '\t')) {
+    while (w->field_len < sizeof("content-") - 1 && len > 0) {
+        if ((unsigned char)*at > ' ' && *at != 127)
+            w->field[w->field_len++] = *at;
         at++;
         len--;
     }
@@ -337,7 +340,7 @@ static void take_header(struct walker *w, const char *at, size_t len) {
     len = len < room ? len : room;
     memcpy(w->field + w->field_len, at, len);
     w->field_len += len;
-    if (w->field_len >= 8)
+    if (w->field_len >= sizeof("content-") - 1)
         w->skips_field = !str_starts_nocase((struct str){ w->field, w->field_len }, STR("content-"));
 }
 

@@ -12,6 +12,9 @@
  * it is not looked for behind the first 2 KiB: the directory has it again, where extra fields are short, and a longer
  * one is told as unreadable.
  *
+ * Records may overlap, so 30 bytes can bring some 200 names. Whoever counts them says when there were enough; then
+ * nothing is looked at any more.
+ *
  * Names in an archive inside of this one that is packed, too, are not seen: that would be an unpacker, with all that
  * can be done to one.
  */
@@ -28,7 +31,7 @@ struct record {
 };
 
 void zip_names_init(struct zip_names *zip) {
-    zip->is_unreadable = false;
+    zip->is_done = zip->is_unreadable = false;
     zip->len = 0;
 }
 
@@ -62,30 +65,33 @@ static enum found read_record(struct str at, struct record *ret) {
     return at.len < (all < ZIP_RECORD_MAX ? all : ZIP_RECORD_MAX) ? MORE : RECORD;
 }
 
-static void tell(struct str name, bool is_encrypted, zip_name_fn *on_name, void *arg) {
+static void tell(struct zip_names *zip, struct str name, bool is_encrypted, zip_name_fn *on_name, void *arg) {
     char clean[ZIP_NAME_MAX];
+    if (zip->is_done)
+        return;
     if (name.len > ZIP_NAME_MAX)
         name = str_from(name, name.len - ZIP_NAME_MAX);
     for (size_t i = 0; i < name.len; i++)
         clean[i] = (unsigned char)name.at[i] < ' ' || name.at[i] == 127 ? '?' : name.at[i];
-    on_name(arg, (struct str){ clean, name.len }, is_encrypted);
+    zip->is_done = !on_name(arg, (struct str){ clean, name.len }, is_encrypted);
 }
 
 /* For some unpackers a name ends at its first NUL, so that is one, too. */
-static void tell_both(struct str name, bool is_encrypted, zip_name_fn *on_name, void *arg) {
+static void tell_both(struct zip_names *zip, struct str name, bool is_encrypted, zip_name_fn *on_name, void *arg) {
     size_t nul = str_find(name, '\0');
     if (nul > 0 && nul < name.len)
-        tell(str_head(name, nul), is_encrypted, on_name, arg);
-    tell(name, is_encrypted, on_name, arg);
+        tell(zip, str_head(name, nul), is_encrypted, on_name, arg);
+    tell(zip, name, is_encrypted, on_name, arg);
 }
 
 /* Extra fields: an id, a length, data; of a Unicode path a version and a checksum before the name. */
-static void tell_unicode_paths(struct str extra, bool is_encrypted, zip_name_fn *on_name, void *arg) {
-    while (extra.len >= 4) {
+static void tell_unicode_paths(struct zip_names *zip, struct str extra, bool is_encrypted, zip_name_fn *on_name,
+                               void *arg) {
+    while (extra.len >= 4 && !zip->is_done) {
         unsigned id = little16(extra.at), len = little16(extra.at + 2);
         struct str path = str_from(str_head(str_from(extra, 4), len), 5);
         if (id == UNICODE_PATH && path.len > 0)
-            tell_both(path, is_encrypted, on_name, arg);
+            tell_both(zip, path, is_encrypted, on_name, arg);
         extra = str_from(extra, 4 + len);
     }
 }
@@ -99,14 +105,14 @@ static void tell_record(struct zip_names *zip, struct str at, const struct recor
     if (all > ZIP_RECORD_MAX)
         zip->is_unreadable = true;
     if (name.len > 0)
-        tell_both(name, is_encrypted, on_name, arg);
-    tell_unicode_paths(extra, is_encrypted, on_name, arg);
+        tell_both(zip, name, is_encrypted, on_name, arg);
+    tell_unicode_paths(zip, extra, is_encrypted, on_name, arg);
 }
 
 /* Tells each record that is whole, and keeps what may become one. */
 static void look(struct zip_names *zip, bool is_over, zip_name_fn *on_name, void *arg) {
     size_t at = 0;
-    while (at < zip->len) {
+    while (at < zip->len && !zip->is_done) {
         const char *p = memchr(zip->window + at, 'P', zip->len - at);
         struct record record;
         at = p != NULL ? (size_t)(p - zip->window) : zip->len;
@@ -126,7 +132,7 @@ static void look(struct zip_names *zip, bool is_over, zip_name_fn *on_name, void
 }
 
 void zip_names_feed(struct zip_names *zip, const char *at, size_t len, zip_name_fn *on_name, void *arg) {
-    while (len > 0) { /* what waits is shorter than a record, so there is always room */
+    while (len > 0 && !zip->is_done) { /* what waits is shorter than a record, so there is always room */
         size_t room = sizeof(zip->window) - zip->len, some = len < room ? len : room;
         memcpy(zip->window + zip->len, at, some);
         zip->len += some;

@@ -13,13 +13,14 @@
 enum { ZIP_NAME_MAX = 255, ZIP_RECORD_MAX = 2048, ZIP_WINDOW = 2 * ZIP_RECORD_MAX };
 
 struct zip_names {
+    bool is_done;            /* no further names are wanted */
     bool is_unreadable;      /* a record was longer than ZIP_RECORD_MAX, so its name is not known */
     size_t len;
     char window[ZIP_WINDOW]; /* bytes in which a record may begin that is not whole */
 };
 
 /* A name, ZIP_NAME_MAX bytes at most (its end, where the extension is), control characters as '?'. */
-typedef void zip_name_fn(void *arg, struct str name, bool is_encrypted);
+typedef bool zip_name_fn(void *arg, struct str name, bool is_encrypted); /* false: no further names are wanted */
 
 void zip_names_init(struct zip_names *zip);
 void zip_names_feed(struct zip_names *zip, const char *at, size_t len, zip_name_fn *on_name, void *arg);

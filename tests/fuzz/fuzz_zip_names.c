@@ -18,7 +18,7 @@ struct seen {
     bool has_planted;
 };
 
-static void on_name(void *arg, struct str name, bool is_encrypted) {
+static bool on_name(void *arg, struct str name, bool is_encrypted) {
     struct seen *seen = arg;
     assert(name.len > 0 && name.len <= ZIP_NAME_MAX);
     for (size_t i = 0; i < name.len; i++) {
@@ -28,6 +28,7 @@ static void on_name(void *arg, struct str name, bool is_encrypted) {
     seen->hash = (seen->hash ^ (256u + is_encrypted)) * 1099511628211U;
     seen->has_planted |= str_eq(name, STR("planted.exe"));
     seen->n++;
+    return true;
 }
 
 static void feed(struct zip_names *zip, const void *at, size_t len, struct seen *seen) {

@@ -12,6 +12,12 @@
 
 #define LONG_VALUE "12345678901234567890123456789012345678123456789012345678901234567890123456789012345678901234567890"
 
+#define CONTROLS16 "\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1\1"
+#define CONTROLS64 CONTROLS16 CONTROLS16 CONTROLS16 CONTROLS16
+#define CONTROLS CONTROLS64 CONTROLS64 CONTROLS64 CONTROLS64
+#define UMLAUTS16 "\xc3\xa4\xc3\xb6 \xc3\xa4\xc3\xb6 \xc3\xa4\xc3\xb6 \xc3\xa4\xc3\xb6 "
+#define UMLAUTS UMLAUTS16 UMLAUTS16 UMLAUTS16 UMLAUTS16 UMLAUTS16 UMLAUTS16
+
 static const struct field_edit edit = { .authserv_id = STR_INIT("mx.example.com") };
 static const struct field_edit tagging = { .authserv_id = STR_INIT("mx.example.com"),
                                            .subject_tag = STR_INIT("[SPAM] "),
@@ -38,6 +44,24 @@ static const struct header {
     { "folded", "X-Spam-Flag: NO\r\n\tX-Spam: a\r\n  b\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
     { "another's folds stay", "A: b\r\n X-Spam-Flag: NO\r\n\tc\r\nX-Spam-Flag: NO\r\n\r\n",
       "A: b\r\n X-Spam-Flag: NO\r\n\tc\r\n\r\n" },
+    { "a blank in front of the first one", " X-Spam-Flag: NO\r\n NO\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "a control character in front", "A: b\r\n\x01X-Spam-Flag: NO\r\n\x7fX-Virus-Status: Clean\r\n\r\n",
+      "A: b\r\n\r\n" },
+    { "control characters inside", "X-\x08Spam\x02-Flag\x03: NO\r\nA: b\r\n\r\n", "A: b\r\n\r\n" },
+    { "a vertical tab and a form feed", "\v\fX-Spam-Flag: NO\r\n\r\n", "\r\n" },
+    { "a byte order mark", "\xef\xbb\xbfX-Spam-Flag: NO\r\n\r\n", "\r\n" },
+    { "a blank inside", "X-Spam -Flag: NO\r\n\r\n", "\r\n" },
+    { "hidden behind many control characters", CONTROLS CONTROLS CONTROLS "X-Spam-Flag: NO\r\nA: b\r\n\r\n",
+      "A: b\r\n\r\n" },
+    { "with many control characters inside", "X-S" CONTROLS CONTROLS CONTROLS "pam-Flag: NO\r\nA: b\r\n\r\n",
+      "A: b\r\n\r\n" },
+    { "a long line that is no field", "x" LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE LONG_VALUE "\r\n",
+      NULL },
+    { "a long text without a field", UMLAUTS UMLAUTS UMLAUTS UMLAUTS UMLAUTS UMLAUTS "\r\n", NULL },
+    { "our results under a name with a control character",
+      "\x01" "Authentication-\x02Results: mx.example.com; spf=pass\r\n\r\n", "\r\n" },
+    { "our results with a control character in our name",
+      "Authentication-Results: \x01mx.\x02" "example.com\x03; spf=pass\r\n\r\n", "\r\n" },
     { "similar names", "X-Spammer: x\r\nX-Spam: y\r\nMy-X-Spam-Flag: NO\r\nX-Virusfree: z\r\n\r\n", NULL },
     { "a line that is no field", "X-Spam-Flag NO\r\nA: b\r\n\r\n", NULL },
     { "in the text", "A: b\r\n\r\nX-Spam-Flag: NO\r\n", NULL },
@@ -93,6 +117,19 @@ static void fields_that_claim_to_be_ours_are_dropped(void **state) {
                 fail_msg("%s (pieces of %zu): %s", headers[i].name, piece, out);
         }
     }
+}
+
+/* Which a string cannot show. */
+static void a_nul_hides_no_field_of_ours(void **state) {
+    static const char first[] = "\0X-Spam-Flag: NO\r\n", inside[] = "X-Virus\0-Status: Clean\r\n";
+    static char many[FIELD_PEEK];
+    struct field_filter filter;
+    struct str insert;
+    size_t at;
+    field_filter_init(&filter, &edit);
+    assert_int_equal(field_filter_begin(&filter, first, sizeof(first) - 1, &at, &insert), FIELD_DROPPED);
+    assert_int_equal(field_filter_begin(&filter, inside, sizeof(inside) - 1, &at, &insert), FIELD_DROPPED);
+    assert_int_equal(field_filter_begin(&filter, many, sizeof(many), &at, &insert), FIELD_DROPPED);
 }
 
 static void every_subject_gets_the_tag(void **state) {
@@ -182,6 +219,7 @@ static void a_name_past_the_bound_is_not_ours(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_nul_hides_no_field_of_ours),
         cmocka_unit_test(fields_that_claim_to_be_ours_are_dropped),
         cmocka_unit_test(every_subject_gets_the_tag),
         cmocka_unit_test(blanks_past_the_bound_hide_no_name),

@@ -316,6 +316,16 @@ static void names_in_archives_are_counted(void **state) {
     assert_int_equal(walk(big, big_len, 1000, &seen), MIME_TOO_MANY_NAMES);
 }
 
+static void control_characters_do_not_hide_a_field_about_a_part(void **state) {
+    struct seen seen;
+    big_len = 0;
+    put("A: b\r\n\x01" "Con\x02tent-Type: application/x; name=a.exe\r\n"
+        "Content\x03-Disposition: attachment; filename=b.exe\r\n\r\ntext\r\n");
+    assert_int_equal(walk(big, big_len, 7, &seen), MIME_FINE);
+    assert_non_null(strstr(seen.text, "a.exe|"));
+    assert_non_null(strstr(seen.text, "b.exe|"));
+}
+
 /* Parts and files in encoded messages are counted with those around them. */
 static void encoded_messages_have_no_count_of_their_own(void **state) {
     struct seen seen;
@@ -397,6 +407,7 @@ int main(void) {
         cmocka_unit_test(a_boundary_is_at_most_70_long),
         TEST(a_boundary_with_too_many_blanks_behind_is_told),
         TEST(names_of_uuencoded_files_are_bounded_and_told),
+        TEST(control_characters_do_not_hide_a_field_about_a_part),
         TEST(names_in_archives_are_counted),
         TEST(encoded_messages_have_no_count_of_their_own),
         TEST(a_zip_whose_names_cannot_be_read_is_told),

@@ -21,11 +21,16 @@ static char seen[4096];
 static size_t seen_len;
 
 /* "name|", "name!" with a password */
-static void on_name(void *arg, struct str name, bool is_encrypted) {
+static bool on_name(void *arg, struct str name, bool is_encrypted) {
     assert_true(name.len > 0 && name.len <= ZIP_NAME_MAX);
     if (seen_len + name.len + 2 < sizeof(seen))
         seen_len += (size_t)snprintf(seen + seen_len, sizeof(seen) - seen_len, "%.*s%c", STR_ARG(name),
                                      is_encrypted ? '!' : '|');
+    return true;
+}
+
+static bool on_name_of_ten(void *arg, struct str name, bool is_encrypted) {
+    return ++*(unsigned *)arg < 10;
 }
 
 static bool read_in_pieces(size_t piece) {
@@ -226,9 +231,26 @@ static void noise_is_survived(void **state) {
     }
 }
 
+/* Records that overlap tell some hundred names each: whoever has had enough hears no more. */
+static void nothing_is_told_when_there_were_enough(void **state) {
+    static const char path[] = "\x75\x70\x06\0\x01" "1234n";
+    struct zip_names zip;
+    unsigned n = 0;
+    for (int i = 0; i < 100; i++)
+        put_record(false, STR("a"), (struct how){ .extra_len = 1000 });
+    for (int i = 0; i < 1000; i++)
+        put(path, sizeof(path) - 1);
+    assert_false(read_in_pieces(1000));
+    zip_names_init(&zip);
+    zip_names_feed(&zip, archive.at, archive.len, on_name_of_ten, &n);
+    zip_names_end(&zip, on_name_of_ten, &n);
+    assert_int_equal(n, 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
+        TEST(nothing_is_told_when_there_were_enough),
         TEST(names_are_found_before_files_and_in_the_directory),
         TEST(a_record_without_a_name_is_none),
         TEST(a_method_that_nobody_knows_makes_no_record),
