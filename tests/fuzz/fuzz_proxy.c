@@ -27,6 +27,17 @@ static struct outcome parse(const uint8_t *data, size_t size) {
     return o;
 }
 
+/* Field by field: what stands in padding is nobody's. */
+static bool is_equal(const struct endpoint *a, const struct endpoint *b) {
+    return a->port == b->port && ip_eq(&a->ip, &b->ip);
+}
+
+static bool is_same(const struct outcome *a, const struct outcome *b) {
+    if (a->result != b->result || a->consumed != b->consumed)
+        return false;
+    return a->result != PROXY_KNOWN || (is_equal(&a->client, &b->client) && is_equal(&a->server, &b->server));
+}
+
 static void check_endpoint(const struct endpoint *e) {
     char text[ENDPOINT_TEXT_MAX];
     struct ip ip;
@@ -50,8 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (size_t n = 0; n < size; n++) {
         struct outcome part = parse(data, n);
         if (is_done && n >= whole.consumed)
-            assert(part.result == whole.result && part.consumed == whole.consumed &&
-                   memcmp(&part.client, &whole.client, sizeof(part.client)) == 0);
+            assert(is_same(&part, &whole));
         else if (is_done || whole.result == PROXY_MORE)
             assert(part.result == PROXY_MORE);
         else
