@@ -2,8 +2,8 @@
  * How does a worker come into being, and what does it own?
  *
  * Everything a worker needs is made by the master before fork(): it then owns exactly its sockets, its channel, its
- * side of the mesh and its journal file (child.c closes the rest). Its connection to the store follows as a message,
- * since that may be another store later.
+ * side of the mesh and the pipe to its journal (child.c closes the rest). Its connection to the store follows as a
+ * message, since that may be another store later.
  *
  * When the master dies, workers see their channel close and drain; PR_SET_PDEATHSIG was rejected because it would cut
  * deliveries that a mailbox server is just answering.
@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "cmd/child.h"
-#include "journal/files.h"
 #include "net/tls_memory.h"
 
 #include <errno.h>
@@ -73,7 +72,6 @@ static int make_parts(struct generation *generation, struct buf *error) {
         generation->workers[i] = (struct worker){ .generation = generation, .index = i, .channel_fd = -1,
             .counters = &generation->counters[i], .directories_due = conf->n_domains };
         buf_init(&generation->workers[i].journal_path, 4096);
-        buf_init(&generation->workers[i].journal_old, 4096);
     }
     int r = make_tls(generation, error);
     return r == 0 ? make_mesh(generation) : r;
@@ -122,7 +120,6 @@ void generation_free(struct generation *take_generation) {
         worker_ended(&g->workers[i]);
         timer_cancel(g->loop, &g->workers[i].pause);
         buf_deinit(&g->workers[i].journal_path);
-        buf_deinit(&g->workers[i].journal_old);
     }
     for (unsigned i = 0; g->mesh != NULL && g->workers != NULL && i < g->n_workers; i++) {
         close_fd(g->mesh[i][0]);
@@ -280,16 +277,6 @@ static void on_message(struct channel *channel, const void *message, size_t len,
     }
 }
 
-int worker_open_journal(const struct worker *worker, unsigned process, struct buf *ret_path) {
-    const char *dir = worker->generation->conf->set.journal.path;
-    buf_clear(ret_path);
-    int fd = journal_files_open(dir, process, clock_wall_ms(), ret_path);
-    if (fd < 0 || buf_putc(ret_path, '\0') == 0)
-        return fd;
-    close(fd);
-    return -ENOMEM;
-}
-
 static void fill_setup(struct worker_setup *setup, struct generation *generation, unsigned index, unsigned process) {
     *setup = (struct worker_setup){
         .conf = generation->conf,
@@ -322,7 +309,7 @@ static int fork_worker(struct worker *worker, struct inheritance *in, const stru
 }
 
 int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
-    const struct sockets *sockets, int (*run_worker)(const struct worker_setup *)) {
+    const struct sockets *sockets, int journal_fd, int (*run_worker)(const struct worker_setup *)) {
     struct worker *worker = &generation->workers[index];
     struct inheritance in = { 0 };
     int ends[2], r = channel_pair(ends);
@@ -330,12 +317,9 @@ int generation_start_worker(struct generation *generation, unsigned index, unsig
         return r;
     fill_setup(&in.setup, generation, index, process);
     in.setup.master_fd = ends[1];
-    in.setup.journal_fd =
-        generation->conf->set.journal.path == NULL ? -1 : worker_open_journal(worker, process, &worker->journal_path);
-    bool has_journal = in.setup.journal_fd >= 0 || generation->conf->set.journal.path == NULL;
-    r = has_journal ? fork_worker(worker, &in, sockets, run_worker) : in.setup.journal_fd;
+    in.setup.journal_fd = journal_fd;
+    r = fork_worker(worker, &in, sockets, run_worker);
     close(ends[1]);
-    close_fd(in.setup.journal_fd);
     inheritance_deinit(&in);
     if (r != 0) {
         close(ends[0]);

@@ -27,9 +27,8 @@ struct worker {
     int channel_fd;          /* -1: closed */
     struct worker_counters *counters;
     struct beat_look beat_look; /* what the watchdog remembers of it */
-    struct buf journal_path; /* empty: no journal */
-    struct buf journal_old;  /* rotated, perhaps still written to until journal_old_ms */
-    uint64_t journal_old_ms;
+    struct buf journal_path; /* of the file that it is written to; for journals.c */
+    uint32_t journal_life;   /* of the journal process that reads its pipe; 0: none does */
     size_t directories_due;  /* index of the first directory that could not be sent; n_domains: none */
     bool is_store_due;       /* it has no connection to the store that runs now */
     struct timer pause;      /* set while a replacement waits */
@@ -92,15 +91,12 @@ void generation_free(struct generation *take_generation);
 /* For children that are no workers: their copy of the keys is wiped. The generation is of no other use then. */
 void generation_forget_keys(struct generation *generation);
 
-/* Forks worker `index` into the given sockets. Returns 0 or -errno. */
-int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
-    const struct sockets *sockets, int (*run_worker)(const struct worker_setup *));
-
 /*
- * Opens a journal file; its NUL-terminated path goes to `ret_path`. Only where the configuration has a journal.
- * Returns the descriptor or -errno.
+ * Forks worker `index` into the given sockets; `journal_fd` is the pipe for its journal (-1: none), borrowed. Returns 0
+ * or -errno.
  */
-int worker_open_journal(const struct worker *worker, unsigned process, struct buf *ret_path);
+int generation_start_worker(struct generation *generation, unsigned index, unsigned process,
+    const struct sockets *sockets, int journal_fd, int (*run_worker)(const struct worker_setup *));
 
 /* The process of `worker` has ended and was waited for. */
 void worker_ended(struct worker *worker);

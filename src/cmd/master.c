@@ -70,7 +70,8 @@ static void remove_generation(struct master *master, struct generation *generati
 static void finish_if_empty(struct master *master) {
     if (master->generations != NULL || (master->n_stops == 0 && master->exit_code == 0))
         return;
-    if (!store_child_stop(&master->store)) /* what workers said last is kept */
+    bool is_store_over = store_child_stop(&master->store); /* what workers said last is kept, in both */
+    if (!journals_stop(&master->journals) || !is_store_over)
         return;
     log_info("stopped");
     master->is_done = true;
@@ -178,8 +179,13 @@ static unsigned take_process_number(struct master *master) {
 }
 
 static int start_worker(struct master *master, struct worker *worker) {
-    int r = generation_start_worker(worker->generation, worker->index, take_process_number(master), &master->sockets,
+    unsigned process = take_process_number(master);
+    int journal_fd, r = journals_connect(&master->journals, worker, process, &journal_fd);
+    if (r == 0)
+        r = generation_start_worker(worker->generation, worker->index, process, &master->sockets, journal_fd,
                                     master->options.run_worker);
+    if (journal_fd >= 0)
+        close(journal_fd);
     if (r != 0)
         log_error("worker %u cannot be started: %s", worker->index, strerror(-r));
     else
@@ -333,7 +339,7 @@ static void promote(struct master *master) {
     }
     store_child_configure(&master->store, now->conf);
     master_watch_directories(master);
-    journals_round(&master->journals, master->generations, loop_now(master->loop));
+    journals_round(&master->journals, master->generations);
     log_started(now, old == NULL ? "started" : "serving");
     if (old == NULL)
         notify_send("READY=1");
@@ -398,7 +404,7 @@ static void on_worker_end(struct master *master, struct worker *worker, int stat
     log_end(worker, status);
     summary_keep(master, worker);
     worker_ended(worker);
-    master->journals.is_due = true;
+    journals_worker_ended(&master->journals);
     switch (generation->state) {
     case GENERATION_STARTING:
         if (generation == master->candidate)
@@ -434,8 +440,8 @@ static void on_child(int signo, void *arg) {
             on_worker_end(master, worker, status);
         else if (store_child_ended(&master->store, pid, status))
             finish_if_empty(master);
-        else if (!master_table_read(master, pid, status))
-            journals_child_ended(&master->journals, pid, status);
+        else if (!master_table_read(master, pid, status) && journals_child_ended(&master->journals, pid, status))
+            finish_if_empty(master);
     }
 }
 
@@ -556,7 +562,7 @@ static void on_tick(struct timer *timer) {
     if (master->serving != NULL)
         master_warn_of_old_directories(master->serving);
     if (++master->n_ticks % JOURNAL_TICKS == 0)
-        journals_round(&master->journals, master->generations, loop_now(master->loop));
+        journals_round(&master->journals, master->generations);
     timer_set(master->loop, &master->tick, loop_now(master->loop) + MASTER_TICK_MS, on_tick);
 }
 
@@ -611,6 +617,7 @@ static int open_all(struct master *master, struct conf *take_conf, struct buf *e
     if (r == 0) {
         loop_on_turn_end(master->loop, flush_log, NULL);
         master_init_store(master);
+        journals_init(&master->journals, master->loop, master_forget_keys, master);
         r = set_signals(master);
     }
     if (r == 0)
@@ -674,6 +681,7 @@ void master_free(struct master *take_master) {
         kill_all(take_master);
         master_end_reading(take_master);
         store_child_deinit(&take_master->store);
+        journals_deinit(&take_master->journals);
         master_stop_watching(take_master);
         timer_cancel(take_master->loop, &take_master->tick);
         master_stop_watchdog(take_master);

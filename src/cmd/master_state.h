@@ -102,6 +102,8 @@ void master_end_reading(struct master *master);
 void master_init_store(struct master *master);
 /* Gives a connection to the store to each worker that has none. */
 void master_connect_store(struct master *master);
+/* In children that are no workers, which have no use for what proves to clients who we are. `arg`: the master. */
+void master_forget_keys(void *arg);
 
 /* ---- master_watchdog.c */
 

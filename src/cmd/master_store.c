@@ -23,13 +23,13 @@ static void on_store_started(void *arg) {
     master_connect_store(master);
 }
 
-/* It talks to a server over the network, and has no use for what proves to clients who we are. */
-static void forget_keys(void *arg) {
+void master_forget_keys(void *arg) {
     const struct master *master = arg;
     for (struct generation *g = master->generations; g != NULL; g = g->next)
         generation_forget_keys(g);
 }
 
 void master_init_store(struct master *master) {
-    store_child_init(&master->store, master->loop, master->options.run_store, on_store_started, forget_keys, master);
+    store_child_init(&master->store, master->loop, master->options.run_store, on_store_started, master_forget_keys,
+                     master);
 }

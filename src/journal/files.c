@@ -10,8 +10,9 @@
  * buffers of libzstd's choosing (some 100 KiB) and a context of a few MiB, whatever the size of the file. The copy is
  * written beside, synced, and renamed before the original goes: a crash leaves the original, or both, never neither.
  *
- * A file is live while a worker may write to it. The caller names those it knows; a file begun in the last minute may
- * have been opened after that list was made (the child that tidies is slow to start), and is left alone too.
+ * A file is live while some process may write to it: whoever opens it holds a lock that ends with the last copy of the
+ * descriptor, so no list of live files has to be kept, which could be wrong. A file begun in the last minute is left
+ * alone too: its lock may not be there yet.
  *
  * Rejected: compressing in the worker (the last block is lost with it), gzip (three times the size or the time).
  */
@@ -24,6 +25,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,8 +126,8 @@ int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, stru
         if (fd < 0)
             return -errno;
         ret_path->len--; /* the NUL stays behind the text */
-        if (fchmod(fd, 0640) < 0) {
-            r = -errno; /* whatever the umask: those who read the journal are the group */
+        if (fchmod(fd, 0640) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            r = -errno;
             close(fd);
             return r;
         }
@@ -239,6 +241,10 @@ static int compress_names(const char *path, const char *packed, const char *unfi
     int from = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from < 0)
         return -errno;
+    if (flock(from, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        close(from); /* live: another time */
+        return 0;
+    }
     int r = pack_to(from, unfinished);
     close(from);
     if (r < 0)
@@ -274,14 +280,6 @@ out:
 
 /* --- tidying --- */
 
-static bool is_in_use(const char *name, const char *const *in_use, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(base_name(in_use[i]), name) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Files are kept while their day is one of the last keep_days before that of `wall_ms`; 0 keeps all. */
 static bool is_expired(uint64_t begun, unsigned keep_days, uint64_t wall_ms) {
     return keep_days > 0 && begun / SECONDS_A_DAY + keep_days < wall_ms / 1000 / SECONDS_A_DAY;
@@ -301,7 +299,7 @@ static int tidy_file(const char *dir, const char *name, uint64_t begun, enum kin
     return r;
 }
 
-int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, unsigned keep_days, uint64_t wall_ms) {
+int journal_files_tidy(const char *dir, unsigned keep_days, uint64_t wall_ms) {
     int first = 0;
     struct dirent *entry;
     DIR *folder = opendir(dir);
@@ -310,7 +308,7 @@ int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, uns
     while ((entry = readdir(folder))) {
         uint64_t begun;
         enum kind kind = parse_name(entry->d_name, &begun);
-        if (kind == KIND_OTHER || is_in_use(entry->d_name, in_use, n))
+        if (kind == KIND_OTHER)
             continue;
         if (kind == KIND_PLAIN && begun + RECENT_SECONDS > wall_ms / 1000)
             continue;

@@ -15,8 +15,9 @@
 bool journal_files_parse(const char *name, uint64_t *ret_begun_ms, unsigned *ret_process);
 
 /*
- * Creates and opens a journal file for a worker process (mode 0640). Returns the descriptor or -errno; its path goes to
- * `ret_path` (a NUL stands behind it). The name may lie some seconds ahead of `wall_ms` when that one is taken.
+ * Creates and opens a journal file for a worker process (mode 0640), and locks it (flock(2)) for as long as any process
+ * has this descriptor: a locked file is live. Returns the descriptor or -errno; its path goes to `ret_path` (a NUL
+ * stands behind it). The name may lie some seconds ahead of `wall_ms` when that one is taken.
  */
 int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, struct buf *ret_path);
 
@@ -27,14 +28,14 @@ int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, stru
 bool journal_files_is_due(const char *path, uint64_t max_size, uint64_t wall_ms);
 
 /*
- * Compresses PATH to PATH.zst (written beside, synced, renamed) and removes PATH. Blocks: for a child process. Returns
- * 0 or -errno.
+ * Compresses PATH to PATH.zst (written beside, synced, renamed) and removes PATH, unless it is live. Blocks: for a
+ * child process. Returns 0 or -errno.
  */
 int journal_files_compress(const char *path);
 
 /*
- * Compresses every .jsonl in `dir` that is not in `in_use` (n paths) and was begun a minute or longer before `wall_ms`,
- * and removes files of days more than keep_days ago (0: none). Goes on after an error. Blocks: for a child process.
- * Returns 0 or the first -errno.
+ * Compresses every .jsonl in `dir` that is not live and was begun a minute or longer before `wall_ms`, and removes
+ * files of days more than keep_days ago (0: none). Goes on after an error. Blocks: for a child process. Returns 0 or
+ * the first -errno.
  */
-int journal_files_tidy(const char *dir, const char *const *in_use, size_t n, unsigned keep_days, uint64_t wall_ms);
+int journal_files_tidy(const char *dir, unsigned keep_days, uint64_t wall_ms);

@@ -1,11 +1,13 @@
 /*
- * writer: the journal file of one worker.
+ * writer: lines on their way to a pipe or a file.
  *
- * The journal must neither slow mail nor lose it. So records gather in memory and leave in large writes to a regular
- * file, which the kernel takes into its cache; nothing here syncs (a crash of the machine may lose the last seconds of
- * the journal, never a message). A disk that is full is an ordinary state: half of the buffer keeps the oldest lines
- * for the time when there is room again, the other half goes on taking new ones, and what passes the middle is dropped
- * at the next flush, counted, and told by one line {"time":...,"lost":N} behind the first write that succeeds.
+ * The journal must neither slow mail nor lose it. So records gather in memory and leave in large writes; nothing here
+ * syncs (a crash of the machine may lose the last seconds of the journal, never a message). A reader that is slow, a
+ * reader that is gone, and a disk that is full are ordinary states. The pipe and the buffer take some 2 MiB before a
+ * slow reader costs a line: then record_end() fails, which the caller counts. When the reader is gone half of the
+ * buffer keeps the oldest lines for its successor, the other half goes on taking new ones, and what passes the middle
+ * is dropped at the next flush, counted, and reported by one line {"time":...,"lost":N} after the first write that
+ * succeeds.
  *
  * A write may end within a line. That line stays in the buffer whole, with the number of its bytes that were written
  * (`begun`): in the same file it is continued, in a new one it is written again, so that each line is whole somewhere,
@@ -19,9 +21,10 @@
 #include "journal/record.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
-enum { KEPT_MAX = JOURNAL_BUFFER / 2 };
+enum { KEPT_MAX = JOURNAL_BUFFER / 2, END_STEP_MS = 50 };
 
 void journal_init(struct journal *journal, int take_fd) {
     *journal = (struct journal){ .fd = take_fd };
@@ -36,11 +39,16 @@ static void forget_written(struct journal *journal, size_t written) {
     journal->begun = (uint32_t)(written - whole);
 }
 
-static int write_out(struct journal *journal) {
-    size_t at = journal->begun;
+static size_t whole_lines(const struct journal *journal) {
+    const char *lf = journal->out.len > 0 ? memrchr(journal->out.at, '\n', journal->out.len) : NULL;
+    return lf ? (size_t)(lf - journal->out.at) + 1 : 0;
+}
+
+int journal_write(struct journal *journal) {
+    size_t at = journal->begun, end = whole_lines(journal);
     int r = 0;
-    while (r == 0 && at < journal->out.len) {
-        ssize_t n = write(journal->fd, journal->out.at + at, journal->out.len - at);
+    while (r == 0 && at < end) {
+        ssize_t n = write(journal->fd, journal->out.at + at, end - at);
         if (n > 0) {
             at += (size_t)n;
             journal->written += (uint64_t)n;
@@ -75,7 +83,7 @@ static int tell_lost(struct journal *journal) {
         return -ENOBUFS;
     journal->told += journal->lost;
     journal->lost = 0;
-    return write_out(journal);
+    return journal_write(journal);
 }
 
 int journal_flush(struct journal *journal) {
@@ -83,24 +91,27 @@ int journal_flush(struct journal *journal) {
         buf_clear(&journal->out);
         return 0;
     }
-    int r = write_out(journal);
+    int r = journal_write(journal);
     if (r == 0 && journal->lost > 0)
         r = tell_lost(journal);
-    if (r < 0)
+    if (r < 0 && r != -EAGAIN)
         drop_excess(journal);
     return r;
 }
 
 void journal_swap(struct journal *journal, int take_fd) {
-    journal_flush(journal);
-    if (journal->fd >= 0)
+    if (journal->fd >= 0) {
+        journal_write(journal);
         close(journal->fd);
+    }
     journal->fd = take_fd;
     journal->begun = 0;
-    journal->written = 0;
 }
 
 void journal_deinit(struct journal *journal) {
+    struct pollfd pipe = { .fd = journal->fd, .events = POLLOUT };
+    for (unsigned ms = 0; journal_flush(journal) == -EAGAIN && ms < JOURNAL_END_MS; ms += END_STEP_MS)
+        poll(&pipe, 1, END_STEP_MS);
     journal_swap(journal, -1);
     buf_deinit(&journal->out);
 }

@@ -1,10 +1,10 @@
 /*
- * writer: the journal file of one worker.
+ * writer: lines that gather in memory on their way to a descriptor that may not take them at once.
  *
- * Lines gather in memory and are written at journal_flush(), which the worker calls once a second and when
- * JOURNAL_BUFFER is half full; a crash may lose the last second. The descriptor comes from the master (opened for
- * append), which hands out a new one at rotation: journal_swap(). A disk that is full costs lines, counted and told,
- * never mail.
+ * Both ends of the journal's way use it. A worker gathers records and writes them to its pipe at journal_flush(), once
+ * a second and when JOURNAL_FLUSH bytes have gathered; a crash may lose the last second. The journal process (keeper.h)
+ * gathers what came out of that pipe and writes it to the worker's file. Another pipe or file takes over by
+ * journal_swap(). What is not taken in time costs lines, counted and reported, never mail.
  */
 #pragma once
 
@@ -12,25 +12,34 @@
 
 #include <stdint.h>
 
-enum { JOURNAL_BUFFER = 1 << 20 };
+enum { JOURNAL_BUFFER = 1 << 20, JOURNAL_FLUSH = JOURNAL_BUFFER / 8 };
 
 struct journal {
     struct buf out;   /* records are written here with record.h */
     int fd;           /* -1: no journal; what is written to `out` is forgotten at the next flush */
-    uint32_t begun;   /* bytes of the first line in `out` that are in the file already */
+    uint32_t begun;   /* bytes of the first line in `out` that were written already */
     uint64_t lost;    /* lines dropped since the last good write; add 1 when record_end() fails */
     uint64_t told;    /* lines dropped before that, which the journal tells of */
-    uint64_t written; /* bytes in the file by us */
+    uint64_t written; /* bytes, of all descriptors */
 };
 
 void journal_init(struct journal *journal, int take_fd);
-void journal_deinit(struct journal *journal); /* flushes, closes */
+/* Flushes and closes. Waits at most JOURNAL_END_MS for a pipe that is full: only for a process that ends. */
+void journal_deinit(struct journal *journal);
+enum { JOURNAL_END_MS = 2000 };
 
 /*
- * Writes what has gathered. Returns 0 or -errno of write(2); then what could not be written is kept for the next time,
- * up to half of the buffer. Once a flush succeeds, a line {"time":...,"lost":N} tells what was dropped.
+ * Writes the whole lines that have gathered; the rest of `out` waits for its end. Returns 0 or -errno of write(2), and
+ * then keeps what could not be written.
+ */
+int journal_write(struct journal *journal);
+
+/*
+ * The same for who makes the lines. A reader that is only slow (-EAGAIN) costs nothing before the buffer is full; after
+ * any other error lines past half of the buffer are dropped. Once a flush succeeds, a line {"time":...,"lost":N} says
+ * how many.
  */
 int journal_flush(struct journal *journal);
 
-/* Flushes, and goes on in another file; lines that the old one did not take go to the new one. */
+/* Writes, and goes on with another descriptor; lines that the old one did not take whole go to the new one. */
 void journal_swap(struct journal *journal, int take_fd);

@@ -50,6 +50,7 @@ struct worker {
     struct server server;
     struct policy_door door;    /* to Postfix */
     struct journal journal;
+    int journal_error;          /* of the last flush; 0: none */
     struct resolver *resolver;
     struct dnsbl *dnsbl;
     struct store_client *store; /* NULL: none is configured */
@@ -270,8 +271,9 @@ static void publish_servers(struct worker *w) {
 static void on_tick(struct timer *timer) {
     struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, tick));
     int r = journal_flush(&w->journal);
-    if (r < 0)
-        log_warning("journal: %s, lines wait or are lost", strerror(-r));
+    if (r < 0 && r != w->journal_error)
+        log_warning("journal: %s, records wait or are lost", r == -EAGAIN ? "its process takes nothing" : strerror(-r));
+    w->journal_error = r;
     w->setup->counters->journal_lost = w->journal.told + w->journal.lost;
     publish_servers(w);
     if (w->scanners != NULL)
@@ -283,7 +285,7 @@ static void on_tick(struct timer *timer) {
 
 static void on_turn_end(void *arg) {
     struct worker *w = arg;
-    if (w->journal.out.len > JOURNAL_BUFFER / 2)
+    if (w->journal.out.len > JOURNAL_FLUSH)
         journal_flush(&w->journal);
     log_flush();
 }

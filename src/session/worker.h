@@ -6,7 +6,7 @@
  * between them, with descriptors where there are any.
  *
  *   master ─▶ worker   DIRECTORY (domain, new file)   DRAIN (accept no more, end within drain_limit)
- *                      JOURNAL (new file)                 STORE (a connection to the store process)
+ *                      JOURNAL (new pipe)                 STORE (a connection to the store process)
  *                      TABLE (name, new file)
  *   worker ─▶ master   READY
  *   worker ─▶ worker   HANDOVER (a connection whose client belongs to the other; see handover.h)

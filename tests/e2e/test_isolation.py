@@ -69,6 +69,45 @@ def test_a_worker_has_no_rights_and_no_descriptor_of_the_master(make_postern, se
             assert "inotify" not in target and not target.endswith((".pem", ".key", "postern.conf"))
 
 
+def files_of(pid):
+    return [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+        return [int(child) for child in file.read().split()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="looks at the descriptors of another process")
+def test_only_the_journal_process_holds_journal_files_and_it_has_no_rights(make_postern, server):
+    gateway = make_postern([server], workers=2)
+    children = children_of(gateway.process.pid)
+    holders = {pid: [name for name in files_of(pid) if name.endswith(".jsonl")] for pid in children}
+    assert all(not holders[pid] for pid in gateway.worker_pids())
+    keepers = [pid for pid in children if holders[pid]]
+    assert len(keepers) == 1 and len(holders[keepers[0]]) == 2
+    status = status_of(keepers[0])
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert "0" not in status["Uid"].split() + status["Gid"].split()
+
+
+def test_records_of_workers_go_on_when_the_journal_process_dies(make_postern, server):
+    gateway = make_postern([server], workers=1)
+    with Client(gateway.address) as client:
+        client.ehlo()
+        client.envelope("before@example.com")
+        gateway.wait_journal(rcpt="before@example.com")
+        keeper = [pid for pid in children_of(gateway.process.pid) if pid not in gateway.worker_pids()]
+        os.kill(keeper[0], signal.SIGKILL)
+        client.command("RCPT TO:<between@example.com>")
+        gateway.wait_log(r"journal process died: pid=\d+ signal=9")
+        gateway.wait_journal(rcpt="between@example.com")
+        client.quit()
+    gateway.stop()
+    assert [r["rcpt"] for r in gateway.journal() if "rcpt" in r] == ["before@example.com", "between@example.com"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="looks into the memory of another process")
 def test_the_store_process_has_no_private_key(make_postern, server, authority, folder):
     certificates = [authority.issue("mx.example.com", "ecdsa"), authority.issue("mx.example.org", "rsa")]

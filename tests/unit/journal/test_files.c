@@ -144,25 +144,29 @@ static void what_cannot_be_compressed_stays(void **state) {
 }
 
 static void tidying_compresses_what_is_closed_and_leaves_what_is_live_or_not_ours(void **state) {
-    char live[128];
+    struct buf path;
+    buf_init(&path, 256);
     make_file("postern-20261121-100000-001.jsonl", "closed\n");
-    make_file("postern-20261121-110000-002.jsonl", "live\n");
+    int live = journal_files_open(folder, 2, NOW - 3600000, &path);
+    assert_true(live >= 0);
     make_file("postern-20261121-224342-003.jsonl", "closed\n");
     make_file("postern-20261121-224343-003.jsonl", "begun within the minute\n");
     make_file("postern-2026-1121-10000-001.jsonl", "not ours\n");
     make_file("notes.jsonl", "not ours\n");
     make_file("postern-20261121-100000-.jsonl", "not ours\n");
-    strcpy(live, path_of("postern-20261121-110000-002.jsonl"));
-    const char *in_use[] = { live };
-    assert_int_equal(journal_files_tidy(folder, in_use, 1, 30, NOW), 0);
+    assert_int_equal(journal_files_tidy(folder, 30, NOW), 0);
     assert_false(exists("postern-20261121-100000-001.jsonl"));
     assert_unpacks_to("postern-20261121-100000-001.jsonl.zst", "closed\n", 7);
     assert_unpacks_to("postern-20261121-224342-003.jsonl.zst", "closed\n", 7);
-    assert_true(exists("postern-20261121-110000-002.jsonl"));
+    assert_int_equal(access(path.at, F_OK), 0);
     assert_true(exists("postern-20261121-224343-003.jsonl"));
     assert_true(exists("postern-2026-1121-10000-001.jsonl"));
     assert_true(exists("notes.jsonl"));
     assert_true(exists("postern-20261121-100000-.jsonl"));
+    close(live); /* the last who could write to it */
+    assert_int_equal(journal_files_tidy(folder, 30, NOW), 0);
+    assert_int_equal(access(path.at, F_OK), -1);
+    buf_deinit(&path);
 }
 
 static void tidying_removes_what_is_older_than_keep_days_and_nothing_else(void **state) {
@@ -171,10 +175,10 @@ static void tidying_removes_what_is_older_than_keep_days_and_nothing_else(void *
     make_file("postern-20261110-235959-002.jsonl", "11 days, never compressed");
     make_file("postern-20261110-235959-003.jsonl.zst.tmp", "11 days, never finished");
     make_file("postern-20261110-235959-004.jsonl.gz", "not ours");
-    assert_int_equal(journal_files_tidy(folder, NULL, 0, 0, NOW), 0);
+    assert_int_equal(journal_files_tidy(folder, 0, NOW), 0);
     assert_true(exists("postern-20261110-235959-001.jsonl.zst"));
     make_file("postern-20261110-235959-002.jsonl", "11 days, never compressed");
-    assert_int_equal(journal_files_tidy(folder, NULL, 0, 10, NOW), 0);
+    assert_int_equal(journal_files_tidy(folder, 10, NOW), 0);
     assert_true(exists("postern-20261111-000000-001.jsonl.zst"));
     assert_false(exists("postern-20261110-235959-001.jsonl.zst"));
     assert_false(exists("postern-20261110-235959-002.jsonl"));
@@ -188,11 +192,11 @@ static void tidying_goes_on_after_an_error_and_reports_it(void **state) {
     make_file("postern-20261120-000000-002.jsonl", "b");
     make_file("postern-20261120-000000-003.jsonl", "c");
     assert_int_equal(mkdir(path_of("postern-20261120-000000-002.jsonl.zst"), 0700), 0);
-    assert_int_equal(journal_files_tidy(folder, NULL, 0, 30, NOW), -EISDIR);
+    assert_int_equal(journal_files_tidy(folder, 30, NOW), -EISDIR);
     assert_unpacks_to("postern-20261120-000000-001.jsonl.zst", "a", 1);
     assert_true(exists("postern-20261120-000000-002.jsonl"));
     assert_unpacks_to("postern-20261120-000000-003.jsonl.zst", "c", 1);
-    assert_int_equal(journal_files_tidy("/nonexistent", NULL, 0, 30, NOW), -ENOENT);
+    assert_int_equal(journal_files_tidy("/nonexistent", 30, NOW), -ENOENT);
 }
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -121,7 +122,7 @@ static void a_line_torn_by_rotation_is_whole_in_the_new_file(void **state) {
     disk_left = 11;
     journal_swap(&journal, dup(new));
     assert_string_equal(text_of(old), "{\"a\":1}\n{\"b");
-    assert_int_equal(journal.written, 0);
+    assert_int_equal(journal.written, 11);
     disk_left = SIZE_MAX;
     assert_int_equal(journal_flush(&journal), 0);
     assert_string_equal(text_of(new), "{\"b\":2}\n");
@@ -201,6 +202,39 @@ static void the_kernels_own_full_device_is_survived(void **state) {
     close(fd);
 }
 
+static void a_slow_reader_costs_no_line_before_the_buffer_is_full(void **state) {
+    struct journal journal;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    journal_init(&journal, ends[1]);
+    fill(&journal, JOURNAL_BUFFER);
+    assert_int_equal(journal_flush(&journal), -EAGAIN);
+    size_t left = journal.out.len;
+    assert_true(left > JOURNAL_BUFFER / 2);
+    assert_int_equal(journal_flush(&journal), -EAGAIN);
+    assert_int_equal(journal.out.len, left);
+    assert_int_equal(journal.lost, 0);
+    assert_int_equal(journal.written + left - journal.begun, JOURNAL_BUFFER);
+    close(ends[0]);
+    assert_int_equal(journal_flush(&journal), -EPIPE); /* now nobody will read what was kept for long */
+    assert_true(journal.lost > 0);
+    journal_deinit(&journal);
+}
+
+static void a_line_that_has_not_ended_waits_for_its_end(void **state) {
+    struct journal journal;
+    int fd = new_file();
+    journal_init(&journal, dup(fd));
+    buf_puts(&journal.out, STR("{\"a\":1}\n{\"b\""));
+    assert_int_equal(journal_write(&journal), 0);
+    assert_string_equal(text_of(fd), "{\"a\":1}\n");
+    buf_puts(&journal.out, STR(":2}\n"));
+    assert_int_equal(journal_write(&journal), 0);
+    assert_string_equal(text_of(fd), "{\"a\":1}\n{\"b\":2}\n");
+    journal_deinit(&journal);
+    close(fd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(lines_reach_the_file_at_the_flush, heal_disk),
@@ -209,7 +243,10 @@ int main(void) {
         cmocka_unit_test_teardown(a_line_torn_by_rotation_is_whole_in_the_new_file, heal_disk),
         cmocka_unit_test_teardown(a_full_disk_keeps_half_and_counts_the_rest, heal_disk),
         cmocka_unit_test_teardown(a_line_in_the_file_in_part_is_never_dropped, heal_disk),
+        cmocka_unit_test_teardown(a_slow_reader_costs_no_line_before_the_buffer_is_full, heal_disk),
+        cmocka_unit_test_teardown(a_line_that_has_not_ended_waits_for_its_end, heal_disk),
         cmocka_unit_test_teardown(the_kernels_own_full_device_is_survived, heal_disk),
     };
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
