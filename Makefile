@@ -88,6 +88,7 @@ install: build
 	chmod 644 $(DESTDIR)$(unitdir)/postern.service
 	install -D -m 644 etc/postern.sysusers $(DESTDIR)$(sysusersdir)/postern.conf
 	install -D -m 644 LICENSE $(DESTDIR)$(docdir)/LICENSE
+	@if test "$$(id -u)" -eq 0; then chown -R --reference=. build; fi # sudo make install: the builder builds again
 
 clean:
 	@$(PYTHON) scripts/demo_folder.py build/demo

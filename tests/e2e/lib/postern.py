@@ -49,7 +49,7 @@ def statements(options):
             if one is None:
                 continue
             word, block = one if isinstance(one, tuple) else ("", one) if isinstance(one, dict) else (one, None)
-            head = f"{name} {word}".rstrip()
+            head = f'{name} "{word}"' if str(word).startswith(ROOT) else f"{name} {word}".rstrip()  # it may have blanks
             if block is None:
                 lines.append(head)
             else:
