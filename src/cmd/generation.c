@@ -67,6 +67,8 @@ static int make_parts(struct generation *generation, struct buf *error) {
         return -ENOMEM;
     for (size_t i = 0; i < conf->n_tables; i++)
         generation->tables[i].fd = -1;
+    for (size_t i = 0; i < conf->n_domains; i++)
+        generation->directories[i].fd = -1;
     for (unsigned i = 0; i < n; i++) {
         generation->mesh[i][0] = generation->mesh[i][1] = -1;
         generation->workers[i] = (struct worker){ .generation = generation, .index = i, .channel_fd = -1,
@@ -126,8 +128,11 @@ void generation_free(struct generation *take_generation) {
         close_fd(g->mesh[i][1]);
     }
     generation_forget_keys(g);
-    for (size_t i = 0; g->directories != NULL && i < g->conf->n_domains; i++)
+    for (size_t i = 0; g->directories != NULL && i < g->conf->n_domains; i++) {
         directory_free(g->directories[i].directory);
+        if (g->counters != NULL) /* else none was opened, and no descriptor is marked as none */
+            close_fd(g->directories[i].fd);
+    }
     if (g->counters != NULL)
         munmap(g->counters, g->n_workers * sizeof(struct worker_counters));
     if (g->workers != NULL)

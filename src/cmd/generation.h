@@ -38,6 +38,7 @@ struct worker {
 
 struct generation_directory {
     struct directory *directory; /* NULL: missing, or none of its own */
+    int fd;                      /* of the copy that it was opened from; -1: none */
     struct stat seen;            /* of the file last looked at, broken ones included; st_ino 0: there was none */
     bool is_broken;              /* that file is no directory; `directory` is an older one, or NULL */
     bool is_told_old;            /* the log says that it is past directory_age */

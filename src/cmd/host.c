@@ -108,7 +108,8 @@ unsigned long host_raise_files(const struct conf *conf, unsigned long *ret_neede
     uint64_t servers = 0;
     for (size_t i = 0; i < conf->n_groups; i++)
         servers += conf->groups[i].n_servers;
-    rlim_t needed = conf->set.limits.connections + servers * conf->set.limits.server_connections + FILES_RESERVE;
+    rlim_t needed = conf->set.limits.connections + servers * conf->set.limits.server_connections +
+                    2 * conf->n_domains /* the master's copies of directories, at a reload too */ + FILES_RESERVE;
     struct rlimit now;
     *ret_needed = needed;
     if (getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur >= needed)

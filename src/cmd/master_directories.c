@@ -1,7 +1,7 @@
 /*
  * How does the master learn of a new directory, and who hears of it?
  *
- * The kernel tells of files that are renamed into the folder (an import ends so) or leave it; where it does not (no
+ * The kernel tells of files that are renamed into the folder (an import ends so), were written in it, or leave it; where it does not (no
  * inotify to be had, the folder replaced by another), every tick looks at all of them. Both ways end in the same look
  * at one file, so a name that was told twice or for nothing costs one stat(). All generations hear of it: those that
  * drain may have sessions for minutes.
@@ -87,7 +87,7 @@ void master_watch_directories(struct master *master) {
     const char *folder = master->serving->conf->set.directory_path;
     master_stop_watching(master);
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR) >= 0 &&
+    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR) >= 0 &&
         watch_start(master->loop, &master->inotify, fd, EPOLLIN, on_inotify) == 0) {
         master_look_at_directories(master->serving); /* what changed between loading and now */
         return;

@@ -22,6 +22,7 @@
  * child must find no lock held), and one table in memory that all workers share: a cidr set could be, names and
  * patterns are full of pointers.
  */
+#include "base/memory_file.h"
 #include "cmd/child.h"
 #include "cmd/master_state.h"
 
@@ -30,7 +31,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,18 +49,6 @@ static void tell_errors(const struct conf_table *conf, struct diag_list *diag) {
     log_error("table %s: the old one stays", conf->name);
 }
 
-static int copy_file(int fd, int to, size_t size) {
-    off_t at = 0;
-    while ((size_t)at < size) {
-        ssize_t n = sendfile(to, fd, &at, size - (size_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -ESTALE; /* it became shorter */
-    }
-    return 0;
-}
-
 static int read_table(const struct conf_table *conf, int fd, const struct stat *looked, int to, size_t *ret_count) {
     struct table *table = NULL;
     struct stat now;
@@ -69,7 +57,7 @@ static int read_table(const struct conf_table *conf, int fd, const struct stat *
     int r = table_load_fd(conf->type, fd, conf->file, &diag, &table);
     if (r == 0)
         *ret_count = table_count(table);
-    int copied = r == 0 ? copy_file(fd, to, (size_t)looked->st_size) : 0;
+    int copied = r == 0 ? memory_file_copy(to, fd, (size_t)looked->st_size) : 0;
     if (fstat(fd, &now) < 0 || !conf_table_is_same_file(&now, looked))
         return READ_CHANGED;
     if (r < 0)
@@ -97,9 +85,9 @@ static int start_reading(struct table_reading *reading, int fd) {
             return -errno;
         reading->count = memory;
     }
-    reading->fd = memfd_create("postern-table", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    reading->fd = memory_file_new("postern-table");
     if (reading->fd < 0)
-        return -errno;
+        return reading->fd;
     log_flush(); /* else the child would say it again */
     pid_t pid = fork();
     if (pid == 0)
@@ -170,10 +158,11 @@ static bool send_to_all(const struct generation *generation, const char *name, i
 static bool take(struct generation *generation, size_t number, const struct stat *looked, int take_fd, size_t count) {
     struct conf_table *conf = &generation->conf->tables[number];
     struct generation_table *entry = &generation->tables[number];
-    int r = fcntl(take_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ? -errno : 0;
+    const int fd = memory_file_seal(take_fd), r = fd < 0 ? fd : 0;
     bool was_empty = entry->count == 0, is_empty = count == 0;
     if (r < 0 || was_empty != is_empty) {
-        close(take_fd);
+        if (r == 0)
+            close(fd);
         if (r < 0)
             log_error("table %s cannot be handed on: %s; the old one stays", conf->name, strerror(-r));
         else
@@ -184,7 +173,7 @@ static bool take(struct generation *generation, size_t number, const struct stat
     if (entry->fd >= 0)
         close(entry->fd);
     conf->looked = *looked;
-    entry->fd = take_fd;
+    entry->fd = fd;
     entry->count = count;
     entry->is_unsent = true;
     return false;

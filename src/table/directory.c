@@ -11,7 +11,7 @@
  * addresses that the meta record counts, which no truncated file survives; tinycdb checks every position it follows
  * against the file's size. What still does not fit is DIRECTORY_BROKEN, which answers like a missing directory and
  * never like an unknown recipient. A file must be replaced by rename, never written in place: a mapping that shrinks is
- * a SIGBUS.
+ * a SIGBUS. The service maps copies that cannot shrink (cmd/directories.c).
  *
  * Counting once. tinycdb can refuse repeated keys itself, but searches a list for each (quadratic: hours for millions).
  * The writer keeps a set of (hash, position) pairs of 8 bytes an address instead, and confirms a hit by reading the

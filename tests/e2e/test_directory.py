@@ -7,8 +7,8 @@ from lib.client import Client, message
 from lib.wait import eventually
 
 
-def rcpt(gateway, recipient, sender="sender@client.example.net"):
-    with Client(gateway.address) as client:
+def rcpt(gateway, recipient, sender="sender@client.example.net", source=None):
+    with Client(gateway.address, source=source) as client:
         client.ehlo()
         return client.envelope(recipient, sender=sender)
 
@@ -85,6 +85,34 @@ def test_a_directory_whose_file_goes_away_defers_and_a_broken_one_is_not_taken(m
     os.unlink(path)
     gateway.wait_log("directory of example.com is gone")
     eventually(lambda: rcpt(gateway, "zoe@example.com") == "450 4.1.1", "deferred")
+
+
+def test_a_directory_written_in_place_kills_no_worker_and_is_taken_when_it_is_whole(make_postern, server, folder):
+    """As cp and scp write: cut first, then filled."""
+    gateway = make_postern([server], recipients={"example.com": ["anna", *(f"user{n}" for n in range(5000))]})
+    path = os.path.join(gateway.folder, "recipients", "example.com.cdb")
+    pids = gateway.worker_pids()
+    with open(path, "r+b") as file:
+        whole = file.read()
+        file.truncate(0)
+        file.flush()
+        assert rcpt(gateway, "anna@example.com") == "250 2.1.5"
+        assert rcpt(gateway, "user4999@example.com") == "250 2.1.5"
+        assert rcpt(gateway, "zoe@example.com") == "550 5.1.1"
+        file.seek(0)
+        file.write(whole[:len(whole) // 2])
+        file.flush()
+        assert rcpt(gateway, "user4999@example.com") == "250 2.1.5"
+        file.write(whole[len(whole) // 2:])
+    eventually(lambda: len(gateway.find_all_log("directory of example.com taken: 5001 addresses")) == 2, "taken")
+    with open(path, "r+b") as file:
+        file.truncate(4096)
+    gateway.wait_log("directory of example.com cannot be read: damaged")
+    assert rcpt(gateway, "user4999@example.com") == "250 2.1.5"
+    assert gateway.worker_pids() == pids
+    gateway.kill_worker(pids[0])  # its successor has the same copy
+    for number in range(8):
+        assert rcpt(gateway, "user4999@example.com", source=f"127.0.1.{number + 1}") == "250 2.1.5"
 
 
 def test_a_domain_without_directory_asks_the_mailbox_server(make_postern, make_server):
