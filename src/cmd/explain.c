@@ -7,6 +7,7 @@
  *
  * Exit: 0 explained, 1 not (no such decision, a configuration that does not load), 64 wrong use.
  */
+#include "cmd/clean.h"
 #include "cmd/explain.h"
 
 #include "base/hash.h"
@@ -112,6 +113,8 @@ static int print(const struct explain *e, bool is_json) {
     struct buf out;
     buf_init(&out, OUTPUT_MAX);
     int r = is_json ? explain_print_json(e, &out) : explain_print(e, &out);
+    if (r >= 0 && !is_json)
+        clean_lines(out.at, out.len); /* whatever a journal says that no function above expected */
     if (r < 0 || fwrite(out.at, 1, out.len, stdout) != out.len || fflush(stdout) != 0) {
         fprintf(stderr, "postern: the explanation cannot be written\n");
         r = -EIO;

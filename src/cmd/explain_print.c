@@ -21,6 +21,7 @@
  *
  * Whatever came from outside is printed without control characters: explanations are read in terminals.
  */
+#include "cmd/clean.h"
 #include "cmd/explain.h"
 
 #include <inttypes.h>
@@ -30,10 +31,7 @@ enum { FLIP_WIDTH_MAX = 60 };
 /* ---- pieces */
 
 void explain_put_clean(struct buf *out, struct str text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        buf_putc(out, c < ' ' || c == 0x7f ? '?' : (char)c);
-    }
+    clean_put(out, text);
 }
 
 static void put_thousandths(struct buf *out, int64_t value) {

@@ -7,6 +7,7 @@
  * Only rows with a name are shown; names are written a moment after their rows. What was forgotten is not shown.
  */
 #include "base/clock.h"
+#include "cmd/clean.h"
 #include "cmd/cmd.h"
 #include "cmd/greylist.h"
 #include "cmd/greylist_entry.h"
@@ -95,6 +96,8 @@ static int print_json(const struct local_name *name, const struct row *row, cons
     return json_line_end(&json);
 }
 
+enum { IDENTITY_WIDTH = 26 }; /* of the column */
+
 static void format_second(int64_t second, char out[CLOCK_RFC3339_MAX]) {
     clock_format_rfc3339((uint64_t)second * 1000, out);
     memcpy(strchr(out, '.'), "Z", 2);
@@ -114,11 +117,17 @@ static int list_one(void *arg, const struct local_name *name, const struct row *
     format_second(row->last, last);
     if (request->is_json)
         return print_json(name, row, state, first, last);
-    printf("%s  %-11s  %-26.*s  ", last, state, STR_ARG(name->identity));
-    if (name->is_triplet)
-        printf("%.*s > %.*s\n", STR_ARG(name->sender), STR_ARG(name->recipient));
-    else
+    printf("%s  %-11s  ", last, state);
+    clean_print(stdout, name->identity);
+    printf("%*s  ", name->identity.len < IDENTITY_WIDTH ? (int)(IDENTITY_WIDTH - name->identity.len) : 0, "");
+    if (name->is_triplet) {
+        clean_print(stdout, name->sender);
+        fputs(" > ", stdout);
+        clean_print(stdout, name->recipient);
+        putchar('\n');
+    } else {
         printf("%d passed\n", row->passes);
+    }
     return 0;
 }
 

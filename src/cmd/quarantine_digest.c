@@ -12,6 +12,7 @@
 #include "cmd/quarantine.h"
 
 #include "base/clock.h"
+#include "cmd/clean.h"
 #include "cmd/hand_on.h"
 
 #include <errno.h>
@@ -108,6 +109,7 @@ static int send_digest(const struct quarantine_request *request, struct str send
                                              .id = STR_INIT("digest") };
     if (r == 0)
         r = hand_on(request->conf, &message, &said);
+    clean_lines(said.at, said.len);
     if (r == HAND_ON_DONE)
         printf("digest sent to %.*s\n", STR_ARG(whom->address));
     else

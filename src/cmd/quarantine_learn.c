@@ -10,6 +10,7 @@
 #include "cmd/quarantine.h"
 
 #include "base/addr.h"
+#include "cmd/clean.h"
 #include "cmd/hand_on.h"
 #include "facts/spamassassin.h"
 
@@ -129,7 +130,7 @@ static int learn_one(const struct quarantine_request *request, const char *where
     if (!quarantine_open_id(request, id, &file, &arena, &entry, &fd, &text_at))
         return EXIT_FAILURE;
     buf_init(&head, HEAD_MAX);
-    uint64_t size = file.size - text_at;
+    uint64_t size = file.size > text_at ? file.size - text_at : 0; /* it may have been cut since */
     int r = spamd_put_tell(user_of(request, &entry), size, request->is_spam, &head);
     int spamd = r < 0 ? r : connect_to(where);
     r = spamd < 0 ? spamd : teach(spamd, fd, text_at, buf_str(&head), size, answer);
@@ -139,6 +140,7 @@ static int learn_one(const struct quarantine_request *request, const char *where
     buf_deinit(&head);
     arena_reset(&arena);
     answer[strcspn(answer, "\r\n")] = '\0';
+    clean_text(answer);
     if (r == -EPROTO && answer[0] == '\0')
         return quarantine_fail("%s: spamd %s says nothing", id, where);
     if (r == -EPROTO)

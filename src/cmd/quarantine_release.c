@@ -8,6 +8,7 @@
 #include "cmd/quarantine.h"
 
 #include "base/clock.h"
+#include "cmd/clean.h"
 #include "cmd/hand_on.h"
 #include "smtp/header.h"
 
@@ -84,7 +85,7 @@ static bool may_release(const struct quarantine_request *request, const struct q
 }
 
 static int settle(const struct quarantine_request *request, struct quarantine_file *file, int result,
-                  const struct buf *said) {
+                  struct buf *said) {
     static const char *const words[] = {
         [HAND_ON_DONE] = "released",
         [HAND_ON_PARTLY] = "released, but not for all recipients (--again --to ADDRESS for each of these)",
@@ -99,8 +100,10 @@ static int settle(const struct quarantine_request *request, struct quarantine_fi
         r = quarantine_rename(request->folder_fd, file, state);
     fprintf(result == HAND_ON_DONE ? stdout : stderr, "%s: %s\n", file->id,
             result < 0 ? strerror(-result) : words[result]);
-    if (result != HAND_ON_DONE)
+    if (result != HAND_ON_DONE) {
+        clean_lines(said->at, said->len); /* the mailbox server's words are among them */
         fwrite(said->at, 1, said->len, stderr);
+    }
     if (r < 0)
         quarantine_fail("%s: it cannot be marked: %s", file->id, strerror(-r));
     return result == HAND_ON_DONE && r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -69,6 +69,13 @@ static int by_id(const void *a, const void *b) {
     return strcmp(one->id, other->id);
 }
 
+static void fail_malformed(const char *name, const struct quarantine_entry *entry) {
+    if (entry->malformed != NULL)
+        quarantine_fail("%s: the field '%s' is malformed; nothing is done with this file", name, entry->malformed);
+    else
+        quarantine_fail("%s: not a file of the quarantine", name);
+}
+
 long quarantine_select(const struct quarantine_request *request, struct quarantine_file **ret_files) {
     struct selection selection = { .request = request };
     int r = quarantine_each(request->folder_fd, request->now, on_file, &selection);
@@ -85,7 +92,7 @@ long quarantine_select(const struct quarantine_request *request, struct quaranti
         if (fd >= 0 && is_asked_for(request, &entry))
             selection.files[n++] = selection.files[i];
         else if (fd == -EBADMSG)
-            quarantine_fail("%s: not a file of the quarantine", selection.files[i].name);
+            fail_malformed(selection.files[i].name, &entry);
         if (fd >= 0)
             close(fd);
         arena_reset(&arena);
@@ -104,8 +111,10 @@ bool quarantine_open_id(const struct quarantine_request *request, const char *id
     else if (r == 0)
         r = -ENOENT;
     if (r < 0) {
-        quarantine_fail("%s: %s", id, r == -ENOENT ? "there is no such message"
-                                    : r == -EBADMSG ? "its file is damaged" : strerror(-r));
+        if (r == -EBADMSG)
+            fail_malformed(file->name, entry);
+        else
+            quarantine_fail("%s: %s", id, r == -ENOENT ? "there is no such message" : strerror(-r));
         return false;
     }
     *ret_fd = r;
@@ -161,7 +170,7 @@ void quarantine_field(int fd, size_t text_at, const char *name, char *out, size_
 static int print_line(const struct quarantine_file *file, const struct quarantine_entry *entry, const char *subject) {
     printf("%-20s %-9s ", file->id, quarantine_state_names[file->state]);
     print_clean(str_head(entry->time, 19), 19);
-    printf(" %-10.*s %8llu ", STR_ARG(entry->kind), (unsigned long long)file->size);
+    printf(" %-10.*s %8llu ", STR_ARG(entry->kind), (unsigned long long)file->size); /* kind: a word */
     print_clean(entry->sender.len > 0 ? entry->sender : STR("<>"), 64);
     printf(" -> ");
     print_clean(entry->recipients[0], 64);

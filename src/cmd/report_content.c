@@ -8,6 +8,7 @@
  *
  * The share that this layer has blocked is of the mail that reached it: nearly all bad mail never does.
  */
+#include "cmd/clean.h"
 #include "cmd/journal_report.h"
 
 #include "base/arena.h"
@@ -180,8 +181,11 @@ static void print(const void *counts) {
         return;
     width = report_width(report->viruses[report->n_viruses - 1].n);
     printf("\nViruses\n\n");
-    for (size_t i = 0; i < report->n_viruses; i++)
-        printf("%*" PRIu64 " %.*s\n", width, report->viruses[i].n, STR_ARG(report->viruses[i].name));
+    for (size_t i = 0; i < report->n_viruses; i++) {
+        printf("%*" PRIu64 " ", width, report->viruses[i].n);
+        clean_print(stdout, report->viruses[i].name);
+        putchar('\n');
+    }
 }
 
 static void record(const void *counts, struct record *r) {

@@ -15,6 +15,7 @@
  *
  * Clients are kept as 64-bit hashes, one a listing that was not the client's last, and told apart in the end.
  */
+#include "cmd/clean.h"
 #include "cmd/journal_report.h"
 
 #include "base/arena.h"
@@ -219,8 +220,9 @@ static void print(const void *counts) {
     printf("clients  recipients  alone  with others  refused  list: return codes\n");
     for (uint32_t i = 0; i < report->n_lists; i++) {
         const struct list *list = &report->lists[i];
-        printf("%7" PRIu64 "  %10" PRIu64 "  %5" PRIu64 "  %11" PRIu64 "  %7" PRIu64 "  %.*s", list->clients,
-               list->recipients, list->alone, list->recipients - list->alone, list->refused, STR_ARG(list->zone));
+        printf("%7" PRIu64 "  %10" PRIu64 "  %5" PRIu64 "  %11" PRIu64 "  %7" PRIu64 "  ", list->clients,
+               list->recipients, list->alone, list->recipients - list->alone, list->refused);
+        clean_print(stdout, list->zone);
         for (unsigned k = 0; k < list->n_codes; k++)
             printf("%s %s %" PRIu64, k == 0 ? ":" : ",", ip_format(&list->codes[k].code, code), list->codes[k].n);
         putchar('\n');

@@ -9,6 +9,7 @@
  * nobody for its reason. Shadow rules follow with what they would have done, marked `(shadow)`; and how many decisions
  * there were for which nobody found that out.
  */
+#include "cmd/clean.h"
 #include "cmd/journal_report.h"
 
 #include "base/arena.h"
@@ -157,7 +158,9 @@ static void print(const void *counts) {
     }
     for (size_t i = 0; i < report->n_counts; i++) {
         const struct count *count = &report->counts[i];
-        printf("%*" PRIu64 " %.*s%s\n", width, count->n, STR_ARG(count->name), effect_marks[count->effect]);
+        printf("%*" PRIu64 " ", width, count->n);
+        clean_print(stdout, count->name);
+        printf("%s\n", effect_marks[count->effect]);
     }
     if (report->n_unrehearsed > 0)
         printf("%sof %" PRIu64 " decisions it is not known what shadow rules would have done: too many at a time\n",

@@ -6,9 +6,16 @@
  */
 #include "quarantine/entry.h"
 
+#include "base/addr.h"
+#include "smtp/address.h"
+
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
 #define FIRST_LINE "postern quarantine 1"
+
+enum { ID_MAX = 64, TIME_MAX = 40, WORD_MAX = 64 };
 
 static int put_line(struct buf *out, const char *name, struct str value) {
     int r = buf_putf(out, "%s: ", name);
@@ -19,16 +26,70 @@ static int put_line(struct buf *out, const char *name, struct str value) {
     return r == 0 ? buf_putc(out, '\n') : r;
 }
 
+/* ---- what each field may hold */
+
+static bool is_made_of(struct str text, const char *others, bool may_hold_letters) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = ascii_lower(text.at[i]);
+        bool is_letter = c >= 'a' && c <= 'z', is_digit = c >= '0' && c <= '9';
+        if (!is_digit && !(is_letter && may_hold_letters) && (c == '\0' || strchr(others, c) == NULL))
+            return false;
+    }
+    return true;
+}
+
+static bool is_id(struct str text) {
+    return text.len > 0 && text.len < ID_MAX && is_made_of(text, ".", true);
+}
+
+static bool is_time(struct str text) {
+    return text.len < TIME_MAX && is_made_of(text, "-:.TtZz", false);
+}
+
+static bool is_word(struct str text) {
+    return text.len < WORD_MAX && is_made_of(text, "-_", true);
+}
+
+static bool is_client(struct str text) {
+    struct ip ip;
+    return text.len == 0 || ip_parse(text, &ip) == 0;
+}
+
+/* Not the null path; "postmaster" needs no domain (RFC 5321 4.5.1). */
+static bool is_recipient(struct str text) {
+    struct smtp_address address;
+    return str_eq_nocase(text, STR("postmaster")) || smtp_address_parse(text, true, &address) == SMTP_ADDRESS_OK;
+}
+
+static bool is_sender(struct str text) {
+    return text.len == 0 || is_recipient(text);
+}
+
+#define FIELD(name) #name, offsetof(struct quarantine_entry, name)
+
+static const struct field {
+    const char *name;
+    size_t offset;
+    bool (*is_sound)(struct str text); /* NULL: free text */
+} fields[] = {
+    { FIELD(id), is_id },         { FIELD(time), is_time }, { FIELD(host), NULL },     { FIELD(client), is_client },
+    { FIELD(helo), NULL },        { FIELD(sender), is_sender }, { FIELD(kind), is_word }, { FIELD(rule), NULL },
+    { FIELD(action), is_word },   { FIELD(details), NULL },
+};
+
+enum { N_FIELDS = sizeof(fields) / sizeof(fields[0]) };
+
+static const struct field recipient_field = { .name = "recipient", .is_sound = is_recipient };
+static const struct field address_field = { .name = "as", .is_sound = is_recipient };
+
+static struct str *value_of(const struct quarantine_entry *e, const struct field *field) {
+    return (struct str *)((char *)e + field->offset);
+}
+
 int quarantine_entry_format(const struct quarantine_entry *e, struct buf *out) {
-    const struct {
-        const char *name;
-        struct str value;
-    } lines[] = { { "id", e->id },         { "time", e->time }, { "host", e->host }, { "client", e->client },
-                  { "helo", e->helo },     { "sender", e->sender }, { "kind", e->kind }, { "rule", e->rule },
-                  { "action", e->action }, { "details", e->details } };
     int r = e->n_recipients <= QUARANTINE_RECIPIENTS_MAX ? buf_puts(out, STR(FIRST_LINE "\n")) : -ENOBUFS;
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && r == 0; i++)
-        r = put_line(out, lines[i].name, lines[i].value);
+    for (size_t i = 0; i < N_FIELDS && r == 0; i++)
+        r = put_line(out, fields[i].name, *value_of(e, &fields[i]));
     for (size_t i = 0; i < e->n_recipients && r == 0; i++) {
         r = put_line(out, "recipient", e->recipients[i]);
         if (r == 0 && !str_eq(e->addresses[i], e->recipients[i]))
@@ -68,16 +129,24 @@ static int unescape(struct str value, struct arena *arena, struct str *ret) {
     return 0;
 }
 
-static struct str *field_of(struct quarantine_entry *e, struct str name) {
-    const struct {
-        const char *name;
-        struct str *value;
-    } fields[] = { { "id", &e->id },         { "time", &e->time }, { "host", &e->host }, { "client", &e->client },
-                   { "helo", &e->helo },     { "sender", &e->sender }, { "kind", &e->kind }, { "rule", &e->rule },
-                   { "action", &e->action }, { "details", &e->details } };
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+/* As unescape(); -EBADMSG, and e->malformed, for what the field may not hold. */
+static int take(struct quarantine_entry *e, const struct field *field, struct str value, struct arena *arena,
+                struct str *ret) {
+    int r = unescape(value, arena, ret);
+    if (r == 0 && field->is_sound != NULL && !field->is_sound(*ret))
+        r = -EBADMSG;
+    if (r == -EBADMSG)
+        e->malformed = field->name;
+    for (size_t i = 0; r == 0 && i < ret->len; i++)
+        if ((unsigned char)ret->at[i] < ' ' || ret->at[i] == 127)
+            ((char *)ret->at)[i] = '?'; /* in free text; it is the arena's */
+    return r;
+}
+
+static const struct field *field_of(struct str name) {
+    for (size_t i = 0; i < N_FIELDS; i++)
         if (str_eq(name, str_of(fields[i].name)))
-            return fields[i].value;
+            return &fields[i];
     return NULL;
 }
 
@@ -97,7 +166,7 @@ static int take_recipient(struct quarantine_entry *e, const struct lists *lists,
     if (e->n_recipients == QUARANTINE_RECIPIENTS_MAX)
         return -EBADMSG;
     struct str *recipient = &lists->recipients[e->n_recipients];
-    int r = unescape(value, arena, recipient);
+    int r = take(e, &recipient_field, value, arena, recipient);
     lists->addresses[e->n_recipients++] = *recipient;
     return r;
 }
@@ -105,7 +174,7 @@ static int take_recipient(struct quarantine_entry *e, const struct lists *lists,
 static int take_line(struct quarantine_entry *e, const struct lists *lists, struct str line, struct arena *arena) {
     size_t colon = str_find(line, ':');
     struct str name = str_head(line, colon), value = str_from(line, colon + 1);
-    struct str *field = field_of(e, name);
+    const struct field *field = field_of(name);
     if (colon == line.len)
         return -EBADMSG;
     if (value.len > 0 && value.at[0] == ' ')
@@ -115,8 +184,8 @@ static int take_line(struct quarantine_entry *e, const struct lists *lists, stru
     if (str_eq(name, STR("recipient")))
         return take_recipient(e, lists, value, arena);
     if (str_eq(name, STR("as")) && e->n_recipients > 0)
-        field = &lists->addresses[e->n_recipients - 1];
-    return field != NULL ? unescape(value, arena, field) : 0;
+        return take(e, &address_field, value, arena, &lists->addresses[e->n_recipients - 1]);
+    return field != NULL ? take(e, field, value, arena, value_of(e, field)) : 0;
 }
 
 /* Lines of the block, as far as it is there. */
@@ -130,6 +199,7 @@ static size_t count_lines(struct str text) {
 int quarantine_entry_parse(struct str text, struct arena *arena, struct quarantine_entry *ret_entry, size_t *ret_len) {
     static const struct str first = STR_INIT(FIRST_LINE);
     struct quarantine_entry e = { .n_recipients = 0 };
+    ret_entry->malformed = NULL;
     size_t at = 0, n_lines = count_lines(text);
     const struct lists lists = { arena_alloc(arena, n_lines * sizeof(struct str)),
                                  arena_alloc(arena, n_lines * sizeof(struct str)) };
@@ -148,6 +218,7 @@ int quarantine_entry_parse(struct str text, struct arena *arena, struct quaranti
         if (is_first && !str_eq(line, first))
             return -EBADMSG;
         int r = is_first ? 0 : take_line(&e, &lists, line, arena);
+        ret_entry->malformed = e.malformed;
         if (r < 0)
             return r;
     }

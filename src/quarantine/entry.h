@@ -19,6 +19,10 @@
  *     mail: 8bit smtputf8                  what its envelope said; left out: neither
  *
  * '%' and control characters are written as %XX. Pure: bytes in, values out.
+ *
+ * A file was written by a worker, which may have been taken over, and what it says ends in commands to the mailbox
+ * server, in mail and on terminals. So it is read as hostile input: each field is parsed again as what it is, and
+ * control characters in those that are free text become '?'.
  */
 #pragma once
 
@@ -33,6 +37,7 @@ struct quarantine_entry {
     const struct str *addresses;  /* what the mailbox server is told of each: the same, or rewritten */
     size_t n_recipients;
     bool is_8bit, is_utf8;
+    const char *malformed; /* of one that is refused: the field at fault, where it is one; else NULL */
 };
 
 /* Returns 0, -ENOBUFS (also: more than QUARANTINE_RECIPIENTS_MAX) or -ENOMEM. */
@@ -40,6 +45,7 @@ int quarantine_entry_format(const struct quarantine_entry *entry, struct buf *ou
 
 /*
  * Reads the block at the front of `text`; what is unescaped goes into `arena`. *ret_len is its length, the empty line
- * included. Returns 0, -EAGAIN (it is not whole), -EBADMSG (it is none, or of a newer version) or -ENOMEM.
+ * included. Returns 0, -EAGAIN (it is not whole), -EBADMSG (it is none, of a newer version, or malformed: then only
+ * ret_entry->malformed is set) or -ENOMEM.
  */
 int quarantine_entry_parse(struct str text, struct arena *arena, struct quarantine_entry *ret_entry, size_t *ret_len);

@@ -123,12 +123,31 @@ int quarantine_find(int folder_fd, const char *id, int64_t now, struct quarantin
     return quarantine_each(folder_fd, now, on_searched, &search);
 }
 
+/* A worker that was taken over may have put something else where a file was: nobody waits for a pipe. */
+static int open_file(int folder_fd, const char *name) {
+    struct stat info;
+    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    int r = fstat(fd, &info) < 0 ? -errno : S_ISREG(info.st_mode) ? 0 : -EBADMSG;
+    if (r < 0)
+        close(fd);
+    return r < 0 ? r : fd;
+}
+
+/* Whether the file says the id by which it was found. */
+static bool is_named_so(const char *name, struct str id) {
+    struct quarantine_file file;
+    return parse_name(name, &file) && str_eq(str_of(file.id), id);
+}
+
 int quarantine_open(int folder_fd, const char *name, struct arena *arena, struct quarantine_entry *ret_entry,
                     size_t *ret_text_at) {
-    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ret_entry->malformed = NULL;
+    int fd = open_file(folder_fd, name);
     char *head = fd >= 0 ? malloc(QUARANTINE_HEAD_MAX) : NULL;
     size_t len = 0;
-    int r = fd < 0 ? -errno : head == NULL ? -ENOMEM : -EAGAIN;
+    int r = fd < 0 ? fd : head == NULL ? -ENOMEM : -EAGAIN;
     while (r == -EAGAIN) {
         ssize_t n = read(fd, head + len, QUARANTINE_HEAD_MAX - len < 65536 ? QUARANTINE_HEAD_MAX - len : 65536);
         if (n <= 0) {
@@ -137,6 +156,10 @@ int quarantine_open(int folder_fd, const char *name, struct arena *arena, struct
         }
         len += (size_t)n;
         r = quarantine_entry_parse((struct str){ head, len }, arena, ret_entry, ret_text_at);
+    }
+    if (r == 0 && !is_named_so(name, ret_entry->id)) {
+        ret_entry->malformed = "id";
+        r = -EBADMSG;
     }
     free(head);
     if (r < 0 && fd >= 0)

@@ -47,7 +47,7 @@ int quarantine_each_named(int folder_fd, struct str ending, int64_t now, quarant
 int quarantine_find(int folder_fd, const char *id, int64_t now, struct quarantine_file *ret_file);
 
 /* An open file with its entry, in `arena`; *ret_text_at is where the message begins. Returns a descriptor or -errno
- * (-EBADMSG: it is no file of ours). */
+ * (-EBADMSG: it is no file of ours, or says of itself what cannot be: ret_entry->malformed). */
 int quarantine_open(int folder_fd, const char *name, struct arena *arena, struct quarantine_entry *ret_entry,
                     size_t *ret_text_at);
 

@@ -66,6 +66,10 @@ def send(gateway, text, *recipients):
         return client.data(text) if reply.code == 250 else reply
 
 
+def kept_files(folder):
+    return os.listdir(os.path.join(folder, "quarantine"))
+
+
 def kept(gateway):
     return gateway.json_lines("quarantine", "list", "--json")
 
@@ -118,6 +122,33 @@ def test_a_message_is_kept_listed_shown_and_released_once(gateway, server, subje
     assert kept(gateway) == []
     assert "no such message" in action(gateway, "release", reply.id, code=1)
     assert "no such message" in action(gateway, "delete", reply.id, code=1)
+
+
+FORGED = {
+    "sender": ("sender: sender@client.example.net", "sender: a@b.example>%0D%0ARCPT TO:<victim@example.net"),
+    "recipient": ("recipient: anna@example.com", "recipient: anna@example.com>%0D%0ADATA"),
+    "client": ("client: 127.0.0.1", "client: 127.0.0.1]%0D%0AX-Forged: yes"),
+    "kind": ("kind: spam", "kind: %1B[2Jspam"),
+}
+
+
+@pytest.mark.parametrize("field", FORGED)
+def test_a_file_that_a_worker_forged_says_no_commands(field, gateway, server, subject, folder):
+    reply = send(gateway, spam(subject))
+    one_kept(gateway)
+    path = os.path.join(folder, "quarantine", f"{reply.id}.mail")
+    with open(path, "rb") as file:
+        content = file.read()
+    old, new = (text.encode() for text in FORGED[field])
+    assert old in content
+    with open(path, "wb") as file:
+        file.write(content.replace(old, new, 1))
+    for words in (("release", reply.id), ("show", reply.id), ("digest", "--send"), ("list",)):
+        done = gateway.command("quarantine", *words)
+        assert f"{reply.id}.mail: the field '{field}' is malformed" in done.stdout
+        assert "\x1b" not in done.stdout
+    assert server.messages == []
+    assert kept_files(folder) == [f"{reply.id}.mail"]  # it is still there, for who looks at it
 
 
 def test_status_shows_what_lies_there(make, server, subject):

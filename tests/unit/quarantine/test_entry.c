@@ -8,15 +8,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
-static const struct str recipients[] = { STR_INIT("anna@example.com"), STR_INIT("b%e\nrt@example.com") };
-static const struct str addresses[] = { STR_INIT("anna@example.com"), STR_INIT("rest\r@example.com") };
+static const struct str recipients[] = { STR_INIT("anna@example.com"), STR_INIT("b%ert@example.com") };
+static const struct str addresses[] = { STR_INIT("anna@example.com"), STR_INIT("\"r st\"@example.com") };
 static const struct quarantine_entry entry = {
     .id = STR_INIT("d23r28hv000400.2"), .time = STR_INIT("2026-11-27T20:48:46.123Z"),
-    .host = STR_INIT("mx.example.com"), .client = STR_INIT("203.0.113.7"), .helo = STR_INIT("a\r\nid: x\x7f"),
+    .host = STR_INIT("mx.example.com"), .client = STR_INIT("203.0.113.7"), .helo = STR_INIT("a%0A: x"),
     .sender = STR_INIT(""), .kind = STR_INIT("spam"), .rule = STR_INIT("SPAM"),
     .action = STR_INIT("reject"), .details = STR_INIT("7 % \xc3\xa9"),
     .recipients = recipients, .addresses = addresses, .n_recipients = 2, .is_utf8 = true,
@@ -97,7 +98,7 @@ static void nothing_else_is_one(void **state) {
         { "postern quarantine 1\nid: a%\nrecipient: b\n\n", -EBADMSG },
         { "postern quarantine 1\nid: a%4\nrecipient: b\n\n", -EBADMSG },
         { "postern quarantine 1\nid: a%zz\nrecipient: b\n\n", -EBADMSG },
-        { "postern quarantine 1\nid: a.1\nrecipient: b\nnew: c\n\n", 0 },
+        { "postern quarantine 1\nid: a.1\nrecipient: b@c.example\nnew: c\n\n", 0 },
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct arena arena = { 0 };
@@ -118,11 +119,63 @@ static void recipients_are_bounded(void **state) {
     buf_init(&out, 1 << 20);
     buf_puts(&out, STR("postern quarantine 1\nid: a.1\n"));
     for (int i = 0; i <= QUARANTINE_RECIPIENTS_MAX; i++)
-        buf_puts(&out, STR("recipient: a@b\n"));
+        buf_puts(&out, STR("recipient: a@b.c\n"));
     buf_puts(&out, STR("\n"));
     assert_int_equal(quarantine_entry_parse(buf_str(&out), &arena, &back, &len), -EBADMSG);
     arena_reset(&arena);
     buf_deinit(&out);
+}
+
+/* What a worker that was taken over may leave for root to read: each is refused by the name of its field. */
+static void a_field_that_is_not_what_it_should_be_is_named(void **state) {
+    static const struct {
+        const char *lines, *field;
+    } all[] = {
+        { "sender: a@b.example>%0D%0ARCPT TO:<victim@c.example", "sender" },
+        { "sender: a@b.example%0D%0ADATA", "sender" },
+        { "sender: a@b.example>", "sender" },
+        { "sender: a b@c.example", "sender" },
+        { "sender: a%00@b.example", "sender" },
+        { "recipient: b@c.example%0D%0AQUIT", "recipient" },
+        { "recipient: ", "recipient" },
+        { "recipient: <b@c.example>", "recipient" },
+        { "recipient: b@c.example\nas: d@e.example%0D%0A", "as" },
+        { "recipient: b@c.example\nas: ", "as" },
+        { "id: a.1%0Ab", "id" },
+        { "id: ../a.1", "id" },
+        { "time: 2026%1B[2J", "time" },
+        { "client: 192.0.2.1 [x", "client" },
+        { "client: evil", "client" },
+        { "kind: spam%1B]0;x%07", "kind" },
+        { "action: a b", "action" },
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        char text[512];
+        struct arena arena = { 0 };
+        struct quarantine_entry back;
+        size_t len;
+        snprintf(text, sizeof(text), "postern quarantine 1\nid: a1.2\nrecipient: anna@example.com\n%s\n\n",
+                 all[i].lines);
+        assert_int_equal(quarantine_entry_parse(str_of(text), &arena, &back, &len), -EBADMSG);
+        assert_non_null(back.malformed);
+        assert_string_equal(back.malformed, all[i].field);
+        arena_reset(&arena);
+    }
+}
+
+static void free_text_comes_back_without_control_characters(void **state) {
+    struct arena arena = { 0 };
+    struct quarantine_entry back;
+    size_t len;
+    const char *text = "postern quarantine 1\nid: a1.2\nrecipient: postmaster\nhelo: a%0D%0AX: y\n"
+                       "details: %1B[2J\nrule: R%07\nhost: %7F\n\n";
+    assert_int_equal(quarantine_entry_parse(str_of(text), &arena, &back, &len), 0);
+    assert_null(back.malformed);
+    assert_str(back.helo, STR("a??X: y"));
+    assert_str(back.details, STR("?[2J"));
+    assert_str(back.rule, STR("R?"));
+    assert_str(back.host, STR("?"));
+    arena_reset(&arena);
 }
 
 int main(void) {
@@ -131,6 +184,8 @@ int main(void) {
         cmocka_unit_test(it_holds_all_recipients_that_it_takes),
         cmocka_unit_test(nothing_else_is_one),
         cmocka_unit_test(recipients_are_bounded),
+        cmocka_unit_test(a_field_that_is_not_what_it_should_be_is_named),
+        cmocka_unit_test(free_text_comes_back_without_control_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

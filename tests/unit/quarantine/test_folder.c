@@ -166,6 +166,23 @@ static void an_open_file_is_read_behind_its_head(void **state) {
     arena_reset(&arena);
 }
 
+/* A worker may write into the folder; whoever reads it, root perhaps, neither waits nor believes. */
+static void what_is_no_file_of_ours_is_not_waited_for_and_not_believed(void **state) {
+    struct arena arena = { 0 };
+    struct quarantine_entry entry;
+    size_t text_at;
+    assert_int_equal(mkfifoat(folder, "a1.2.mail", 0600), 0);
+    assert_int_equal(quarantine_open(folder, "a1.2.mail", &arena, &entry, &text_at), -EBADMSG);
+    assert_null(entry.malformed);
+    assert_int_equal(symlinkat("/etc/passwd", folder, "a1.3.mail"), 0);
+    assert_int_equal(quarantine_open(folder, "a1.3.mail", &arena, &entry, &text_at), -ELOOP);
+    make("a1.4.mail", 0);
+    assert_int_equal(renameat(folder, "a1.4.mail", folder, "a1.5.mail"), 0);
+    assert_int_equal(quarantine_open(folder, "a1.5.mail", &arena, &entry, &text_at), -EBADMSG);
+    assert_string_equal(entry.malformed, "id");
+    arena_reset(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -177,6 +194,7 @@ int main(void) {
         TEST(what_expires_was_written_before_the_moment),
         TEST(what_a_release_left_behind_expires_a_day_later),
         TEST(an_open_file_is_read_behind_its_head),
+        TEST(what_is_no_file_of_ours_is_not_waited_for_and_not_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
