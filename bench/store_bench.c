@@ -99,7 +99,7 @@ static void make_question(unsigned long number, struct texts *t) {
     int recipient = snprintf(t->recipient, sizeof(t->recipient), "user%lu@bench.example", number % 10007);
     t->question = (struct greylist_question){
         .identities = { view(t->net, net), view(t->address, address) }, .n_identities = 2,
-        .sender = view(t->sender, sender), .recipient = view(t->recipient, recipient), .settings = settings,
+        .sender = view(t->sender, sender), .recipient = view(t->recipient, recipient),
         .is_read_only = options.is_read_only,
     };
 }
@@ -130,7 +130,7 @@ static size_t make_rows(const struct local *local, unsigned long first, size_t n
         struct texts t;
         struct greylist_rows keys;
         make_question(number, &t);
-        greylist_keys(&t.question, local_hash_key(local), &keys);
+        greylist_keys(&t.question, (struct str){ 0 }, local_hash_key(local), &keys);
         bool has_expired = number >= options.n, has_passed = !has_expired && number % PASSED_EVERY == 0;
         int64_t last = now - next_random(&seed) % (has_passed ? SPREAD_S : settings.unpassed_life / 2);
         struct row row = { .key = keys.at[0].key, .first = last, .last = last, .passes = has_passed,
@@ -153,7 +153,7 @@ static int write_names(struct local *local, unsigned long first, size_t n) {
         const struct greylist_question *q = &texts[i].question;
         struct greylist_rows keys;
         make_question(first + i, &texts[i]);
-        greylist_keys(q, local_hash_key(local), &keys);
+        greylist_keys(q, (struct str){ 0 }, local_hash_key(local), &keys);
         bool has_passed = first + i < options.n && (first + i) % PASSED_EVERY == 0;
         for (unsigned id = 0; id <= has_passed; id++)
             names[n_names++] = (struct local_name){ .key = keys.at[id].key, .is_triplet = true,
@@ -224,7 +224,7 @@ static void start_store(void) {
     if (store.pid == 0) {
         const struct store_setup setup = {
             .path = options.path, .postgresql = options.conninfo, .module = options.module, .timeout_ms = TIMEOUT_MS,
-            .user = options.user, .master_fd = KEPT_FD, .counters = store.counters,
+            .user = options.user, .master_fd = KEPT_FD, .counters = store.counters, .greylist = settings,
         };
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         prctl(PR_SET_NAME, "postern/store");

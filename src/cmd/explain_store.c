@@ -11,6 +11,7 @@
 #include "cmd/explain.h"
 
 #include "base/clock.h"
+#include "store/greylist_question.h"
 #include "store/local.h"
 #include "store/shared.h"
 
@@ -53,16 +54,17 @@ static void ask(const struct conf *conf, struct greylist_question *question, str
     int64_t now = ((int64_t)clock_wall_ms() + (is_shared ? local_shared_ahead_ms(local) : 0)) / 1000;
     struct greylist_rows rows = { 0 };
     struct greylist_changes changes;
+    const struct greylist_settings settings = gather_greylist_settings(conf);
+    char network[GREYLIST_NETWORK_MAX];
     question->is_read_only = true;
-    question->settings = gather_greylist_settings(conf);
-    greylist_keys(question, local_hash_key(local), &rows);
+    greylist_keys(question, greylist_question_network(question, false, network), local_hash_key(local), &rows);
     read_local(today, local, &rows);
     if (today->is_known && is_shared && local_key_is_shared(local))
         read_shared(conf, today, &rows, now);
     else if (today->is_known && is_shared)
         snprintf(today->server_problem, sizeof(today->server_problem), "this host has never met it");
     if (today->is_known)
-        greylist_ask(question, &rows, now, &today->answer, &changes);
+        greylist_ask(&settings, question, &rows, now, &today->answer, &changes);
 }
 
 void explain_ask_store(const struct explain *e, const struct greylist_question *question,

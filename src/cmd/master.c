@@ -558,6 +558,7 @@ static void on_tick(struct timer *timer) {
     }
     sockets_keep(&master->sockets);
     master_connect_store(master);
+    summary_note_growth(master);
     master_look_at_tables(master);
     if (master->serving != NULL)
         master_warn_of_old_directories(master->serving);

@@ -9,6 +9,7 @@
 #include "cmd/journals.h"
 #include "cmd/master.h"
 #include "cmd/report.h"
+#include "cmd/growth.h"
 #include "cmd/store_child.h"
 
 struct table_reading { /* the file of a table that a child reads */
@@ -55,6 +56,8 @@ struct master {
     uint64_t started_ms;   /* wall clock */
     uint64_t n_deaths, last_death_ms; /* unplanned; the loop's clock */
     struct report_totals past;        /* of workers that are gone */
+    struct growth store_rows, store_grouped, quarantine_bytes;
+    pid_t grown_store; /* the process that the first two are of */
 };
 
 enum { MASTER_TICK_MS = 5000 };
@@ -121,4 +124,6 @@ void master_on_request(void *arg, enum control_request request, uint64_t ticket)
 void summary_keep(struct master *master, const struct worker *worker);
 
 /* Describes the state, in memory of `arena`. Returns 0 or -ENOMEM. */
+/* Notes what the growth in the report is of: each tick. */
+void summary_note_growth(struct master *master);
 int summary_make(const struct master *master, struct arena *arena, struct report *ret_report);

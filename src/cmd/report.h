@@ -66,6 +66,7 @@ struct report_quarantine {
     const char *path; /* NULL: none is configured */
     bool is_broken, is_counted;
     uint64_t messages, pending, bytes, size_max;
+    int64_t grown; /* bytes within the last hour */
 };
 
 struct report_store {
@@ -75,6 +76,8 @@ struct report_store {
     int pid;           /* 0: none runs */
     uint64_t age_ms, deaths;
     uint64_t asked, credits, unavailable, batches, latency_us, longest_us, rows, pending, bytes;
+    uint64_t grouped, crowded; /* store/counters.h */
+    int64_t grown, grouped_lately; /* rows, and attempts without rows of their own, within the last hour */
 };
 
 struct report_totals {

@@ -26,18 +26,25 @@ static char *format_size(uint64_t bytes, char out[32]) {
     return out;
 }
 
+/* "+1.2M", "-3.0K" */
+static char *format_growth(int64_t bytes, char out[32]) {
+    char size[32];
+    snprintf(out, 32, "%c%.30s", bytes < 0 ? '-' : '+', format_size((uint64_t)(bytes < 0 ? -bytes : bytes), size));
+    return out;
+}
+
 static const char *state_of(const struct report_quarantine *q) {
     return q->is_broken ? "broken" : q->is_counted ? "ok" : "starting";
 }
 
 int report_quarantine_text(const struct report_quarantine *q, struct buf *out) {
-    char bytes[32], limit[32];
+    char bytes[32], limit[32], growth[32];
     if (q->path == NULL)
         return 0;
-    int r = buf_puts(out, STR("\nquarantine\tstate\tmessages\tpending\tsize\tof\n"));
-    return r != 0 ? r : buf_putf(out, "%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", q->path, state_of(q),
+    int r = buf_puts(out, STR("\nquarantine\tstate\tmessages\tpending\tsize\tof\tgrowth\n"));
+    return r != 0 ? r : buf_putf(out, "%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%s/h\n", q->path, state_of(q),
                                  q->messages, q->pending, format_size(q->bytes, bytes),
-                                 format_size(q->size_max, limit));
+                                 format_size(q->size_max, limit), format_growth(q->grown, growth));
 }
 
 void report_quarantine_record(const struct report_quarantine *q, struct record *r) {
@@ -51,6 +58,7 @@ void report_quarantine_record(const struct report_quarantine *q, struct record *
     record_u64(r, "messages", q->messages);
     record_u64(r, "pending", q->pending);
     record_u64(r, "bytes", q->bytes);
+    record_thousandths(r, "bytes_grown_1h", q->grown * 1000);
     record_u64(r, "size_max", q->size_max);
     record_close(r, '}');
 }

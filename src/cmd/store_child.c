@@ -5,13 +5,15 @@
  * meanwhile is unavailable. A process that dies is followed by another at once, or after a growing pause if it had not
  * lived for a second; so a store that cannot run costs a few log lines a minute.
  *
- * Its options are compared whole at each reload, and a change of any starts it anew. It never meets a new configuration
- * while it runs, as no worker does.
+ * Its options are compared whole at each reload, and a change of any starts it again. The greylist's settings alone are
+ * sent to the one that runs, since nobody should go unasked because a delay was changed; from then on they count for
+ * the workers of all generations. Workers never send settings: one that was taken over would set them for everybody.
  */
 #include "cmd/store_child.h"
 
 #include "cmd/child.h"
 #include "cmd/host.h"
+#include "facts/gather.h"
 #include "session/worker.h"
 
 #include <errno.h>
@@ -52,7 +54,8 @@ static struct store_options options_of(const struct conf *conf) {
     return (struct store_options){
         .path = set->store.path, .postgresql = set->store.postgresql, .module = set->store.module,
         .user = geteuid() == 0 ? set->user : NULL, .is_synced_always = set->store.sync == CONF_STORE_ALWAYS,
-        .timeout_ms = set->store.timeout, .log_target = set->log.target, .log_format = set->log.format,
+        .timeout_ms = set->store.timeout, .greylist = gather_greylist_settings(conf),
+        .log_target = set->log.target, .log_format = set->log.format,
         .log_level = set->log.level, .may_dump_core = set->watchdog_core,
     };
 }
@@ -92,7 +95,7 @@ static _Noreturn void be_store(const struct store_child *child, int master_fd) {
     const struct store_setup setup = {
         .path = options->path, .is_synced_always = options->is_synced_always, .postgresql = options->postgresql,
         .module = options->module, .timeout_ms = options->timeout_ms, .user = options->user, .master_fd = master_fd,
-        .counters = child->counters, .may_dump_core = options->may_dump_core,
+        .counters = child->counters, .greylist = options->greylist, .may_dump_core = options->may_dump_core,
     };
     int kept[] = { 0, 1, 2, master_fd };
     child->forget(child->arg);
@@ -265,8 +268,21 @@ void store_child_init(struct store_child *child, struct loop *loop, int (*run)(c
                                    .channel_fd = -1 };
 }
 
+/* What does not get through starts it again, with them. */
+static void send_settings(struct store_child *child, const struct greylist_settings *greylist) {
+    const struct store_order order = { .type = STORE_ORDER_SETTINGS, .greylist = *greylist };
+    if (memcmp(&child->options.greylist, greylist, sizeof(*greylist)) == 0)
+        return;
+    child->options.greylist = *greylist;
+    if (child->pid > 0 && !child->is_ending
+        && (child->channel_fd < 0 || channel_send(child->channel_fd, &order, sizeof(order), NULL, 0) < 0))
+        end(child);
+}
+
 void store_child_configure(struct store_child *child, const struct conf *conf) {
     const struct store_options options = options_of(conf);
+    if (!child->is_stopped && is_same(&options, &child->options))
+        send_settings(child, &options.greylist);
     if (child->is_stopped || is_same(&options, &child->options) || (options.path == NULL && !child->options.path))
         return;
     keep_options(child, &options);

@@ -10,11 +10,12 @@
 #include "net/channel.h"
 #include "store/process.h"
 
-struct store_options { /* what it was started with; a change of any starts it anew */
+struct store_options { /* what it was started with; a change of any starts it again */
     const char *path; /* NULL: none is wanted */
     const char *postgresql, *module, *user;
     bool is_synced_always;
     uint64_t timeout_ms;
+    struct greylist_settings greylist; /* but for these, which a running one is sent */
     enum log_target log_target;
     enum log_format log_format;
     enum log_level log_level;

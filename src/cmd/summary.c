@@ -285,8 +285,29 @@ static int describe_store(const struct store_child *child, struct arena *arena, 
     store->rows = c->rows;
     store->pending = c->pending;
     store->bytes = c->bytes;
+    store->grouped = c->grouped;
+    store->crowded = c->crowded;
     store->why = read_why(c, arena);
     return store->why != NULL ? 0 : -ENOMEM;
+}
+
+void summary_note_growth(struct master *master) {
+    const uint64_t now_ms = loop_now(master->loop);
+    const struct store_counters *c = master->store.counters;
+    struct report report = { 0 };
+    if (master->grown_store != master->store.pid) { /* another one counts from zero */
+        master->store_rows = master->store_grouped = (struct growth){ 0 };
+        growth_note(&master->store_grouped, 0, now_ms);
+    }
+    master->grown_store = master->store.pid;
+    if (master->store.pid > 0 && c != NULL && c->rounds > 0)
+        growth_note(&master->store_rows, c->rows, now_ms);
+    if (master->store.pid > 0 && c != NULL)
+        growth_note(&master->store_grouped, c->grouped, now_ms);
+    if (master->serving != NULL)
+        describe_quarantine(master->serving, &report);
+    if (report.quarantine.is_counted)
+        growth_note(&master->quarantine_bytes, report.quarantine.bytes, now_ms);
 }
 
 int summary_make(const struct master *master, struct arena *arena, struct report *ret_report) {
@@ -316,5 +337,10 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         r = list_directories(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         describe_quarantine(shown, ret_report);
-    return r == 0 ? describe_store(&master->store, arena, ret_report) : r;
+    if (r == 0)
+        r = describe_store(&master->store, arena, ret_report);
+    ret_report->quarantine.grown = growth_of(&master->quarantine_bytes);
+    ret_report->store.grown = growth_of(&master->store_rows);
+    ret_report->store.grouped_lately = growth_of(&master->store_grouped);
+    return r;
 }

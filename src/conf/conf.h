@@ -241,6 +241,7 @@ struct conf_settings {
         uint64_t passed_life;     /* 36 days from the last use */
         uint64_t whitelist_after; /* 5 passed triplets; 0: never */
         uint64_t whitelist_life;  /* 36 days from the last use */
+        uint64_t new_per_network; /* 1000 new triplets within unpassed_life; 0: not bounded */
     } greylist;
 
     struct { /* block `store` */

@@ -268,6 +268,8 @@ const struct option option_table[] = {
       .help = "that passed, until their sender waits no more; 0: never" },
     { GREYLIST(whitelist_life), .type = OPTION_TIME, .min = SECONDS, .max = 3650 * DAYS, .number = 36 * DAYS,
       .help = "how long such a sender is known after its last mail" },
+    { GREYLIST(new_per_network), .type = OPTION_NUMBER, .max = 10000000, .number = 1000, .unit = "triplets",
+      .help = "of a /24 or /64 within unpassed_life that get rows of their own; further ones share rows; 0: all do" },
 
     { STORE(path), .type = OPTION_PATH, .max = PATH_LENGTH_MAX, .none = "none",
       .help = "file of the local store, in a folder of its own; none: no store" },

@@ -43,7 +43,7 @@ struct gather_world {
 /* How the block `dns` wants questions to be asked; views of `conf`. Not for `use off`. */
 struct resolver_settings gather_resolver_settings(const struct conf *conf);
 
-/* What a question to the greylist carries of the configuration. */
+/* What the store process goes by (store/process.h). */
 struct greylist_settings gather_greylist_settings(const struct conf *conf);
 
 /* What the store said about a recipient. */

@@ -35,6 +35,7 @@ struct greylist_settings gather_greylist_settings(const struct conf *conf) {
         .passed_life = (uint32_t)(conf->set.greylist.passed_life / 1000),
         .whitelist_life = (uint32_t)(conf->set.greylist.whitelist_life / 1000),
         .whitelist_after = (uint32_t)conf->set.greylist.whitelist_after,
+        .new_per_network = (uint32_t)conf->set.greylist.new_per_network,
     };
 }
 
@@ -45,7 +46,6 @@ static void make_question(const struct gather_world *world, const struct gather_
     const struct greylist_client from = { .ip = *client, .ptr = &memory->ptr,
                                            .organisations = world->organisations };
     greylist_question_make(&from, sender, recipient, words, ret_question);
-    ret_question->settings = gather_greylist_settings(world->conf);
 }
 
 /* The client's name is known, or will not be. */

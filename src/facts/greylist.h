@@ -28,7 +28,7 @@ struct greylist_words {
     char identities[GREYLIST_IDENTITIES_MAX][GREYLIST_TEXT_MAX];
 };
 
-/* Everything but `is_read_only` and `settings` is set; its views are of `words`. */
+/* Everything but `is_read_only` is set; its views are of `words`. */
 void greylist_question_make(const struct greylist_client *client, const struct smtp_address *sender,
                             const struct smtp_address *recipient, struct greylist_words *words,
                             struct greylist_question *ret_question);

@@ -7,6 +7,8 @@
  */
 #include "store/batch.h"
 
+#include "store/greylist_question.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -44,7 +46,7 @@ static int compare(const void *a, const void *b) {
 }
 
 static bool is_slot_used(const struct batch_item *item, unsigned slot) {
-    return slot % GREYLIST_IDENTITIES_MAX < item->question.n_identities;
+    return greylist_slot_is_used(item->question.n_identities, slot);
 }
 
 static void add_key(struct batch *batch, int64_t key) {
@@ -54,12 +56,22 @@ static void add_key(struct batch *batch, int64_t key) {
     batch->local.has[at] = batch->shared.has[at] = batch->now.has[at] = batch->is_changed[at] = false;
 }
 
-void batch_find_keys(struct batch *batch, const uint8_t key[GREYLIST_KEY_SIZE]) {
+/* The widest network of it that is crowded, or else its own. */
+static void find_keys_of(const struct greylist_question *question, const struct bound *bound,
+                         const uint8_t key[GREYLIST_KEY_SIZE], struct greylist_rows *ret_rows) {
+    char text[GREYLIST_NETWORK_MAX];
+    struct str network = greylist_question_network(question, true, text);
+    if (network.len == 0 || !bound_is_reached(bound, network, true))
+        network = greylist_question_network(question, false, text);
+    greylist_keys(question, network, key, ret_rows);
+}
+
+void batch_find_keys(struct batch *batch, const struct bound *bound, const uint8_t key[GREYLIST_KEY_SIZE]) {
     struct found all[BATCH_KEYS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < batch->n_items; i++) {
         struct greylist_rows rows;
-        greylist_keys(&batch->items[i].question, key, &rows);
+        find_keys_of(&batch->items[i].question, bound, key, &rows);
         for (unsigned slot = 0; slot < GREYLIST_KEYS_MAX; slot++)
             if (is_slot_used(&batch->items[i], slot))
                 all[n++] = (struct found){ rows.at[slot].key, (uint16_t)i, (uint16_t)slot };
@@ -83,6 +95,7 @@ static void join(struct batch *batch, int64_t now) {
             batch->now.at[i] = row_merge(&local->at[i], &shared->at[i], now);
         else if (batch->now.has[i])
             batch->now.at[i] = local->has[i] ? local->at[i] : shared->at[i];
+        batch->now.at[i] = row_bounded(&batch->now.at[i], now);
     }
 }
 
@@ -116,21 +129,27 @@ static bool is_waiting(const struct batch *batch, const struct batch_item *item)
     return is_changed;
 }
 
-void batch_decide(struct batch *batch, int64_t now) {
+static void decide(struct batch *batch, const struct greylist_settings *settings, struct bound *bound,
+                   struct batch_item *item, int64_t now) {
+    struct greylist_rows rows;
+    struct greylist_changes changes = { 0 };
+    view(batch, item, &rows);
+    rows.is_crowded = bound_is_crowded(bound, &item->question);
+    if (item->is_credit)
+        greylist_credit(settings, &item->question, &rows, now, &changes);
+    else
+        greylist_ask(settings, &item->question, &rows, now, &item->answer, &changes);
+    for (unsigned c = 0; c < changes.n && !item->question.is_read_only; c++)
+        change(batch, item, &changes.rows[c], changes.is_refresh, now);
+    item->is_waiting = is_waiting(batch, item);
+    item->is_grouped = changes.is_grouped && !item->question.is_read_only;
+    item->is_last_own = changes.is_new && !item->question.is_read_only && bound_add(bound, &item->question);
+}
+
+void batch_decide(struct batch *batch, const struct greylist_settings *settings, struct bound *bound, int64_t now) {
     join(batch, now);
-    for (size_t i = 0; i < batch->n_items; i++) {
-        struct batch_item *item = &batch->items[i];
-        struct greylist_rows rows;
-        struct greylist_changes changes = { 0 };
-        view(batch, item, &rows);
-        if (item->is_credit)
-            greylist_credit(&item->question, &rows, now, &changes);
-        else
-            greylist_ask(&item->question, &rows, now, &item->answer, &changes);
-        for (unsigned c = 0; c < changes.n && !item->question.is_read_only; c++)
-            change(batch, item, &changes.rows[c], changes.is_refresh, now);
-        item->is_waiting = is_waiting(batch, item);
-    }
+    for (size_t i = 0; i < batch->n_items; i++)
+        decide(batch, settings, bound, &batch->items[i], now);
 }
 
 static bool is_same(const struct row *a, const struct row *b) {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "store/bound.h"
 #include "store/message.h"
 
 enum { BATCH_MAX = 100, BATCH_KEYS_MAX = BATCH_MAX * GREYLIST_KEYS_MAX };
@@ -26,6 +27,8 @@ struct batch_item {
     uint32_t number;
     bool is_credit;
     bool is_waiting; /* its answer depends on rows that this batch writes */
+    bool is_last_own; /* its network is crowded from now on */
+    bool is_grouped; /* its network is crowded, and it was decided by a row that it shares */
     struct greylist_question question;
     uint16_t places[GREYLIST_KEYS_MAX]; /* of its keys, in the order of struct greylist_rows */
     struct greylist_answer answer;
@@ -48,10 +51,10 @@ static inline bool batch_is_full(const struct batch *batch) {
 int batch_add(struct batch *batch, void *asker, const struct store_message *message);
 
 /* The keys of all questions, sorted, in local, shared and now; no row is known yet. */
-void batch_find_keys(struct batch *batch, const uint8_t key[GREYLIST_KEY_SIZE]);
+void batch_find_keys(struct batch *batch, const struct bound *bound, const uint8_t key[GREYLIST_KEY_SIZE]);
 
-/* Joins what both stores hold, and decides each question, in the order in which they came. */
-void batch_decide(struct batch *batch, int64_t now);
+/* Joins what both stores hold, and decides each question, in the order in which they came; new triplets are counted. */
+void batch_decide(struct batch *batch, const struct greylist_settings *settings, struct bound *bound, int64_t now);
 
 /*
  * The rows that a store, which holds `held`, has to merge; at most BATCH_KEYS_MAX, sorted. Returns how many, and

@@ -8,11 +8,17 @@
  *
  * Who is forgotten as a client is so with all its triplets, whichever host wrote them and whether or not anybody knows
  * their names: a triplet first seen before its identity was forgotten says nothing.
+ *
+ * In a crowded network a new triplet is written into the row that it shares. Rejected: to drop the oldest rows, any
+ * rows, or the newest (who attacks chooses how many there are, so a good sender's goes, or never comes); to refuse the
+ * network as a whole. A client that fills most of the groups and waits passes without another wait; it had to make a
+ * few thousand attempts from one network for that, over more than `delay`.
  */
 #include "store/greylist.h"
 
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -21,6 +27,7 @@ enum {
 };
 
 struct asking { /* one call's view */
+    const struct greylist_settings *settings;
     const struct greylist_question *question;
     const struct greylist_rows *rows;
     int64_t now;
@@ -52,9 +59,19 @@ int64_t greylist_triplet_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str id
     return key_of(key, 't', (struct str[]){ identity, sender, recipient }, 3);
 }
 
-void greylist_keys(const struct greylist_question *question, const uint8_t key[GREYLIST_KEY_SIZE],
+/* The group's number is that of sender and recipient under the same key, so nobody can fill another's on purpose. */
+static int64_t group_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str network, struct str sender,
+                         struct str recipient) {
+    char number[8];
+    uint64_t hash = (uint64_t)key_of(key, 'n', (struct str[]){ sender, recipient }, 2);
+    snprintf(number, sizeof(number), "%u", (unsigned)(hash % GREYLIST_GROUPS));
+    return key_of(key, 'g', (struct str[]){ network, str_of(number) }, 2);
+}
+
+void greylist_keys(const struct greylist_question *question, struct str network, const uint8_t key[GREYLIST_KEY_SIZE],
                    struct greylist_rows *ret_rows) {
     *ret_rows = (struct greylist_rows){ 0 };
+    ret_rows->at[GREYLIST_GROUP].key = group_key(key, network, question->sender, question->recipient);
     for (size_t i = 0; i < question->n_identities; i++) {
         struct str identity = question->identities[i];
         ret_rows->at[i].key = greylist_triplet_key(key, identity, question->sender, question->recipient);
@@ -90,6 +107,22 @@ static int32_t passes_of(const struct asking *a, size_t i) {
     return has_triplet(a, i) ? triplet(a, i)->passes : -1;
 }
 
+static const struct row *group(const struct asking *a) {
+    return &a->rows->at[GREYLIST_GROUP];
+}
+
+/* Since when a row counts that is not one identity's own. */
+static int64_t all_forgot(const struct asking *a) {
+    int64_t forgot = 0;
+    for (size_t i = 0; i < a->question->n_identities; i++)
+        forgot = client_forgot(a, i) > forgot ? client_forgot(a, i) : forgot;
+    return forgot;
+}
+
+static bool has_group(const struct asking *a) {
+    return a->rows->has[GREYLIST_GROUP] && row_is_alive(group(a), a->now) && group(a)->first > all_forgot(a);
+}
+
 /* `where`: the row that stands at its key now, perhaps one that says nothing. */
 static void write_row(struct asking *a, const struct row *where, struct row row) {
     if (a->question->is_read_only)
@@ -103,13 +136,13 @@ static void write_row(struct asking *a, const struct row *where, struct row row)
     a->changes->rows[a->changes->n++] = row;
 }
 
-static bool may_earn(const struct greylist_question *question) {
-    return !question->is_null_sender && question->settings.whitelist_after > 0;
+static bool may_earn(const struct asking *a) {
+    return !a->question->is_null_sender && a->settings->whitelist_after > 0;
 }
 
 /* Counting for identity `i` is possible now: at most once an hour. */
 static bool may_count(const struct asking *a, size_t i) {
-    return may_earn(a->question) && (!has_identity(a, i) || a->now - identity(a, i)->last >= REFRESH_S);
+    return may_earn(a) && (!has_identity(a, i) || a->now - identity(a, i)->last >= REFRESH_S);
 }
 
 static uint32_t count_of(const struct asking *a, size_t i) {
@@ -129,7 +162,7 @@ static size_t next_written(const struct asking *a, size_t i) {
 /* ---- outcomes */
 
 static bool is_whitelisted(struct asking *a, struct greylist_answer *answer) {
-    const struct greylist_settings *set = &a->question->settings;
+    const struct greylist_settings *set = a->settings;
     for (size_t i = 0; i < a->question->n_identities; i++) {
         if (set->whitelist_after == 0 || count_of(a, i) < set->whitelist_after)
             continue;
@@ -157,7 +190,7 @@ static bool is_cached(struct asking *a, struct greylist_answer *answer) {
         bool is_due = a->now - row.last >= REFRESH_S;
         if (is_due) {
             row.last = a->now;
-            row.expires = a->now + a->question->settings.passed_life;
+            row.expires = a->now + a->settings->passed_life;
             write_row(a, triplet(a, i), row);
         }
         size_t strongest = first_written(a);
@@ -173,7 +206,7 @@ static bool is_cached(struct asking *a, struct greylist_answer *answer) {
 }
 
 static void pass(struct asking *a, int64_t first, struct greylist_answer *answer) {
-    const struct greylist_settings *set = &a->question->settings;
+    const struct greylist_settings *set = a->settings;
     answer->status = GREYLIST_RETRY;
     answer->waited = (uint32_t)(a->now - first);
     for (size_t i = first_written(a); i < a->question->n_identities; i = next_written(a, i)) {
@@ -187,9 +220,61 @@ static void pass(struct asking *a, int64_t first, struct greylist_answer *answer
     }
 }
 
+/* A new triplet, where there is room for one; 2 in `passes`: it earns nothing. */
+static void write_own(struct asking *a, struct row row) {
+    for (size_t i = first_written(a); i < a->question->n_identities; i = next_written(a, i))
+        write_row(a, triplet(a, i), row);
+    a->changes->is_new = true;
+}
+
+/* What has passed by a shared row gets its own as soon as the network is not crowded any more. */
+static void keep_passed(struct asking *a, int64_t first) {
+    const struct greylist_settings *set = a->settings;
+    a->changes->is_grouped = a->rows->is_crowded;
+    if (!a->rows->is_crowded)
+        write_own(a, (struct row){ .first = first, .last = a->now, .passes = 2, .expires = a->now + set->passed_life });
+    else if (group(a)->passes <= 0 || a->now - group(a)->last >= REFRESH_S)
+        write_row(a, group(a), (struct row){ .first = first, .last = a->now, .passes = 1,
+                                             .expires = a->now + set->unpassed_life });
+}
+
+static bool is_group_cached(struct asking *a, struct greylist_answer *answer) {
+    if (!has_group(a) || group(a)->passes <= 0)
+        return false;
+    answer->status = GREYLIST_CACHED;
+    keep_passed(a, group(a)->first);
+    a->changes->is_refresh = a->changes->n > 0;
+    return true;
+}
+
+static bool is_group_waiting(struct asking *a, struct greylist_answer *answer) {
+    if (!has_group(a))
+        return false;
+    int64_t first = group(a)->first < a->now ? group(a)->first : a->now;
+    uint32_t waited = (uint32_t)(a->now - first);
+    if (waited < a->settings->delay) {
+        answer->status = GREYLIST_EARLY;
+        answer->seconds_left = a->settings->delay - waited;
+        a->changes->is_grouped = true;
+        return true;
+    }
+    answer->status = GREYLIST_RETRY;
+    answer->waited = waited;
+    keep_passed(a, first);
+    return true;
+}
+
+static void begin_waiting(struct asking *a) {
+    const struct row row = { .first = a->now, .last = a->now, .expires = a->now + a->settings->unpassed_life };
+    bool is_crowded = a->rows->is_crowded;
+    write_row(a, is_crowded ? group(a) : triplet(a, first_written(a)), row);
+    a->changes->is_new = !is_crowded;
+    a->changes->is_grouped = is_crowded;
+}
+
 /* Seen before, and not passed: the earliest attempt under any identity counts. */
 static bool is_waiting(struct asking *a, struct greylist_answer *answer) {
-    const struct greylist_settings *set = &a->question->settings;
+    const struct greylist_settings *set = a->settings;
     int64_t first = INT64_MAX;
     size_t at = 0;
     for (size_t i = 0; i < a->question->n_identities; i++) {
@@ -215,26 +300,29 @@ static bool is_waiting(struct asking *a, struct greylist_answer *answer) {
     return true;
 }
 
-void greylist_ask(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
-                  struct greylist_answer *ret_answer, struct greylist_changes *ret_changes) {
-    struct asking a = { .question = question, .rows = rows, .now = now, .changes = ret_changes };
-    *ret_answer = (struct greylist_answer){ .status = GREYLIST_NEW, .seconds_left = question->settings.delay };
-    ret_changes->n = 0;
-    ret_changes->is_refresh = false;
+static void clear(struct greylist_changes *changes) {
+    changes->n = 0;
+    changes->is_refresh = changes->is_new = changes->is_grouped = false;
+}
+
+void greylist_ask(const struct greylist_settings *settings, const struct greylist_question *question,
+                  const struct greylist_rows *rows, int64_t now, struct greylist_answer *ret_answer,
+                  struct greylist_changes *ret_changes) {
+    struct asking a = { .settings = settings, .question = question, .rows = rows, .now = now, .changes = ret_changes };
+    *ret_answer = (struct greylist_answer){ .status = GREYLIST_NEW, .seconds_left = settings->delay };
+    clear(ret_changes);
     if (question->n_identities == 0 || is_whitelisted(&a, ret_answer) || is_cached(&a, ret_answer)
-        || is_waiting(&a, ret_answer))
+        || is_waiting(&a, ret_answer) || is_group_cached(&a, ret_answer) || is_group_waiting(&a, ret_answer))
         return;
-    write_row(&a, triplet(&a, first_written(&a)), (struct row){ .first = now, .last = now,
-                                                                .expires = now + question->settings.unpassed_life });
+    begin_waiting(&a);
 }
 
 /* ---- the end of a transaction */
 
-void greylist_credit(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
-                     struct greylist_changes *ret_changes) {
-    struct asking a = { .question = question, .rows = rows, .now = now, .changes = ret_changes };
-    ret_changes->n = 0;
-    ret_changes->is_refresh = false;
+void greylist_credit(const struct greylist_settings *settings, const struct greylist_question *question,
+                     const struct greylist_rows *rows, int64_t now, struct greylist_changes *ret_changes) {
+    struct asking a = { .settings = settings, .question = question, .rows = rows, .now = now, .changes = ret_changes };
+    clear(ret_changes);
     for (size_t i = first_written(&a); i < question->n_identities; i = next_written(&a, i)) {
         if (passes_of(&a, i) != 1 || !may_count(&a, i))
             continue;
@@ -243,6 +331,6 @@ void greylist_credit(const struct greylist_question *question, const struct grey
         write_row(&a, triplet(&a, i), counted);
         write_row(&a, identity(&a, i), (struct row){ .first = has_identity(&a, i) ? identity(&a, i)->first : now,
                                                      .last = now, .passes = (int32_t)count_of(&a, i) + 1,
-                                                     .expires = now + question->settings.whitelist_life });
+                                                     .expires = now + settings->whitelist_life });
     }
 }

@@ -12,7 +12,12 @@
  *                      └─ the end of the transaction, greylist_credit(): its identities are counted; the fifth
  *                         triplet makes them whitelisted (the retry that will do so is called autowhitelist)
  *
- * The settings travel with each question, so a reload need not reach the store. No clock, no I/O, no allocation.
+ * Whose network has had many new triplets (bound.h) is *crowded*: a further one gets no row of its own, but shares one
+ * of GREYLIST_GROUPS with others of the network, chosen by a hash that nobody outside can compute. So the rows of a
+ * network are bounded, and no attempt pushes out another: a sender in a crowded network waits and passes as ever. What
+ * passes by a shared row earns nothing.
+ *
+ * The settings are the store's (process.h), never a worker's. No clock, no I/O, no allocation.
  */
 #pragma once
 
@@ -23,13 +28,17 @@
 enum {
     GREYLIST_IDENTITIES_MAX = 4,
     GREYLIST_TEXT_MAX = 320, /* of each view in a question; longer ones are refused by whoever makes it */
-    GREYLIST_KEYS_MAX = 2 * GREYLIST_IDENTITIES_MAX,
+    GREYLIST_GROUP = 2 * GREYLIST_IDENTITIES_MAX, /* the slot of the shared row */
+    GREYLIST_KEYS_MAX = GREYLIST_GROUP + 1,
+    GREYLIST_GROUPS = 1024,
+    GREYLIST_DELAY_MAX = 24 * 3600, /* s; the option's bound too */
     GREYLIST_KEY_SIZE = 16,  /* of the hash key */
 };
 
 struct greylist_settings { /* seconds, but for the count; defaults in conf/options.c */
     uint32_t delay, unpassed_life, passed_life, whitelist_life;
     uint32_t whitelist_after; /* passed triplets; 0: never */
+    uint32_t new_per_network; /* new triplets within unpassed_life; 0: not bounded */
 };
 
 struct greylist_question {
@@ -40,13 +49,16 @@ struct greylist_question {
     bool is_null_sender; /* it never earns a whitelisting */
     struct str sender;   /* normalised */
     struct str recipient; /* lower case */
-    struct greylist_settings settings;
 };
 
-/* Row i of the triplet of identity i stands at [i], that of identity i itself at [GREYLIST_IDENTITIES_MAX + i]. */
+/*
+ * Row i of the triplet of identity i stands at [i], that of identity i itself at [GREYLIST_IDENTITIES_MAX + i], and the
+ * one that the question shares with others of its network at [GREYLIST_GROUP].
+ */
 struct greylist_rows {
     struct row at[GREYLIST_KEYS_MAX];
     bool has[GREYLIST_KEYS_MAX];
+    bool is_crowded; /* a new triplet of this network gets no row of its own */
 };
 
 struct greylist_answer {
@@ -62,20 +74,28 @@ struct greylist_changes {
     struct row rows[GREYLIST_CHANGES_MAX]; /* to be merged */
     uint8_t n;
     bool is_refresh; /* nothing but last-seen: the answer need not wait for it */
+    bool is_new;     /* a triplet got rows of its own: it counts for its network */
+    bool is_grouped; /* it got none, and was decided by the row that it shares */
 };
+
+/* Whether a question with so many identities has a row at `slot`. */
+static inline bool greylist_slot_is_used(uint8_t n_identities, unsigned slot) {
+    return slot == GREYLIST_GROUP || slot % GREYLIST_IDENTITIES_MAX < n_identities;
+}
 
 int64_t greylist_identity_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str identity);
 int64_t greylist_triplet_key(const uint8_t key[GREYLIST_KEY_SIZE], struct str identity, struct str sender,
                              struct str recipient);
 
-/* Fills in the keys of all rows; `has` becomes false. */
-void greylist_keys(const struct greylist_question *question, const uint8_t key[GREYLIST_KEY_SIZE],
+/* Fills in the keys of all rows; `has` becomes false. `network`: where the shared row is that of. */
+void greylist_keys(const struct greylist_question *question, struct str network, const uint8_t key[GREYLIST_KEY_SIZE],
                    struct greylist_rows *ret_rows);
 
 /* Decides, and says what is to be written (nothing where the question is read-only). */
-void greylist_ask(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
-                  struct greylist_answer *ret_answer, struct greylist_changes *ret_changes);
+void greylist_ask(const struct greylist_settings *settings, const struct greylist_question *question,
+                  const struct greylist_rows *rows, int64_t now, struct greylist_answer *ret_answer,
+                  struct greylist_changes *ret_changes);
 
 /* The transaction ended well: counts the triplet for its identities, each at most once an hour. */
-void greylist_credit(const struct greylist_question *question, const struct greylist_rows *rows, int64_t now,
-                     struct greylist_changes *ret_changes);
+void greylist_credit(const struct greylist_settings *settings, const struct greylist_question *question,
+                     const struct greylist_rows *rows, int64_t now, struct greylist_changes *ret_changes);

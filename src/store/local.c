@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "store/local_index.h"
+#include "store/local_place.h"
 #include "store/local_schema.h"
 #include "store/local_sync.h"
 #include "store/recent.h"
@@ -75,6 +76,7 @@ struct local {
     struct recent recent;
     int64_t recent_version; /* of what others had written when the rows in it were read */
     struct local_index index;
+    struct local_place place;
     int log_pages;          /* in the write-ahead log */
     struct walk rows, names; /* of the sweep */
     bool sweeps_names;       /* the rows' turn is over */
@@ -162,7 +164,9 @@ static int prepare(struct local *local) {
 static void release(struct local *local) {
     for (int i = 0; i < N_STATEMENTS; i++)
         sqlite3_finalize(local->statements[i]);
+    local_place_leave(&local->place, local->db);
     sqlite3_close(local->db);
+    local_place_close(&local->place);
     free(local->path);
     free(local);
 }
@@ -176,8 +180,10 @@ static int open_database(struct local *local, const struct local_options *option
     if (r == 0)
         r = prepare(local);
     sqlite3_wal_hook(local->db, on_commit, local);
-    if (r == 0)
+    if (r == 0) {
         local_index_open(&local->index, local->db);
+        local_place_open(&local->place, local->path);
+    }
     if (r == 0 && !options->is_command && !options->syncs_always)
         r = local_sync_start(options->path, &local->sync);
     return r;
@@ -209,6 +215,18 @@ void local_close(struct local *take_local) {
 
 const char *local_why(const struct local *local) {
     return local->why;
+}
+
+enum local_place_state local_look(const struct local *local) {
+    return local_place_look(&local->place);
+}
+
+int local_restore_on(struct local *local, int n_pages) {
+    int r = local_place_restore_on(&local->place, local->db, n_pages);
+    if (r < 0)
+        snprintf(local->why, sizeof(local->why), "%s: was removed, and cannot be brought back: %s", local->path,
+                 strerror(-r));
+    return r;
 }
 
 const uint8_t *local_hash_key(const struct local *local) {

@@ -31,6 +31,19 @@ void local_close(struct local *take_local); /* synced and checkpointed; accepts 
 
 const char *local_why(const struct local *local);
 
+enum local_place_state {
+    LOCAL_IN_PLACE,
+    LOCAL_REMOVED,  /* nothing stands at the path: it can be brought back from what is open, local_restore_on() */
+    LOCAL_REPLACED, /* another file does, or the log was taken away: to be closed, and opened again */
+};
+enum local_place_state local_look(const struct local *local);
+
+/*
+ * Copies about `n_pages` pages of a file that was removed; it is used on meanwhile. Returns 1 (to be called again), 0
+ * (a file stands at the path again: close this one, and open that) or a negative error.
+ */
+int local_restore_on(struct local *local, int n_pages);
+
 /* The key that all keys are hashed with; and whether it is that of a shared store. */
 const uint8_t *local_hash_key(const struct local *local);
 bool local_key_is_shared(const struct local *local);

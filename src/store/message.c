@@ -9,12 +9,14 @@
  */
 #include "store/message.h"
 
+#include "store/greylist_question.h"
+
 #include <errno.h>
 
 enum { FLAG_READ_ONLY = 1, FLAG_NULL_SENDER = 2, FLAGS = FLAG_READ_ONLY | FLAG_NULL_SENDER };
 enum { TEXT_SENDER, TEXT_RECIPIENT, TEXT_IDENTITIES };
 
-_Static_assert(sizeof(struct store_question_head) == 12 + 5 * 4 + 2 * STORE_TEXTS_MAX, "no byte of it is padding");
+_Static_assert(sizeof(struct store_question_head) == 12 + 2 * STORE_TEXTS_MAX, "no byte of it is padding");
 _Static_assert(sizeof(struct store_answer_message) == 20, "no byte of it is padding");
 
 /* ---- reading */
@@ -23,6 +25,7 @@ static int parse_answer(const char *at, struct store_message *ret_message) {
     struct store_answer_message m;
     memcpy(&m, at, sizeof(m));
     if (m.is_unavailable > 1 || m.status > GREYLIST_WHITELISTED || m.may_count > 1 ||
+        m.seconds_left > GREYLIST_DELAY_MAX ||
         (m.is_unavailable && (m.status | m.may_count | m.seconds_left | m.waited)))
         return -EBADMSG;
     *ret_message = (struct store_message){
@@ -53,7 +56,6 @@ static int parse_question(const struct store_question_head *head, const char *at
         .n_looked_up = head->n_looked_up,
         .is_read_only = (head->flags & FLAG_READ_ONLY) != 0,
         .is_null_sender = (head->flags & FLAG_NULL_SENDER) != 0,
-        .settings = head->settings,
     };
     struct str texts[STORE_TEXTS_MAX];
     at += sizeof(*head);
@@ -63,6 +65,8 @@ static int parse_question(const struct store_question_head *head, const char *at
     q.recipient = texts[TEXT_RECIPIENT];
     for (unsigned i = 0; i < q.n_identities; i++)
         q.identities[i] = texts[TEXT_IDENTITIES + i];
+    if (!greylist_question_is_sound(&q))
+        return -EBADMSG;
     *ret_message = (struct store_message){ .type = head->type, .number = head->number, .question = q };
     return (int)head->len;
 }
@@ -113,10 +117,9 @@ int store_question_put(struct buf *out, enum store_message_type type, uint32_t n
                            (question->is_null_sender ? FLAG_NULL_SENDER : 0)),
         .n_identities = question->n_identities,
         .n_looked_up = question->n_looked_up,
-        .settings = question->settings,
     };
     uint32_t begin = out->len;
-    if (question->n_identities > GREYLIST_IDENTITIES_MAX)
+    if (!greylist_question_is_sound(question))
         return -EINVAL;
     int r = buf_put(out, &head, sizeof(head)); /* its room */
     if (r == 0)

@@ -6,7 +6,9 @@
  * back in its answer; a credit has none.
  *
  * A worker meets the network and may have been taken over: whatever its bytes are, parsing gives a question within its
- * bounds, or says that they are none (docs/decisions/0006).
+ * bounds whose fields say what they may (greylist_question.h), or says that they are none (docs/decisions/0006). What
+ * counts for the whole list, such as how long a row lives, never travels in a question. The store meets a database, and
+ * may have been taken over too: an answer is one that a question can have.
  */
 #pragma once
 
@@ -24,7 +26,6 @@ struct store_question_head {
     uint8_t flags;
     uint8_t n_identities;
     uint8_t n_looked_up;
-    struct greylist_settings settings;
     uint16_t text_len[STORE_TEXTS_MAX];
 };
 

@@ -23,8 +23,8 @@ void names_add(struct names *names, const struct batch *batch) {
     for (size_t i = 0; i < batch->n_items; i++) {
         const struct batch_item *item = &batch->items[i];
         for (unsigned slot = 0; slot < GREYLIST_KEYS_MAX; slot++) {
-            if (slot % GREYLIST_IDENTITIES_MAX >= item->question.n_identities)
-                continue;
+            if (slot == GREYLIST_GROUP || !greylist_slot_is_used(item->question.n_identities, slot))
+                continue; /* a shared row is nobody's */
             size_t at = item->places[slot];
             if (!batch->now.has[at] || batch->local.has[at] || is_named[at])
                 continue;

@@ -248,6 +248,8 @@ static void on_master(struct channel *channel, const void *message, size_t len, 
         peer_new(p, take_fds[0]);
         return;
     }
+    if (order.type == STORE_ORDER_SETTINGS)
+        stores_set_greylist(p->stores, &order.greylist);
     for (size_t i = 0; i < n_fds; i++)
         close(take_fds[i]);
 }
@@ -320,6 +322,7 @@ static int set_up(struct process *p) {
         .shared = p->shared,
         .conninfo = setup->postgresql,
         .shared_timeout_ms = setup->timeout_ms / 2,
+        .greylist = setup->greylist,
     };
     if (p->shared != NULL && !rights_are_stale(setup, p->shared)
         && timer_set(p->loop, &p->stale, loop_now(p->loop) + STALE_MS, on_stale) < 0)

@@ -21,6 +21,21 @@ bool row_is_spent(const struct row *row, int64_t now) {
     return !row_is_alive(row, now) && (row->forgot == 0 || row->forgot <= now - ROW_FORGET_LIFE);
 }
 
+static int64_t between(int64_t value, int64_t low, int64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+struct row row_bounded(const struct row *row, int64_t now) {
+    return (struct row){
+        .key = row->key,
+        .first = between(row->first, 0, now + ROW_LIFE_MAX),
+        .last = between(row->last, 0, now + ROW_LIFE_MAX),
+        .expires = between(row->expires, 0, now + ROW_LIFE_MAX),
+        .forgot = between(row->forgot, 0, now + ROW_CLOCK_MAX),
+        .passes = (int32_t)between(row->passes, 0, ROW_PASSES_MAX),
+    };
+}
+
 struct row row_merge(const struct row *a, const struct row *b, int64_t now) {
     int64_t forgot = greatest(a->forgot, b->forgot);
     bool says_a = a->expires > now && a->first > forgot, says_b = b->expires > now && b->first > forgot;

@@ -16,6 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The longest life that an option allows, and a year for clocks; s. */
+#define ROW_LIFE_MAX ((int64_t)11 * 365 * 24 * 3600)
+
+enum { ROW_PASSES_MAX = 1 << 30, ROW_CLOCK_MAX = 24 * 3600 /* s that another host's clock may be ahead */ };
 enum { ROW_FORGET_LIFE = 90 * 24 * 3600 }; /* s; longer than any row that another host may still hold lives */
 
 struct row {
@@ -33,6 +37,12 @@ bool row_is_alive(const struct row *row, int64_t now);
 
 /* Whether the store may drop it: it says nothing, and nothing that another host may hold needs to be forgotten. */
 bool row_is_spent(const struct row *row, int64_t now);
+
+/*
+ * The row as this program may have written it: a database holds what other hosts, administrators and whoever got into
+ * it have written. No time is negative or further ahead than a row lives, and nothing is forgotten in the future.
+ */
+struct row row_bounded(const struct row *row, int64_t now);
 
 /* Both are of one key. Of those alive: earliest first-seen, latest last-seen, most passes (design.md section 5). */
 struct row row_merge(const struct row *a, const struct row *b, int64_t now);

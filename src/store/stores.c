@@ -27,6 +27,7 @@
 #include "store/stores.h"
 
 #include "base/clock.h"
+#include "store/greylist_question.h"
 #include "store/handover.h"
 #include "store/names.h"
 #include "store/sweep.h"
@@ -50,6 +51,10 @@ enum {
     SWEEP_REFUSED_MS = 3600 * 1000, /* it is not allowed to, perhaps later */
     PUSH_MAX = BATCH_MAX,
     AVERAGE_OF = 16,
+    LOOK_MS = 1000,           /* whether the file is still in its place */
+    RESTORE_MS = 20,          /* between two slices of a copy */
+    RESTORE_PAGES = 128,
+    CROWDED_TELL_MS = 60000,  /* between two lines of the log about crowded networks */
     CLOCK_STEP_MS = 1000,     /* a smaller change of the difference is a matter of how it is measured */
     CLOCK_TELL_MS = 10000,    /* from here on the log hears of it */
     CLOCK_APART_MAX_MS = 24 * 3600 * 1000, /* from here on the shared clock is wrong, or ours is; nobody can tell */
@@ -65,7 +70,9 @@ struct stores {
     struct store_counters *counters;
 
     struct local *local; /* NULL: down */
-    struct timer retry, upkeep, sweep;
+    struct timer retry, upkeep, sweep, restore;
+    uint64_t look_ms; /* when next */
+    bool is_look_due, is_restoring;
     uint64_t pause_ms;
     uint64_t count_ms; /* when next */
     bool is_full, is_retry_due;
@@ -93,6 +100,8 @@ struct stores {
     bool is_read_from_shared, is_kept, is_answered;
     uint64_t began_us;
     int64_t now;        /* of the batch, seconds since 1970 */
+    struct bound bound;
+    uint64_t crowded_told_ms, n_crowded_untold; /* loop's clock; 0: never */
     struct row out[BATCH_KEYS_MAX]; /* what the shared store is merging */
     size_t n_out;
     struct batch batch;
@@ -173,6 +182,8 @@ static void on_sweep(struct timer *timer);
 
 static void lose_local(struct stores *s) {
     tell_trouble(s, local_why(s->local));
+    s->is_restoring = false;
+    timer_cancel(s->loop, &s->restore);
     local_close(s->local);
     s->local = NULL;
     handover_reset(&s->handover);
@@ -256,6 +267,54 @@ static void open_local(struct stores *s) {
     show_state(s);
 }
 
+/* ---- the file is not where it was */
+
+static void reopen(struct stores *s) {
+    s->is_restoring = false;
+    timer_cancel(s->loop, &s->restore);
+    uint8_t key[GREYLIST_KEY_SIZE];
+    memcpy(key, local_hash_key(s->local), sizeof(key));
+    local_close(s->local);
+    s->local = NULL;
+    handover_reset(&s->handover);
+    open_local(s);
+    if (s->local == NULL || memcmp(key, local_hash_key(s->local), sizeof(key)) != 0)
+        names_deinit(&s->names); /* they are of rows under another key */
+}
+
+/* The copy is a slice further. Where it cannot be made it is tried again later, and questions are answered as before. */
+static void on_restore(struct timer *timer) {
+    struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, restore));
+    s->is_restoring = s->local != NULL && local_look(s->local) == LOCAL_REMOVED;
+    if (!s->is_restoring)
+        return; /* a file has come: the next look finds which */
+    bool is_idle = s->phase == PHASE_IDLE;
+    int r = is_idle ? local_restore_on(s->local, RESTORE_PAGES) : 1;
+    if (r < 0)
+        tell_trouble(s, local_why(s->local));
+    if (r == 0) {
+        reopen(s);
+        note(s, LOG_LEVEL_INFO, "the local store: its file is there again, with all rows");
+    } else {
+        timer_set(s->loop, &s->restore, loop_now(s->loop) + (r < 0 ? PAUSE_MAX_MS : RESTORE_MS), on_restore);
+    }
+}
+
+/* Only while nothing is under way. */
+static void look_at_place(struct stores *s) {
+    s->is_look_due = false;
+    enum local_place_state state = s->local != NULL && !s->is_restoring ? local_look(s->local) : LOCAL_IN_PLACE;
+    if (state == LOCAL_REMOVED) {
+        note(s, LOG_LEVEL_ERROR, "the local store: its file was removed; it is brought back from what is still open");
+        s->is_restoring = true;
+        timer_set(s->loop, &s->restore, loop_now(s->loop) + RESTORE_MS, on_restore);
+    } else if (state == LOCAL_REPLACED) {
+        note(s, LOG_LEVEL_WARNING, "the local store: its file, or the log beside it, was replaced; what is there now "
+             "counts");
+        reopen(s);
+    }
+}
+
 static void on_retry(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, retry));
     loop_may_take(s->loop, OPEN_PATIENCE_MS);
@@ -269,6 +328,8 @@ static void catch_up(struct stores *s) {
     if (s->is_retry_due)
         open_local(s);
     s->is_retry_due = false;
+    if (s->is_look_due)
+        look_at_place(s);
     if (s->is_key_new)
         introduce(s);
     s->is_key_new = false;
@@ -333,6 +394,34 @@ static void finish(struct stores *s) {
 
 /* ---- the story of a batch */
 
+/* One line a minute, however many networks fill up. */
+static void tell_crowded(struct stores *s, const struct greylist_question *question) {
+    char text[256], network[GREYLIST_NETWORK_MAX], others[96] = "";
+    uint64_t now_ms = loop_now(s->loop);
+    count(&s->counters->crowded, 1);
+    if (s->crowded_told_ms > 0 && now_ms - s->crowded_told_ms < CROWDED_TELL_MS) {
+        s->n_crowded_untold++;
+        return;
+    }
+    if (s->n_crowded_untold > 0)
+        snprintf(others, sizeof(others), ", as have %" PRIu64 " networks since the last such line",
+                 s->n_crowded_untold);
+    s->crowded_told_ms = now_ms;
+    s->n_crowded_untold = 0;
+    snprintf(text, sizeof(text), "greylist: %.*s has had %" PRIu32 " new triplets (new_per_network): further ones "
+             "share rows%s", STR_ARG(greylist_question_network(question, false, network)),
+             s->settings.greylist.new_per_network, others);
+    note(s, LOG_LEVEL_WARNING, text);
+}
+
+static void count_bounded(struct stores *s) {
+    for (size_t i = 0; i < s->batch.n_items; i++) {
+        count(&s->counters->grouped, s->batch.items[i].is_grouped);
+        if (s->batch.items[i].is_last_own)
+            tell_crowded(s, &s->batch.items[i].question);
+    }
+}
+
 static void keep_in_shared(struct stores *s, bool *ret_is_waited_for) {
     s->n_out = batch_changes_of(&s->batch, &s->batch.shared, s->now, s->out, ret_is_waited_for);
     if (s->n_out > 0 && s->is_shared_up && s->settings.shared->merge(s->shared, s->out, s->n_out, s->now) == 0)
@@ -345,7 +434,8 @@ static void keep_in_shared(struct stores *s, bool *ret_is_waited_for) {
 static bool decide(struct stores *s) {
     bool is_waited_for;
     s->now = time_of(s);
-    batch_decide(&s->batch, s->now);
+    batch_decide(&s->batch, &s->settings.greylist, &s->bound, s->now);
+    count_bounded(s);
     answer_those(s, false, false);
     size_t n = batch_changes_of(&s->batch, &s->batch.local, s->now, s->out, &is_waited_for);
     s->is_kept = merge_local(s, s->out, n, s->shared != NULL && !s->is_read_from_shared);
@@ -375,7 +465,8 @@ static bool begin(struct stores *s) {
     const uint8_t *key = s->local != NULL ? local_hash_key(s->local) : s->shared_key;
     if (s->local == NULL && !s->is_shared_up)
         return give_up(s);
-    batch_find_keys(b, key);
+    bound_tick(&s->bound, clock_ms() / 1000);
+    batch_find_keys(b, &s->bound, key);
     if (s->local != NULL && !is_done(s, local_read(s->local, b->local.at, b->local.has, b->n_keys)))
         memset(b->local.has, 0, sizeof(b->local.has));
     if (s->is_shared_up && s->settings.shared->read(s->shared, b->shared.at, b->shared.has, b->n_keys) == 0) {
@@ -549,6 +640,7 @@ static void count_rows(struct stores *s) {
     if (is_round || counts.pending > c->pending)
         c->pending = counts.pending;
     c->bytes = counts.bytes;
+    count(&c->rounds, is_round && s->local != NULL);
     if (is_round)
         s->count_ms = loop_now(s->loop) + COUNT_MS;
 }
@@ -575,6 +667,12 @@ static void on_upkeep(struct timer *timer) {
         is_done(s, names_write(&s->names, s->local));
     if (is_nobody_waiting(s) && loop_now(s->loop) >= s->count_ms)
         count_rows(s);
+    if (loop_now(s->loop) >= s->look_ms) {
+        s->look_ms = loop_now(s->loop) + LOOK_MS;
+        s->is_look_due = true;
+    }
+    if (s->phase == PHASE_IDLE && s->is_look_due)
+        look_at_place(s);
     if (s->shared != NULL && s->local != NULL && local_was_written(s->local))
         s->has_pending = true;
     show_state(s);
@@ -602,6 +700,8 @@ int stores_new(struct loop *loop, const struct stores_settings *settings, struct
     if (s == NULL)
         return -ENOMEM;
     *s = (struct stores){ .loop = loop, .settings = *settings, .counters = counters, .events = events, .arg = arg };
+    bound_init(&s->bound);
+    stores_set_greylist(s, &settings->greylist);
     open_local(s);
     s->sweep_ms = loop_now(loop) + SWEEP_SHARED_MS;
     sweep_init(&s->shared_sweep, clock_wall_ms() * 0x9e3779b97f4a7c15u); /* any place will do */
@@ -629,8 +729,14 @@ void stores_free(struct stores *take_stores) {
     timer_cancel(s->loop, &s->retry);
     timer_cancel(s->loop, &s->upkeep);
     timer_cancel(s->loop, &s->sweep);
+    timer_cancel(s->loop, &s->restore);
     batch_deinit(&s->batch);
     loop_free_later(s->loop, s);
+}
+
+void stores_set_greylist(struct stores *stores, const struct greylist_settings *greylist) {
+    stores->settings.greylist = *greylist;
+    bound_set(&stores->bound, greylist->new_per_network, greylist->unpassed_life);
 }
 
 struct batch *stores_batch(struct stores *stores) {

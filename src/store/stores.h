@@ -26,6 +26,7 @@ struct stores_settings { /* borrowed */
     const struct shared_ops *shared; /* NULL: there is none */
     const char *conninfo;
     uint64_t shared_timeout_ms;
+    struct greylist_settings greylist;
 };
 
 struct stores_events {
@@ -43,6 +44,9 @@ int stores_new(struct loop *loop, const struct stores_settings *settings, struct
                const struct stores_events *events, void *arg, struct stores **ret_stores);
 /* Commits nothing more, syncs, and closes. Accepts NULL. */
 void stores_free(struct stores *take_stores);
+
+/* What counts for each batch that begins after this. */
+void stores_set_greylist(struct stores *stores, const struct greylist_settings *greylist);
 
 /* Where the next questions are gathered; not while a batch runs. */
 struct batch *stores_batch(struct stores *stores);

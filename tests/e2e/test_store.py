@@ -154,6 +154,49 @@ def test_a_reload_keeps_the_process_and_new_workers_reach_it(make_gateway):
     assert store_of(gateway)["pid"] == pid
 
 
+def test_a_changed_delay_reaches_the_running_process(make_gateway):
+    gateway = make_gateway()
+    pid, sender = store_of(gateway)["pid"], new_sender()
+    assert ask(gateway, sender) == GREYLISTED
+    gateway.configure(greylist={"delay": "0s"})
+    gateway.reload()
+    assert ask(gateway, sender) == TAKEN
+    assert greylist_status(gateway, sender) == "retry"
+    assert store_of(gateway)["pid"] == pid
+
+
+def test_a_network_that_floods_it_adds_few_rows_and_a_good_sender_passes(make_gateway):
+    gateway = make_gateway(workers=1)
+    gateway.configure(greylist={"delay": "1h", "new_per_network": 20})
+    gateway.reload()
+    for _ in range(60):
+        assert ask(gateway, new_sender()) == GREYLISTED
+    sender = new_sender()
+    assert ask(gateway, sender) == GREYLISTED
+    store = eventually(lambda: (store := store_of(gateway))["grouped"] >= 40 and store, "the bound is reached")
+    assert store["crowded"] == 1
+    eventually(lambda: "new_per_network" in gateway.command("status", "--check").stdout, "monitoring hears of it")
+    assert len(gateway.find_all_log("127.0.0.0/24 has had 20 new triplets")) == 1
+    gateway.configure(greylist={"delay": "0s", "new_per_network": 20})
+    gateway.reload()
+    assert ask(gateway, sender) == TAKEN
+
+
+def test_a_file_that_is_removed_comes_back(make_gateway):
+    gateway = make_gateway()
+    sender, meanwhile = new_sender(), new_sender()
+    assert ask(gateway, sender) == GREYLISTED
+    for suffix in ("", "-wal", "-shm"):
+        os.unlink(gateway.store_path + suffix)
+    assert ask(gateway, meanwhile) == GREYLISTED
+    eventually(lambda: gateway.find_all_log("its file is there again"), "the file comes back", 30)
+    assert os.path.exists(gateway.store_path)
+    for each in (sender, meanwhile):
+        assert ask(gateway, each) == GREYLISTED
+        assert greylist_status(gateway, each) == "early"
+    assert store_of(gateway)["unavailable"] == 0
+
+
 def test_changed_options_start_it_anew(make_gateway):
     gateway = make_gateway()
     pid, sender = store_of(gateway)["pid"], new_sender()

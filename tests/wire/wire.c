@@ -254,6 +254,7 @@ static void set_up(struct play *p) {
                                  .gather = { .loop = p->loop, .conf = conf, .timeout_ms = conf->set.dns.timeout } };
     if (p->has_store)
         open_store(p);
+    p->store.settings = gather_greylist_settings(conf);
     p->scanner_events = (struct scanner_events){ .on_server = on_scanner, .on_missed = on_missed, .arg = p };
     wire_scanners_start(&p->scanners, conf, &p->scanner_events);
     p->server.gather.scanners = p->scanners.scanners;

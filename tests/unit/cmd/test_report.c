@@ -190,7 +190,7 @@ static struct report with_store(void) {
     struct report report = healthy();
     report.store = (struct report_store){ .state = "ready", .local = "up", .shared = "off", .why = "", .pid = 77,
                                           .rows = 1234, .asked = 55, .unavailable = 3, .latency_us = 1500,
-                                          .longest_us = 20000 };
+                                          .longest_us = 20000, .grown = -17, .grouped = 9 };
     return report;
 }
 
@@ -204,7 +204,9 @@ static void the_store_is_shown_where_there_is_one(void **state) {
     assert_non_null(strstr(out.at, "\nstore "));
     assert_non_null(strstr(out.at, "1.5ms"));
     assert_non_null(strstr(out.at, "\"store\":{\"pid\":77,"));
-    assert_non_null(strstr(out.at, "\"rows\":1234,"));
+    assert_non_null(strstr(out.at, "\"rows\":1234,\"rows_grown_1h\":-17,"));
+    assert_non_null(strstr(out.at, " -17/h "));
+    assert_non_null(strstr(out.at, "\"grouped\":9,"));
     buf_clear(&out);
     report = healthy();
     assert_int_equal(report_text(&report, &out), 0);
@@ -218,6 +220,8 @@ static void the_store_is_shown_where_there_is_one(void **state) {
 static void a_store_that_fails_warns(void **state) {
     struct report report = with_store();
     assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+    report.store.grouped_lately = 1;
+    assert_check(&report, REPORT_WARNING, "networks are past new_per_network of the greylist");
     report.store.shared = "down";
     report.store.why = "the shared store is away: no route";
     assert_check(&report, REPORT_WARNING, "the shared store is away");
@@ -232,7 +236,8 @@ static void a_store_that_fails_warns(void **state) {
 static struct report with_quarantine(void) {
     struct report report = healthy();
     report.quarantine = (struct report_quarantine){ .path = "/q", .is_counted = true, .messages = 12, .pending = 1,
-                                                    .bytes = 3565158, .size_max = 10737418240 };
+
+                                                    .grown = 1024, .bytes = 3565158, .size_max = 10737418240 };
     return report;
 }
 
@@ -245,10 +250,10 @@ static void the_quarantine_is_shown_where_there_is_one(void **state) {
     assert_int_equal(report_text(&report, &out), 0);
     assert_int_equal(report_json(&report, &out), 0);
     buf_putc(&out, '\0');
-    assert_non_null(strstr(out.at, "\n/q          ok     12        1        3.4M  10.0G\n"));
+    assert_non_null(strstr(out.at, "\n/q          ok     12        1        3.4M  10.0G  +1.0K/h\n"));
     assert_non_null(strstr(out.at, "quarantined        34\nquarantine_failed  2\n"));
     assert_non_null(strstr(out.at, "\"quarantine\":{\"path\":\"/q\",\"state\":\"ok\",\"messages\":12,\"pending\":1,"
-                                   "\"bytes\":3565158,\"size_max\":10737418240},"));
+                                   "\"bytes\":3565158,\"bytes_grown_1h\":1024,\"size_max\":10737418240},"));
     buf_clear(&out);
     report = healthy();
     assert_int_equal(report_text(&report, &out), 0);

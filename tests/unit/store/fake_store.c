@@ -4,6 +4,7 @@
  */
 #include "fake_store.h"
 
+#include "store/greylist_question.h"
 #include "store/message.h"
 
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static struct row *find_row(struct fake_store *store, int64_t key) {
 
 static void read_rows(struct fake_store *store, const struct greylist_question *q, struct greylist_rows *rows) {
     static const uint8_t key[GREYLIST_KEY_SIZE] = { 1, 2, 3 };
-    greylist_keys(q, key, rows);
+    char network[GREYLIST_NETWORK_MAX];
+    greylist_keys(q, greylist_question_network(q, false, network), key, rows);
     for (unsigned i = 0; i < q->n_identities; i++)
         for (unsigned at = i; at < GREYLIST_KEYS_MAX; at += GREYLIST_IDENTITIES_MAX) {
             const struct row *row = find_row(store, rows->at[at].key);
@@ -54,9 +56,9 @@ static void remember(struct fake_store *store, const struct store_message *m) {
     struct greylist_changes changes;
     read_rows(store, &m->question, &rows);
     if (m->type == STORE_CREDIT)
-        greylist_credit(&m->question, &rows, store->now, &changes);
+        greylist_credit(&store->settings, &m->question, &rows, store->now, &changes);
     else
-        greylist_ask(&m->question, &rows, store->now, &store->answer, &changes);
+        greylist_ask(&store->settings, &m->question, &rows, store->now, &store->answer, &changes);
     merge_rows(store, &changes);
 }
 
@@ -91,7 +93,11 @@ static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end };
 
 void fake_store_open(struct fake_store *store, struct loop *loop, struct store_client *client) {
     int ends[2];
-    *store = (struct fake_store){ .answer = { .status = GREYLIST_NEW, .seconds_left = 300 } };
+    *store = (struct fake_store){
+        .answer = { .status = GREYLIST_NEW, .seconds_left = 300 },
+        .settings = { .delay = 300, .unpassed_life = 2 * 86400, .passed_life = 36 * 86400, .whitelist_after = 5,
+                      .whitelist_life = 36 * 86400 },
+    };
     buf_init(&store->heard, 65536);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0
         || stream_open(&store->stream, loop, ends[0], &ops, 65536, 65536) < 0)

@@ -18,6 +18,7 @@ struct fake_store {
     enum { FAKE_STORE_ANSWERS, FAKE_STORE_REMEMBERS, FAKE_STORE_IS_SILENT, FAKE_STORE_IS_AWAY } mood;
     struct greylist_answer answer; /* FAKE_STORE_ANSWERS */
     int64_t now;                   /* FAKE_STORE_REMEMBERS: in seconds */
+    struct greylist_settings settings;
     struct row rows[FAKE_STORE_ROWS_MAX];
     size_t n_rows;
     struct buf heard;

@@ -24,10 +24,13 @@ static inline struct greylist_question question_for_test(const char *sender) {
         .n_identities = 2,
         .sender = str_of(sender),
         .recipient = STR("bert@example.com"),
-        .settings = { .delay = 300, .unpassed_life = 172800, .passed_life = 3110400, .whitelist_life = 3110400,
-                      .whitelist_after = 5 },
+        .is_null_sender = strcmp(sender, "<>") == 0,
     };
 }
+
+static const struct greylist_settings settings_for_test = {
+    .delay = 300, .unpassed_life = 172800, .passed_life = 3110400, .whitelist_life = 3110400, .whitelist_after = 5,
+};
 
 static inline struct loop *loop_for_test(void) {
     struct loop *loop;

@@ -1,15 +1,16 @@
 /* The model of greylisting: the life of a triplet, with a clock that the test moves and a table in memory. */
-#include "store/greylist.h"
+#include "store/greylist_question.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
-enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, ROWS_MAX = 256 };
+enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR, ROWS_MAX = 2048 };
 
 static const uint8_t hash_key[GREYLIST_KEY_SIZE] = "0123456789abcde";
 
@@ -23,6 +24,7 @@ struct world { /* a store in memory */
     size_t n;
     int64_t now;
     struct greylist_settings settings;
+    bool is_crowded;
     struct greylist_answer answer; /* the last one */
     struct greylist_changes changes;
 };
@@ -60,7 +62,9 @@ static void merge_changes(struct world *w) {
 }
 
 static void read_rows(struct world *w, const struct greylist_question *question, struct greylist_rows *rows) {
-    greylist_keys(question, hash_key, rows);
+    char network[GREYLIST_NETWORK_MAX];
+    greylist_keys(question, greylist_question_network(question, false, network), hash_key, rows);
+    rows->is_crowded = w->is_crowded;
     for (size_t i = 0; i < GREYLIST_KEYS_MAX; i++) {
         const struct row *row = rows->at[i].key != 0 ? find(w, rows->at[i].key) : NULL;
         rows->has[i] = row != NULL;
@@ -72,7 +76,7 @@ static void read_rows(struct world *w, const struct greylist_question *question,
 /* "org:example.com,ip:192.0.2.1" */
 static struct greylist_question question_of(struct world *w, const char *who, const char *sender, const char *rcpt) {
     struct greylist_question question = { .sender = str_of(sender), .recipient = str_of(rcpt),
-                                          .settings = w->settings, .is_null_sender = sender[0] == '\0' };
+                                          .is_null_sender = sender[0] == '\0' };
     struct str rest = str_of(who);
     while (rest.len > 0) {
         size_t comma = str_find(rest, ',');
@@ -85,7 +89,7 @@ static struct greylist_question question_of(struct world *w, const char *who, co
 static unsigned ask_question(struct world *w, const struct greylist_question *question) {
     struct greylist_rows rows;
     read_rows(w, question, &rows);
-    greylist_ask(question, &rows, w->now, &w->answer, &w->changes);
+    greylist_ask(&w->settings, question, &rows, w->now, &w->answer, &w->changes);
     merge_changes(w);
     return w->answer.status;
 }
@@ -99,7 +103,7 @@ static void credit(struct world *w, const char *who, const char *sender, const c
     struct greylist_question question = question_of(w, who, sender, rcpt);
     struct greylist_rows rows;
     read_rows(w, &question, &rows);
-    greylist_credit(&question, &rows, w->now, &w->changes);
+    greylist_credit(&w->settings, &question, &rows, w->now, &w->changes);
     merge_changes(w);
 }
 
@@ -375,6 +379,112 @@ static void test_the_longest_texts_make_a_key(void **state) {
     assert_int_equal(ask(w, text, text, text), GREYLIST_RETRY);
 }
 
+/* ---- a crowded network */
+
+static size_t rows_of_a_flood(struct world *w, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        char sender[32];
+        snprintf(sender, sizeof(sender), "s%u@example.net", i);
+        ask(w, HOST, sender, "bert@example.com");
+    }
+    return w->n;
+}
+
+static void test_in_a_crowded_network_no_attempt_adds_more_rows_than_there_are_groups(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    assert_true(rows_of_a_flood(w, 5000) <= GREYLIST_GROUPS);
+    assert_true(w->changes.is_grouped);
+    assert_false(w->changes.is_new);
+}
+
+static void test_in_a_crowded_network_who_comes_back_passes_whatever_came_between(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_NEW);
+    rows_of_a_flood(w, 3000);
+    w->now += 6 * MINUTE;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_RETRY);
+    assert_int_equal(w->answer.waited, 6 * MINUTE);
+    assert_false(w->answer.may_count);
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_CACHED);
+}
+
+static void test_a_crowded_network_waits_like_others(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_NEW);
+    w->now += MINUTE;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_EARLY);
+    assert_int_equal(w->answer.seconds_left, 4 * MINUTE);
+}
+
+static void test_who_waited_before_the_network_was_crowded_passes_by_its_own_row(void **state) {
+    struct world *w = *state;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_NEW);
+    assert_true(w->changes.is_new);
+    w->is_crowded = true;
+    w->now += 6 * MINUTE;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_RETRY);
+    assert_true(w->answer.may_count);
+    assert_false(w->changes.is_grouped);
+}
+
+static void test_what_passed_by_a_shared_row_gets_its_own_when_there_is_room_and_earns_nothing(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_NEW);
+    w->now += 6 * MINUTE;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_RETRY);
+    w->is_crowded = false;
+    w->now += HOUR;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_CACHED);
+    assert_true(w->changes.is_new);
+    w->now += 10 * DAY; /* the shared row is over */
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_CACHED);
+    credit(w, HOST, "anna@example.net", "bert@example.com");
+    assert_int_equal(w->changes.n, 0);
+}
+
+static void test_a_shared_row_does_not_outlive_the_crowd_by_being_used(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    ask(w, HOST, "anna@example.net", "bert@example.com");
+    w->now += 6 * MINUTE;
+    ask(w, HOST, "anna@example.net", "bert@example.com");
+    w->is_crowded = false;
+    struct greylist_question q = question_of(w, HOST, "anna@example.net", "bert@example.com");
+    struct greylist_rows rows;
+    read_rows(w, &q, &rows);
+    int64_t expires = rows.at[GREYLIST_GROUP].expires;
+    w->now += DAY;
+    ask(w, HOST, "anna@example.net", "bert@example.com");
+    read_rows(w, &q, &rows);
+    assert_int_equal(rows.at[GREYLIST_GROUP].expires, expires);
+}
+
+static void test_who_was_forgotten_is_not_known_by_a_shared_row(void **state) {
+    struct world *w = *state;
+    w->is_crowded = true;
+    ask(w, HOST, "anna@example.net", "bert@example.com");
+    w->now += 6 * MINUTE;
+    w->rows[w->n++] = (struct row){ .key = greylist_identity_key(hash_key, STR(HOST)), .forgot = w->now };
+    w->now++;
+    assert_int_equal(ask(w, HOST, "anna@example.net", "bert@example.com"), GREYLIST_NEW);
+}
+
+/* It has to ask, to wait, and to ask again for every triplet; a credit alone, or a second one, does nothing. */
+static void test_a_credit_for_what_was_never_asked_or_has_not_passed_does_nothing(void **state) {
+    struct world *w = *state;
+    for (unsigned i = 0; i < 100; i++)
+        credit(w, HOST, "anna@example.net", "bert@example.com");
+    assert_int_equal(w->n, 0);
+    ask(w, HOST, "anna@example.net", "bert@example.com");
+    credit(w, HOST, "anna@example.net", "bert@example.com");
+    assert_int_equal(w->n, 1);
+    assert_int_equal(w->changes.n, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -399,6 +509,14 @@ int main(void) {
         TEST(test_a_forgotten_client_is_so_with_all_it_has_passed),
         TEST(test_a_question_without_identity_is_new_and_writes_nothing),
         TEST(test_the_longest_texts_make_a_key),
+        TEST(test_in_a_crowded_network_no_attempt_adds_more_rows_than_there_are_groups),
+        TEST(test_in_a_crowded_network_who_comes_back_passes_whatever_came_between),
+        TEST(test_a_crowded_network_waits_like_others),
+        TEST(test_who_waited_before_the_network_was_crowded_passes_by_its_own_row),
+        TEST(test_what_passed_by_a_shared_row_gets_its_own_when_there_is_room_and_earns_nothing),
+        TEST(test_a_shared_row_does_not_outlive_the_crowd_by_being_used),
+        TEST(test_who_was_forgotten_is_not_known_by_a_shared_row),
+        TEST(test_a_credit_for_what_was_never_asked_or_has_not_passed_does_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

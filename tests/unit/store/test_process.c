@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
+#include <sqlite3.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -47,6 +48,7 @@ static void start(struct bench *b) {
     if (b->pid == 0) {
         const struct store_setup setup = {
             .path = b->path, .postgresql = "", .module = "", .timeout_ms = 1000, .counters = b->counters,
+            .greylist = settings_for_test,
             .user = geteuid() == 0 ? "nobody" : NULL, .master_fd = KEPT,
         };
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -250,6 +252,95 @@ static void one_that_takes_its_answers_late_gets_them_all(void **state) {
     close(fd);
 }
 
+static int64_t number_in_file(const struct bench *b, const char *sql) {
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_open(b->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int64_t value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return value;
+}
+
+/* Once it is not read any more, what it sends fills its own socket, and the process keeps nothing for it. */
+static void one_that_never_takes_its_answers_is_not_read_any_further(void **state) {
+    struct bench *b = *state;
+    int fd = connect_worker(b);
+    unsigned n_sent = 0, n_idle = 0;
+    while (n_idle < 5 && n_sent < 10 * FLOOD) {
+        unsigned n = flood(fd, 500);
+        n_sent += n;
+        n_idle = n == 0 ? n_idle + 1 : 0;
+        ask(b, "anna@example.net"); /* it has been round since, and this one is answered */
+    }
+    assert_int_equal(n_idle, 5);
+    close(fd);
+}
+
+/* Credits have no answers that could pile up; for what was never asked they write nothing. */
+static void a_flood_of_credits_writes_nothing_and_holds_up_nobody(void **state) {
+    struct bench *b = *state;
+    struct buf out;
+    int fd = connect_worker(b);
+    buf_init(&out, 1 << 20);
+    for (unsigned i = 0; i < 2000; i++) {
+        char sender[32];
+        snprintf(sender, sizeof(sender), "c%u@example.net", i);
+        const struct greylist_question question = question_for_test(sender);
+        assert_int_equal(store_question_put(&out, STORE_CREDIT, 0, &question), 0);
+    }
+    assert_int_equal(ask(b, "anna@example.net"), GREYLIST_NEW);
+    for (uint32_t at = 0; at < out.len;) {
+        ssize_t n = send(fd, out.at + at, out.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        at += n > 0 ? (uint32_t)n : 0;
+        assert_int_equal(ask(b, "anna@example.net"), GREYLIST_EARLY);
+    }
+    while (b->counters->credits < 2000)
+        ask(b, "anna@example.net");
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1);
+    close(fd);
+    buf_deinit(&out);
+}
+
+/* Whatever it sends, a row lives as long as the master's settings say, and no whitelisting comes of it at once. */
+static void a_worker_cannot_set_how_long_its_rows_live(void **state) {
+    struct bench *b = *state;
+    const struct greylist_settings hers = { .delay = 0, .unpassed_life = UINT32_MAX, .passed_life = UINT32_MAX,
+                                            .whitelist_life = UINT32_MAX, .whitelist_after = 1 };
+    const struct greylist_question question = question_for_test("anna@example.net");
+    struct buf out;
+    int fd = connect_worker(b);
+    buf_init(&out, 4096);
+    assert_int_equal(store_question_put(&out, STORE_QUESTION, 1, &question), 0);
+    /* As a question was written once, with settings behind its head. */
+    char old[4096];
+    const size_t head = offsetof(struct store_question_head, text_len);
+    memcpy(old, out.at, head);
+    memcpy(old + head, &hers, sizeof(hers));
+    memcpy(old + head + sizeof(hers), out.at + head, out.len - head);
+    assert_int_equal(send(fd, old, out.len + sizeof(hers), MSG_NOSIGNAL), (ssize_t)(out.len + sizeof(hers)));
+    assert_true(is_closed(fd));
+    close(fd);
+    assert_int_equal(ask(b, "carl@example.net"), GREYLIST_NEW);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1);
+    assert_int_equal(number_in_file(b, "SELECT max(expires - first) FROM grey"), settings_for_test.unpassed_life);
+    buf_deinit(&out);
+}
+
+static void new_settings_of_the_master_count_from_then_on(void **state) {
+    struct bench *b = *state;
+    struct store_order order = { .type = STORE_ORDER_SETTINGS, .greylist = settings_for_test };
+    assert_int_equal(ask(b, "anna@example.net"), GREYLIST_NEW);
+    order.greylist.delay = 0;
+    assert_int_equal(channel_send(b->master, &order, sizeof(order), NULL, 0), 0);
+    unsigned status = GREYLIST_EARLY;
+    for (uint64_t until = clock_ms() + LIMIT_MS; status == GREYLIST_EARLY && clock_ms() < until;)
+        status = ask(b, "anna@example.net"); /* two sockets: which is read first is anybody's guess */
+    assert_int_equal(status, GREYLIST_RETRY);
+}
+
 static void sigterm_ends_it_and_nothing_is_lost(void **state) {
     struct bench *b = *state;
     assert_int_equal(ask(b, "anna@example.net"), GREYLIST_NEW);
@@ -316,6 +407,10 @@ int main(void) {
         TEST(half_a_question_and_the_end_is_nothing),
         TEST(one_that_floods_does_not_hold_up_the_others),
         TEST(one_that_takes_its_answers_late_gets_them_all),
+        TEST(one_that_never_takes_its_answers_is_not_read_any_further),
+        TEST(a_flood_of_credits_writes_nothing_and_holds_up_nobody),
+        TEST(a_worker_cannot_set_how_long_its_rows_live),
+        TEST(new_settings_of_the_master_count_from_then_on),
         TEST(sigterm_ends_it_and_nothing_is_lost),
         TEST(what_a_worker_sent_before_it_ended_is_kept),
         TEST(without_its_master_it_ends_with_the_last_worker),

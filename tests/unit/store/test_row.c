@@ -146,6 +146,20 @@ static void test_the_statement_merges_as_the_function_does(void **state) {
     sqlite3_close(db);
 }
 
+static void a_row_of_any_numbers_becomes_one_that_could_have_been_written(void **state) {
+    const int64_t now = 1700000000, ends[] = { INT64_MIN, -1, 0, 1700000000, INT64_MAX };
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        const struct row any = { .key = 7, .first = ends[i], .last = ends[i], .expires = ends[i], .forgot = ends[i],
+                                 .passes = ends[i] < 0 ? INT32_MIN : INT32_MAX };
+        struct row row = row_bounded(&any, now), again = row_bounded(&row, now);
+        assert_int_equal(row.key, 7);
+        assert_true(row.first >= 0 && row.last >= 0 && row.expires >= 0 && row.forgot >= 0 && row.passes >= 0);
+        assert_true(row.expires <= now + ROW_LIFE_MAX && row.forgot <= now + ROW_CLOCK_MAX);
+        assert_true(row.passes <= ROW_PASSES_MAX);
+        assert_memory_equal(&row, &again, sizeof(row));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_memories_the_earliest_start_and_the_most_passes_stay),
@@ -155,6 +169,7 @@ int main(void) {
         cmocka_unit_test(test_order_grouping_and_repetition_do_not_matter),
         cmocka_unit_test(test_nothing_that_was_forgotten_comes_back_in_any_order),
         cmocka_unit_test(test_the_statement_merges_as_the_function_does),
+        cmocka_unit_test(a_row_of_any_numbers_becomes_one_that_could_have_been_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,6 @@ struct bench {
     unsigned n_done;
     char notes[NOTES_MAX][STORE_WHY_MAX + 64];
     unsigned n_notes;
-    uint32_t delay;
 };
 
 /* ---- what the stores say */
@@ -69,15 +68,14 @@ static void close_stores(struct bench *b) {
     turns(b->loop, 1);
 }
 
-static struct greylist_question question(const struct bench *b, const char *sender) {
-    struct greylist_question q = question_for_test(sender);
-    q.settings.delay = b->delay;
-    return q;
+static void set_delay(struct bench *b, uint32_t delay) {
+    b->settings.greylist.delay = delay;
+    stores_set_greylist(b->stores, &b->settings.greylist);
 }
 
 static void add(struct bench *b, uint32_t number, const char *sender) {
     const struct store_message message = { .type = STORE_QUESTION, .number = number,
-                                           .question = question(b, sender) };
+                                           .question = question_for_test(sender) };
     b->n_answers[number] = b->n_unavailable[number] = 0;
     assert_int_equal(batch_add(stores_batch(b->stores), b, &message), 0);
 }
@@ -136,7 +134,7 @@ static int64_t number_in_file(const struct bench *b, const char *sql) {
 
 /* The key of the triplet under the strongest identity, for the shared store's hash key. */
 static int64_t shared_triplet(const struct bench *b, const char *sender) {
-    const struct greylist_question q = question(b, sender);
+    const struct greylist_question q = question_for_test(sender);
     return greylist_triplet_key(fake_shared.key, q.identities[0], q.sender, q.recipient);
 }
 
@@ -147,8 +145,8 @@ static int set_up(void **state) {
     strcpy(b->folder, "/tmp/postern-stores-XXXXXX");
     assert_non_null(mkdtemp(b->folder));
     snprintf(b->path, sizeof(b->path), "%s/greylist.db", b->folder);
-    b->settings = (struct stores_settings){ .path = b->path, .conninfo = "", .shared_timeout_ms = 500 };
-    b->delay = 300;
+    b->settings = (struct stores_settings){ .path = b->path, .conninfo = "", .shared_timeout_ms = 500,
+                                            .greylist = settings_for_test };
     fake_shared_reset(7);
     *state = b;
     return 0;
@@ -200,7 +198,7 @@ static void what_was_answered_is_still_there_after_a_restart(void **state) {
     open_stores(b);
     assert_true(ask(b, 2, "anna@example.net"));
     assert_status(b, 2, GREYLIST_EARLY);
-    b->delay = 0;
+    set_delay(b, 0);
     assert_true(ask(b, 3, "anna@example.net"));
     assert_status(b, 3, GREYLIST_RETRY);
     assert_true(ask(b, 4, "anna@example.net"));
@@ -214,7 +212,7 @@ static void a_full_batch_of_large_questions_is_answered(void **state) {
         char texts[GREYLIST_IDENTITIES_MAX][32], sender[32];
         struct store_message message = { .type = STORE_QUESTION, .number = i };
         snprintf(sender, sizeof(sender), "s%u@example.net", i);
-        message.question = question(b, sender);
+        message.question = question_for_test(sender);
         message.question.n_identities = GREYLIST_IDENTITIES_MAX;
         for (unsigned k = 0; k < GREYLIST_IDENTITIES_MAX; k++) {
             snprintf(texts[k], sizeof(texts[k]), "id:%u.%u", i, k);
@@ -231,11 +229,37 @@ static void a_full_batch_of_large_questions_is_answered(void **state) {
     assert_int_equal(b->counters.batches, 1);
 }
 
+/* As one client may in twenty seconds: what is written is bounded, who comes back passes, the log hears of it once. */
+static void a_flood_of_one_network_adds_few_rows_and_shuts_out_no_sender(void **state) {
+    enum { OWN = 50, FLOOD_SIZE = 5000 };
+    struct bench *b = *state;
+    b->settings.greylist.new_per_network = OWN;
+    b->settings.greylist.delay = 0;
+    open_stores(b);
+    for (unsigned i = 0; i < FLOOD_SIZE; i++) {
+        char sender[32];
+        snprintf(sender, sizeof(sender), "s%u@example.net", i);
+        assert_true(ask(b, 1, sender));
+    }
+    assert_in_range(number_in_file(b, "SELECT count(*) FROM grey WHERE passes = 0"), OWN / 2, OWN + GREYLIST_GROUPS);
+    assert_true(number_in_file(b, "SELECT count(*) FROM grey") <= 3 * OWN + GREYLIST_GROUPS);
+    assert_true(ask(b, 2, "good@example.net"));
+    assert_true(ask(b, 3, "good@example.net"));
+    assert_true(b->answers[3].status == GREYLIST_RETRY || b->answers[3].status == GREYLIST_CACHED);
+    assert_true(b->counters.grouped >= FLOOD_SIZE - OWN);
+    assert_int_equal(b->counters.crowded, 1);
+    assert_int_equal(noted(b, "share rows"), 1);
+    close_stores(b);
+    open_stores(b); /* the process begins again: who passed by a shared row is known by it */
+    assert_true(ask(b, 4, "good@example.net"));
+    assert_status(b, 4, GREYLIST_CACHED);
+}
+
 static void a_question_without_effect_leaves_nothing(void **state) {
     struct bench *b = *state;
     struct store_message message = { .type = STORE_QUESTION, .number = 1 };
     open_stores(b);
-    message.question = question(b, "anna@example.net");
+    message.question = question_for_test("anna@example.net");
     message.question.is_read_only = true;
     assert_int_equal(batch_add(stores_batch(b->stores), b, &message), 0);
     assert_true(stores_run(b->stores));
@@ -246,12 +270,12 @@ static void a_question_without_effect_leaves_nothing(void **state) {
 static void credits_are_counted_and_not_answered(void **state) {
     struct bench *b = *state;
     open_stores(b);
-    b->delay = 0;
+    set_delay(b, 0);
     ask(b, 1, "anna@example.net");
     ask(b, 2, "anna@example.net");
     assert_status(b, 2, GREYLIST_RETRY);
     const struct store_message credit = { .type = STORE_CREDIT, .number = 3,
-                                          .question = question(b, "anna@example.net") };
+                                          .question = question_for_test("anna@example.net") };
     assert_int_equal(batch_add(stores_batch(b->stores), b, &credit), 0);
     assert_true(stores_run(b->stores));
     assert_false(is_answered(b, 3));
@@ -338,10 +362,107 @@ static void a_file_that_breaks_under_way_is_opened_anew(void **state) {
     assert_status(b, 3, GREYLIST_EARLY);
 }
 
+/* ---- the file goes under way */
+
+static void remove_files(const struct bench *b, const char *const *suffixes, size_t n) {
+    char path[96];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(path, sizeof(path), "%s%s", b->path, suffixes[i]);
+        unlink(path);
+    }
+}
+
+static void turn_until_noted(struct bench *b, const char *part) {
+    for (unsigned i = 0; i < 500 && noted(b, part) == 0; i++)
+        later(b, 50);
+    assert_int_equal(noted(b, part), 1);
+}
+
+static void a_file_that_was_removed_comes_back_with_all_that_it_held(void **state) {
+    struct bench *b = *state;
+    open_stores(b);
+    ask(b, 1, "anna@example.net");
+    remove_files(b, (const char *const[]){ "", "-wal", "-shm" }, 3);
+    assert_true(ask(b, 2, "anna@example.net")); /* answered before anybody looks */
+    assert_status(b, 2, GREYLIST_EARLY);
+    turn_until_noted(b, "was removed");
+    assert_true(ask(b, 3, "carl@example.net")); /* and while it is copied */
+    assert_status(b, 3, GREYLIST_NEW);
+    turn_until_noted(b, "is there again");
+    assert_int_equal(b->counters.local, STORE_STATE_UP);
+    assert_true(ask(b, 4, "carl@example.net"));
+    assert_status(b, 4, GREYLIST_EARLY);
+    close_stores(b);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 2);
+    assert_int_equal(number_in_file(b, "SELECT count(DISTINCT k) FROM names"), 2);
+    open_stores(b);
+    assert_true(ask(b, 5, "anna@example.net"));
+    assert_status(b, 5, GREYLIST_EARLY);
+}
+
+static void a_file_that_was_removed_alone_is_not_joined_with_the_log_that_is_left(void **state) {
+    struct bench *b = *state;
+    open_stores(b);
+    ask(b, 1, "anna@example.net");
+    remove_files(b, (const char *const[]){ "" }, 1);
+    turn_until_noted(b, "is there again");
+    assert_true(ask(b, 2, "anna@example.net"));
+    assert_status(b, 2, GREYLIST_EARLY);
+    close_stores(b);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1);
+}
+
+static void a_log_that_was_removed_loses_nothing(void **state) {
+    struct bench *b = *state;
+    open_stores(b);
+    ask(b, 1, "anna@example.net");
+    remove_files(b, (const char *const[]){ "-wal", "-shm" }, 2);
+    turn_until_noted(b, "was replaced");
+    assert_true(ask(b, 2, "anna@example.net"));
+    assert_status(b, 2, GREYLIST_EARLY);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 1); /* others see it again */
+}
+
+static void a_file_that_was_put_in_its_place_counts(void **state) {
+    struct bench *b = *state;
+    char backup[96];
+    snprintf(backup, sizeof(backup), "%s.backup", b->path);
+    open_stores(b);
+    ask(b, 1, "anna@example.net");
+    close_stores(b);
+    assert_int_equal(rename(b->path, backup), 0);
+    open_stores(b);
+    ask(b, 2, "carl@example.net");
+    assert_int_equal(rename(backup, b->path), 0); /* with the other one's log beside it */
+    turn_until_noted(b, "was replaced");
+    assert_true(ask(b, 3, "anna@example.net"));
+    assert_status(b, 3, GREYLIST_EARLY);
+    assert_true(ask(b, 4, "carl@example.net"));
+    assert_status(b, 4, GREYLIST_NEW);
+    close_stores(b);
+    assert_int_equal(number_in_file(b, "SELECT count(*) FROM grey"), 2);
+}
+
+static void without_its_folder_it_answers_from_what_is_open(void **state) {
+    struct bench *b = *state;
+    char moved[96];
+    snprintf(moved, sizeof(moved), "%s-moved", b->folder);
+    open_stores(b);
+    ask(b, 1, "anna@example.net");
+    assert_int_equal(rename(b->folder, moved), 0);
+    turn_until_noted(b, "cannot be brought back");
+    assert_true(ask(b, 2, "anna@example.net"));
+    assert_status(b, 2, GREYLIST_EARLY);
+    assert_int_equal(rename(moved, b->folder), 0);
+    later(b, 60000);
+    assert_true(ask(b, 3, "anna@example.net"));
+    assert_status(b, 3, GREYLIST_EARLY);
+}
+
 static void a_file_that_cannot_be_written_still_answers_what_needs_no_writing(void **state) {
     struct bench *b = *state;
     open_stores(b);
-    b->delay = 0;
+    set_delay(b, 0);
     ask(b, 1, "anna@example.net");
     ask(b, 2, "anna@example.net");
     assert_status(b, 2, GREYLIST_RETRY);
@@ -946,6 +1067,7 @@ int main(void) {
         TEST(questions_of_a_batch_see_each_other),
         TEST(what_was_answered_is_still_there_after_a_restart),
         TEST(a_full_batch_of_large_questions_is_answered),
+        TEST(a_flood_of_one_network_adds_few_rows_and_shuts_out_no_sender),
         TEST(a_question_without_effect_leaves_nothing),
         TEST(credits_are_counted_and_not_answered),
         TEST(new_rows_get_names_behind_the_answers),
@@ -953,6 +1075,11 @@ int main(void) {
         TEST(a_broken_file_is_told_once_and_tried_again),
         TEST(a_file_of_a_newer_version_is_left_alone),
         TEST(a_file_that_breaks_under_way_is_opened_anew),
+        TEST(a_file_that_was_removed_comes_back_with_all_that_it_held),
+        TEST(a_file_that_was_removed_alone_is_not_joined_with_the_log_that_is_left),
+        TEST(a_log_that_was_removed_loses_nothing),
+        TEST(a_file_that_was_put_in_its_place_counts),
+        TEST(without_its_folder_it_answers_from_what_is_open),
         TEST(a_file_that_cannot_be_written_still_answers_what_needs_no_writing),
         TEST(an_answer_waits_until_the_shared_store_has_it),
         TEST(what_another_host_has_seen_is_known_and_kept),
