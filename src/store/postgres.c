@@ -39,7 +39,7 @@ enum {
     CONNECT_LIMIT_MS = 10000,
     PAUSE_MIN_MS = 200,
     PAUSE_MAX_MS = 30000,
-    WHY_MAX = 256,
+    WHY_MAX = 288,
     CLOCK_EVERY_MS = 60000,
     CLOCK_TRIP_MAX_MS = 1000,
 };
@@ -104,6 +104,21 @@ static void note_why(struct shared *s, const char *text) {
         s->why[--len] = '\0';
     for (char *at = s->why; *at != '\0'; at++)
         *at = *at == '\n' || *at == '\t' ? ' ' : *at;
+}
+
+/* What the server has refused, and what helps: each advice can be run as it stands. */
+static void note_error(struct shared *s, const char *code, const char *message) {
+    if (strcmp(code, POSTGRES_UNDEFINED_TABLE) == 0) {
+        note_why(s, "the database lacks tables of Postern: 'postern store init' makes them");
+        return;
+    }
+    note_why(s, message);
+    size_t len = strlen(s->why);
+    char *role = strcmp(code, POSTGRES_NOT_PERMITTED) == 0 ? PQescapeIdentifier(s->conn, PQuser(s->conn),
+                                                                               strlen(PQuser(s->conn))) : NULL;
+    if (role != NULL && strstr(s->why, "permits it") == NULL)
+        snprintf(s->why + len, sizeof(s->why) - len, "; 'GRANT " POSTGRES_RIGHTS " TO %s' permits it", role);
+    PQfreemem(role);
 }
 
 /* ---- up and down */
@@ -276,10 +291,7 @@ static void take_result(struct shared *s, const PGresult *result) {
     } else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
         s->has_failed = true;
         const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-        if (code != NULL && strcmp(code, POSTGRES_UNDEFINED_TABLE) == 0)
-            note_why(s, "the database has no tables of Postern: 'postern store init' makes them");
-        else
-            note_why(s, PQresultErrorMessage(result));
+        note_error(s, code != NULL ? code : "", PQresultErrorMessage(result));
     }
     s->n_results++;
 }

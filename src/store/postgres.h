@@ -13,7 +13,12 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
-#define POSTGRES_UNDEFINED_TABLE "42P01" /* SQLSTATE */
+/* SQLSTATE */
+#define POSTGRES_UNDEFINED_TABLE "42P01"
+#define POSTGRES_NOT_PERMITTED "42501"
+#define POSTGRES_NO_SCHEMA "3F000"
+/* What the role of the service needs. */
+#define POSTGRES_RIGHTS "SELECT, INSERT, UPDATE, DELETE ON meta, grey"
 
 /* ---- postgres_options.c */
 

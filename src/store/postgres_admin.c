@@ -5,7 +5,8 @@
  * A schema has a version; steps[v] leads from v to v + 1, and version 0 is a database without our tables. `init` wants
  * a database without them and `upgrade` one with them, so that neither does the other's work by mistake. All steps are
  * one transaction behind a lock on the table that holds the version: of two administrators at once one comes second and
- * finds the work done. Programs check the version when they connect, and one that is newer than they are is refused.
+ * finds the work done. Where just one of the tables is there, `init` makes the other. Programs check the version when
+ * they connect, and one that is newer than they are is refused.
  *
  * This is for `postern store`, and what looks at rows for `postern explain`: it blocks, as a command may.
  */
@@ -20,9 +21,9 @@
 #include <string.h>
 
 static const char *const steps[SCHEMA_VERSION] = {
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
-    "CREATE TABLE grey (k BIGINT PRIMARY KEY, first BIGINT NOT NULL, last BIGINT NOT NULL, expires BIGINT NOT NULL,"
-    " forgot BIGINT NOT NULL, passes INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS grey (k BIGINT PRIMARY KEY, first BIGINT NOT NULL, last BIGINT NOT NULL,"
+    " expires BIGINT NOT NULL, forgot BIGINT NOT NULL, passes INTEGER NOT NULL)",
 };
 
 /* ---- what the schema says of itself */
@@ -76,28 +77,49 @@ static int run(PGconn *conn, const char *sql, struct buf *report) {
     PGresult *result = PQexec(conn, sql);
     ExecStatusType status = PQresultStatus(result);
     bool is_done = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+    const char *code = is_done ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
     int r = is_done ? 0 : fail(report, PQerrorMessage(conn));
+    if (code != NULL && (strcmp(code, POSTGRES_NOT_PERMITTED) == 0 || strcmp(code, POSTGRES_NO_SCHEMA) == 0))
+        buf_puts(report, STR("; --connect names another role, which may make tables"));
     PQclear(result);
     return r;
 }
 
-/* Returns 1 where our tables are there, 0 or -EINVAL. */
+/* Tables that the role cannot see, since it may not use their schema. Returns 0, or -EINVAL with the reason. */
+static int look_for_hidden(PGconn *conn, struct buf *report) {
+    PGresult *result = PQexec(conn, "SELECT quote_ident(nspname), quote_ident(current_user) FROM pg_class"
+                                    " JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE relname = 'grey'"
+                                    " AND relkind IN ('r', 'p') AND nspname = ANY(regexp_split_to_array(replace("
+                                    "current_setting('search_path'), '\"', ''), ', *'))"
+                                    " AND NOT has_schema_privilege(nspname, 'USAGE')");
+    int r = 0;
+    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) > 0) {
+        buf_putf(report, "the tables are there, and hidden from this role: 'GRANT USAGE ON SCHEMA %s TO %s' shows them",
+                 PQgetvalue(result, 0, 0), PQgetvalue(result, 0, 1));
+        r = -EINVAL;
+    }
+    PQclear(result);
+    return r;
+}
+
+/* Returns 1 where our tables are there, 0 (not both; `meta` says what that table holds) or -EINVAL. */
 static int read_meta(PGconn *conn, struct postgres_meta *meta, struct buf *report) {
-    PGresult *result = PQexec(conn, "SELECT to_regclass('meta') IS NOT NULL AND to_regclass('grey') IS NOT NULL");
-    bool is_there = PQresultStatus(result) == PGRES_TUPLES_OK && PQgetvalue(result, 0, 0)[0] == 't';
+    PGresult *result = PQexec(conn, "SELECT to_regclass('meta') IS NOT NULL, to_regclass('grey') IS NOT NULL");
     bool is_known = PQresultStatus(result) == PGRES_TUPLES_OK;
+    bool has_meta = is_known && PQgetvalue(result, 0, 0)[0] == 't', has_grey = is_known
+        && PQgetvalue(result, 0, 1)[0] == 't';
     PQclear(result);
     if (!is_known)
         return fail(report, PQerrorMessage(conn));
-    if (!is_there)
-        return 0;
+    if (!has_meta)
+        return look_for_hidden(conn, report);
     result = PQexec(conn, SCHEMA_READ_META);
     if (PQresultStatus(result) == PGRES_TUPLES_OK)
         postgres_take_meta(result, meta);
     else
         meta->is_malformed = true;
     PQclear(result);
-    return meta->is_malformed ? fail(report, postgres_meta_problem(meta)) : 1;
+    return meta->is_malformed ? fail(report, postgres_meta_problem(meta)) : has_grey;
 }
 
 static int write_meta(PGconn *conn, const uint8_t key[GREYLIST_KEY_SIZE], struct buf *report) {
@@ -114,6 +136,8 @@ static int climb(PGconn *conn, unsigned from, const uint8_t key[GREYLIST_KEY_SIZ
     int r = run(conn, "BEGIN", report);
     for (unsigned version = from; r == 0 && version < SCHEMA_VERSION; version++)
         r = run(conn, steps[version], report);
+    if (r == 0) /* one that was there already is ours, or this fails */
+        r = run(conn, "SELECT k, first, last, expires, forgot, passes FROM grey LIMIT 0", report);
     if (r == 0)
         r = write_meta(conn, key, report);
     if (r == 0)
@@ -129,6 +153,8 @@ static int init(PGconn *conn, const uint8_t *key, struct buf *report) {
         return r;
     if (r > 0 && meta.has_version)
         return fail(report, "the tables are there already; nothing was changed");
+    if (meta.has_version && meta.version > SCHEMA_VERSION)
+        return fail(report, postgres_meta_problem(&meta));
     r = climb(conn, r > 0 ? SCHEMA_VERSION : 0, key, report); /* tables copied without rows lack just these */
     if (r == 0)
         buf_putf(report, "made the tables of version %u", SCHEMA_VERSION);
