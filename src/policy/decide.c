@@ -276,17 +276,30 @@ static enum step fire(struct decision *d, unsigned rule) {
     return step;
 }
 
+static bool is_shadowed(const struct decision *d, const struct rule *rule) {
+    enum { SHADOWED = 1 << ACT_GREYLIST | 1 << ACT_REJECT | 1 << ACT_DEFER | 1 << ACT_QUARANTINE };
+    return rule->is_shadow || (!d->is_enforced && rule->layer >= LAYER_GREYLIST && (SHADOWED >> rule->action & 1));
+}
+
+/*
+ * Asks what `rule` lacks to fire. It is the shadow rule itself or the `pass` that may keep it from being reached; each
+ * sees the greylist status as it saw it when its turn came, and shadow greylist rules have asked for shadow rules only.
+ */
+static void need_for_shadow(struct decision *d, unsigned rule) {
+    struct policy_set needs = { { 0 } };
+    struct evaluation view = d->view;
+    view.is_shadow_rule = is_shadowed(d, &d->policy->rules[rule]);
+    evaluate_needs(&view, d->policy->rules[rule].condition, OPEN, FIRE, &needs);
+    keep_cheapest(d, &needs, &d->verdict->shadow_need);
+}
+
 /* A shadow rule changes nothing; what it lacks is asked for after the reply. */
 static void try_shadow(struct decision *d, unsigned rule, struct range range) {
     const struct policy *policy = d->policy;
     const struct rule *r = &policy->rules[rule];
-    struct policy_set needs = { { 0 } };
     if (range.lo != FIRE || d->idle_pass != RULE_NONE) {
-        if (range.hi == FIRE && d->idle_pass != RULE_NONE)
-            evaluate_needs(&d->view, policy->rules[d->idle_pass].condition, OPEN, FIRE, &needs);
-        else
-            evaluate_needs(&d->view, r->condition, OPEN, FIRE, &needs);
-        keep_cheapest(d, &needs, &d->verdict->shadow_need);
+        bool is_reached = range.hi != FIRE || d->idle_pass == RULE_NONE;
+        need_for_shadow(d, is_reached ? rule : d->idle_pass);
         return;
     }
     if (r->action == ACT_GREYLIST) {
@@ -307,11 +320,6 @@ static void try_tag(struct decision *d, unsigned rule, struct range range) {
         set_add(&d->late_tags, rule);
         d->has_late_tags = true;
     }
-}
-
-static bool is_shadowed(const struct decision *d, const struct rule *rule) {
-    enum { SHADOWED = 1 << ACT_GREYLIST | 1 << ACT_REJECT | 1 << ACT_DEFER | 1 << ACT_QUARANTINE };
-    return rule->is_shadow || (!d->is_enforced && rule->layer >= LAYER_GREYLIST && (SHADOWED >> rule->action & 1));
 }
 
 /*
