@@ -35,7 +35,7 @@ enum {
     OUTPUT_HIGH = 32 * 1024,            /* answers that the peer has not taken: no request is read before it does */
     OUTPUT_MAX = OUTPUT_HIGH + 4096,
     REQUESTS_TURN_MAX = 50,
-    CLOSING_MS = 1000,
+    CLOSING_MS = 10 * 1000,             /* on a loaded host a peer may take seconds from connecting to asking */
     HALF_CLOSED_MS = 1000,              /* more than enough for what has been received already */
     PARSE_EVERY = 4096,                 /* bytes of a line without end after which it is looked at again */
 };
@@ -390,7 +390,7 @@ static bool expects_answer(const struct policy_connection *c) {
         || recv(c->stream.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-/* The door is closing: who waits for an answer gets it, and has no more than a moment for the rest of a request. */
+/* The door is closing: who waits for an answer gets it, and has CLOSING_MS for the rest of a request. */
 static void leave(struct policy_connection *c) {
     if (!expects_answer(c))
         end(c);

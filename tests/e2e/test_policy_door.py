@@ -301,6 +301,9 @@ def test_no_request_is_lost_over_reloads_and_dying_workers(socket_door):
         socket_door.reload()
     for pid in socket_door.worker_pids():
         socket_door.kill_worker(pid)
+        # A request is tried twice, so two deaths must not meet the same one: everybody is answered in between.
+        counts = [asker.n_answered for asker in askers]
+        eventually(lambda: failures or all(a.n_answered > n for a, n in zip(askers, counts)), "all are answered")
     over.set()
     for thread in threads:
         thread.join()
