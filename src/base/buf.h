@@ -23,6 +23,9 @@ static inline void buf_init(struct buf *b, uint32_t max) {
     *b = (struct buf){ .max = max };
 }
 
+/* A buffer in an array of the caller's: it needs no memory, never grows, and is not passed to buf_deinit(). */
+#define BUF_IN(array) ((struct buf){ .at = (array), .cap = sizeof(array), .max = sizeof(array) })
+
 /* Frees the memory and leaves an empty buffer with the same maximum. */
 void buf_deinit(struct buf *b);
 

@@ -45,8 +45,8 @@ int content_keep_recipient(struct session *s, struct recipient *r) {
 static struct verdict words_of(struct session *s, const struct recipient *r, const struct policy_verdict *from) {
     struct transaction *t = s->transaction;
     struct smtp_address address;
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     smtp_address_parse(r->address, true, &address);
     struct verdict verdict = judge_words(s, from, &address, &r->view, &text);
     struct str kept = arena_str(&t->arena, buf_str(&text)); /* enhanced code, NUL, words */
@@ -54,7 +54,6 @@ static struct verdict words_of(struct session *s, const struct recipient *r, con
         verdict.reply.enhanced = kept.at;
         verdict.reply.text = str_from(kept, kept.len - verdict.reply.text.len);
     }
-    buf_deinit(&text);
     return kept.at != NULL ? verdict : no_memory_verdict;
 }
 

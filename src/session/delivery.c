@@ -47,15 +47,14 @@ bool client_is_there(void *arg) {
 static void on_delivered(void *arg, const struct relay_result *result) {
     struct session *s = arg;
     struct transaction *t = s->transaction;
-    struct buf text;
-    buf_init(&text, 1024);
+    char words[1024];
+    struct buf text = BUF_IN(words);
     struct verdict verdict = verdict_of_relay(s, result, &text);
     if (t->outcome.n_kept > 0)
         keeping_end(s, verdict.action == ACTION_PASS);
     if (verdict.action == ACTION_PASS)
         judge_credit(s);
     conclude(s, &verdict);
-    buf_deinit(&text);
 }
 
 static void hand_on(struct session *s) {

@@ -100,11 +100,10 @@ void on_client_judged(struct session *s, const struct verdict *verdict) {
 
 static void judge(struct session *s) {
     struct verdict verdict;
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     if (judge_client(s, &text, &verdict))
         on_client_judged(s, &verdict);
-    buf_deinit(&text);
 }
 
 /* Whatever it says is left to the kernel until we have made up our mind: it has shown already what it is. */

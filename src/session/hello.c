@@ -80,16 +80,16 @@ static int attribute_take(struct introduction *i, struct str name, struct str va
 
 static int introduction_parse(struct introduction *i, struct str attributes) {
     struct str name;
-    struct buf value;
-    buf_init(&value, 1024);
+    char storage[1024];
+    struct buf value = BUF_IN(storage);
     int r = attributes.len > 0 ? 1 : -EINVAL;
     while (r > 0) {
         buf_clear(&value);
         r = smtp_xclient_next(&attributes, &name, &value);
-        if (r > 0 && attribute_take(i, name, buf_str(&value)) < 0)
-            r = -EINVAL;
+        int taken = r > 0 ? attribute_take(i, name, buf_str(&value)) : 0;
+        if (taken < 0)
+            r = taken;
     }
-    buf_deinit(&value);
     return r;
 }
 

@@ -114,12 +114,11 @@ bool judge_accepts(struct session *s) {
 
 static void on_client_gathered(void *arg, const struct policy_verdict *from) {
     struct session *s = arg;
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     s->gather = NULL;
     struct verdict verdict = verdict_of_client(s, from, &text);
     on_client_judged(s, &verdict);
-    buf_deinit(&text);
 }
 
 /* May come a second time, when the client has talked meanwhile: all that DNS said is still true. */
@@ -148,12 +147,11 @@ bool judge_client(struct session *s, struct buf *text, struct verdict *ret_verdi
 
 static void on_gathered(void *arg, const struct policy_verdict *from) {
     struct session *s = arg;
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     s->gather = NULL;
     struct verdict verdict = verdict_of(s, from, &text);
     on_judged(s, &verdict);
-    buf_deinit(&text);
 }
 
 bool judge_recipient(struct session *s, struct buf *text, struct verdict *ret_verdict) {

@@ -133,9 +133,7 @@ static struct envelope envelope_of(const struct policy_connection *c, const stru
 /* "action=550 5.7.1 TEXT [ID]", in one line that an SMTP reply can hold. */
 static int write_refusal(struct buf *out, const struct verdict *v, const char *numbered) {
     char text[SMTP_REPLY_LINE_MAX], line[SMTP_REPLY_LINE_MAX], action[SMTP_REPLY_LINE_MAX + 32];
-    struct buf with_id = { .at = text, .cap = sizeof(text), .max = sizeof(text) };
-    struct buf reply = { .at = line, .cap = sizeof(line), .max = sizeof(line) };
-    struct buf answer = { .at = action, .cap = sizeof(action), .max = sizeof(action) };
+    struct buf with_id = BUF_IN(text), reply = BUF_IN(line), answer = BUF_IN(action);
     buf_puts(&with_id, str_head(v->reply.text, SMTP_REPLY_LINE_MAX - 80));
     buf_puts(&with_id, STR(" ["));
     buf_puts(&with_id, str_of(numbered));
@@ -192,8 +190,8 @@ static void answer(struct policy_connection *c, const struct policy_instance *m,
     struct server *server = c->door->server;
     const struct envelope envelope = envelope_of(c, m);
     char numbered[NUMBERED_MAX];
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     struct verdict v = verdict_of_policy(server->conf, m->memory, &envelope, &c->asked_address,
                                          c->asked_view.is_stale, from, &text);
     v.rcpt_known = c->asked_view.known;
@@ -208,7 +206,6 @@ static void answer(struct policy_connection *c, const struct policy_instance *m,
         gather_credit(&server->gather, m->memory, &m->client, &m->sender, &c->asked_address);
     journal(c, m, &envelope, &v, numbered);
     say(c, &v, numbered);
-    buf_deinit(&text);
 }
 
 static void answer_without_memory(struct policy_connection *c) {

@@ -228,7 +228,12 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
     }
     if (is_ahead_of_time(s))
         return;
-    if (xclient_take(s, c->argument) < 0) {
+    int r = xclient_take(s, c->argument);
+    if (r == -ENOMEM) {
+        say_no(s, 451, "4.3.0", "Out of memory, try again later");
+        return;
+    }
+    if (r < 0) {
         mistake(s, 501, "5.5.4", "Bad XCLIENT attribute");
         return;
     }
@@ -354,13 +359,12 @@ static void on_rcpt(struct session *s, const struct smtp_command *c) {
     }
     recipient_look(s->server, &s->origin.client.ip, &t->asked_address, &t->asked_view);
     struct verdict verdict;
-    struct buf text;
-    buf_init(&text, SMTP_REPLY_LINE_MAX);
+    char words[SMTP_REPLY_LINE_MAX];
+    struct buf text = BUF_IN(words);
     if (judge_recipient(s, &text, &verdict))
         settle(s, &verdict);
     else
         ask(s, "facts about the recipient");
-    buf_deinit(&text);
 }
 
 void on_judged(struct session *s, const struct verdict *verdict) {
@@ -370,8 +374,8 @@ void on_judged(struct session *s, const struct verdict *verdict) {
 static void on_rcpt_answered(void *arg, const struct relay_result *result) {
     struct session *s = arg;
     struct transaction *t = s->transaction;
-    struct buf text;
-    buf_init(&text, 1024);
+    char words[1024];
+    struct buf text = BUF_IN(words);
     struct verdict verdict = verdict_of_relay(s, result, &text);
     verdict.rcpt_known = t->asked_view.known;
     if (verdict.action == ACTION_PASS) {
@@ -383,7 +387,6 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
     }
     answer_recipient(s, t->asked->address, &verdict);
     t->asked = NULL;
-    buf_deinit(&text);
     answered(s);
 }
 

@@ -171,8 +171,8 @@ void turn_away(struct session *s, const struct verdict *verdict);
 void write_offer(const struct session *s, struct buf *out);
 
 /*
- * Takes over what XCLIENT says and forgets the greeting before it. Returns 0 or a negative error (nothing, or an
- * attribute that is malformed or unknown); then nothing has changed.
+ * Takes over what XCLIENT says and forgets the greeting before it. Returns 0, -ENOMEM, or another negative error
+ * (nothing, or an attribute that is malformed or unknown); then nothing has changed.
  */
 int xclient_take(struct session *s, struct str attributes);
 

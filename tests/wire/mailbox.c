@@ -5,6 +5,8 @@
  */
 #include "mailbox.h"
 
+#include "alloc_fault.h"
+
 #include "net/listen.h"
 #include "net/stream.h"
 #include "smtp/command.h"
@@ -147,6 +149,7 @@ static size_t on_chunk(struct peer *peer, const char *at, size_t len) {
 }
 
 static size_t on_data(struct stream *stream, const char *at, size_t len) {
+    SPARE_ALLOCATIONS();
     struct peer *peer = (struct peer *)stream;
     size_t used = 0;
     while (used < len && peer->is_used) {
@@ -165,12 +168,14 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
 }
 
 static void on_end(struct stream *stream, enum stream_end end, int err) {
+    SPARE_ALLOCATIONS();
     hang_up((struct peer *)stream);
 }
 
 static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end };
 
 static void on_accept(struct listener *listener, int take_fd, const struct endpoint *client) {
+    SPARE_ALLOCATIONS();
     struct mailbox *mailbox = listener->arg;
     for (size_t i = 0; i < PEERS_MAX; i++) {
         struct peer *peer = &mailbox->peers[i];

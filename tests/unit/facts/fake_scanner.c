@@ -3,6 +3,8 @@
  */
 #include "fake_scanner.h"
 
+#include "alloc_fault.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -231,6 +233,7 @@ static bool read_spamd(struct fake_conn *conn) {
 /* ---- connections */
 
 static size_t on_data(struct stream *stream, const char *at, size_t len) {
+    SPARE_ALLOCATIONS();
     struct fake_conn *conn = (struct fake_conn *)stream;
 
     buf_put(&conn->in, at, len);
@@ -249,6 +252,7 @@ static void on_end(struct stream *stream, enum stream_end end_of, int err) {
 static const struct stream_ops ops = { .on_data = on_data, .on_end = on_end };
 
 static void on_accept(struct watch *watch, uint32_t events) {
+    SPARE_ALLOCATIONS();
     struct fake_scanner *fake = (struct fake_scanner *)watch;
     int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

@@ -4,6 +4,8 @@
  */
 #include "fake_store.h"
 
+#include "alloc_fault.h"
+
 #include "store/greylist_question.h"
 #include "store/message.h"
 
@@ -73,6 +75,7 @@ static void answer(struct fake_store *store, const struct store_message *m) {
 }
 
 static size_t on_data(struct stream *stream, const char *at, size_t len) {
+    SPARE_ALLOCATIONS();
     struct fake_store *store = (struct fake_store *)stream;
     struct store_message m;
     size_t used = 0;
