@@ -10,6 +10,9 @@
  * gains nothing by hiding one. Everything else is strict: three digits 200 to 599, then '-', a blank or the line end;
  * one code in all lines (RFC 5321 4.2.1). An answer outside that means that we and the server have lost step.
  *
+ * Length is no reason to doubt a code. A server that says 250 in too long a line, in too many lines, or closes in the
+ * middle of the text has the message; to take that for nonsense would have the sender send it again, and again.
+ *
  * Rejected: keeping all lines of a long answer. Nothing reads them but EHLO, which gets them as they come.
  */
 #include "smtp/reply.h"
@@ -111,7 +114,7 @@ static unsigned line_code(struct str line) {
 static enum smtp_answer_result line_parse(struct smtp_answer *answer, struct str line,
                                           void (*on_line)(void *arg, unsigned index, struct str text), void *arg) {
     unsigned code = line_code(line);
-    if (code == 0 || (answer->lines > 0 && code != answer->code) || answer->lines == SMTP_ANSWER_LINES_MAX)
+    if (code == 0 || (answer->lines > 0 && code != answer->code))
         return SMTP_ANSWER_NONSENSE;
     answer->code = code;
     struct str text = str_from(line, 4);
@@ -122,6 +125,31 @@ static enum smtp_answer_result line_parse(struct smtp_answer *answer, struct str
     return line.len > 3 && line.at[3] == '-' ? SMTP_ANSWER_MORE : SMTP_ANSWER_COMPLETE;
 }
 
+/* A line that is too long counts by its beginning. */
+static enum smtp_answer_result long_line_parse(struct smtp_answer *answer, struct str head,
+                                               void (*on_line)(void *arg, unsigned index, struct str text), void *arg) {
+    enum smtp_answer_result result = line_parse(answer, head, on_line, arg);
+    if (result == SMTP_ANSWER_NONSENSE)
+        return result;
+    answer->is_cut = true;
+    answer->is_cut_last = result == SMTP_ANSWER_COMPLETE;
+    return SMTP_ANSWER_MORE;
+}
+
+/* The rest of such a line. */
+static enum smtp_answer_result skip_parse(struct smtp_answer *answer, bool is_end) {
+    answer->is_cut = !is_end;
+    return is_end && answer->is_cut_last ? SMTP_ANSWER_COMPLETE : SMTP_ANSWER_MORE;
+}
+
+static struct str without_line_end(struct str line) {
+    if (line.len > 0 && line.at[line.len - 1] == '\n')
+        line.len--;
+    if (line.len > 0 && line.at[line.len - 1] == '\r')
+        line.len--;
+    return line;
+}
+
 enum smtp_answer_result smtp_answer_parse(struct smtp_answer *answer, const char *at, size_t len, size_t *ret_consumed,
                                           void (*on_line)(void *arg, unsigned index, struct str text), void *arg) {
     enum smtp_answer_result result = SMTP_ANSWER_MORE;
@@ -130,20 +158,31 @@ enum smtp_answer_result smtp_answer_parse(struct smtp_answer *answer, const char
         const char *start = at + used;
         const char *lf = memchr(start, '\n', len - used);
         size_t n = lf != NULL ? (size_t)(lf - start) + 1 : len - used;
-        if (n > SMTP_ANSWER_LINE_MAX || (lf == NULL && n == SMTP_ANSWER_LINE_MAX)) {
-            result = SMTP_ANSWER_NONSENSE;
+        if (answer->is_cut) {
+            result = skip_parse(answer, lf != NULL);
+        } else if (n > SMTP_ANSWER_LINE_MAX || (lf == NULL && n == SMTP_ANSWER_LINE_MAX)) {
+            n = SMTP_ANSWER_LINE_MAX;
+            result = long_line_parse(answer, (struct str){ start, n }, on_line, arg);
         } else if (lf == NULL) {
             break;
         } else {
-            struct str line = { start, n - 1 };
-            if (line.len > 0 && line.at[line.len - 1] == '\r')
-                line.len--;
-            result = line_parse(answer, line, on_line, arg);
-            used += n;
+            result = line_parse(answer, without_line_end((struct str){ start, n }), on_line, arg);
         }
+        used += n;
+        answer->bytes += (unsigned)n;
+        if (answer->bytes > SMTP_ANSWER_BYTES_MAX)
+            result = SMTP_ANSWER_NONSENSE;
     }
     *ret_consumed = used;
     return result;
+}
+
+bool smtp_answer_end(struct smtp_answer *answer, struct str rest) {
+    if (answer->is_cut)
+        return answer->is_cut_last;
+    if (rest.len < 4 || rest.len > SMTP_ANSWER_LINE_MAX) /* "250" may be the beginning of "250-" */
+        return false;
+    return line_parse(answer, without_line_end(rest), NULL, NULL) == SMTP_ANSWER_COMPLETE;
 }
 
 /* ---- EHLO */

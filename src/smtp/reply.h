@@ -21,8 +21,11 @@ int smtp_reply_format(const struct smtp_reply *reply, struct buf *out);
 
 /* ---- what a server answers */
 
-/* A line with its line end; a text with its final NUL. */
-enum { SMTP_ANSWER_LINES_MAX = 128, SMTP_ANSWER_LINE_MAX = 2048, SMTP_ANSWER_TEXT_MAX = 400 };
+/*
+ * Of a line as much is read as LINE_MAX, its line end included; the rest is skipped, as the code is what counts. A text
+ * has its final NUL. An answer of more than BYTES_MAX is none.
+ */
+enum { SMTP_ANSWER_LINE_MAX = 2048, SMTP_ANSWER_TEXT_MAX = 400, SMTP_ANSWER_BYTES_MAX = 1024 * 1024 };
 
 struct smtp_answer {
     unsigned code;      /* 0 until the first line was read */
@@ -30,13 +33,16 @@ struct smtp_answer {
     char text[SMTP_ANSWER_TEXT_MAX]; /* the lines' texts without codes, joined by "; ", cleaned and cut */
     unsigned text_len;  /* the final NUL not counted */
     unsigned lines;
+    unsigned bytes;     /* read so far */
+    bool is_cut;        /* the rest of a line that is too long is being skipped, */
+    bool is_cut_last;   /* and it is the last one */
 };
 
 enum smtp_answer_result {
     SMTP_ANSWER_MORE,     /* a line of a longer answer, or no whole line yet */
     SMTP_ANSWER_COMPLETE,
-    SMTP_ANSWER_NONSENSE, /* not an SMTP reply: no code, codes that differ, a line or an answer too long. The connection
-                             is of no more use */
+    SMTP_ANSWER_NONSENSE, /* not an SMTP reply: no code, codes that differ, no end of it. The connection is of no more
+                             use */
 };
 
 /*
@@ -46,6 +52,12 @@ enum smtp_answer_result {
  */
 enum smtp_answer_result smtp_answer_parse(struct smtp_answer *answer, const char *at, size_t len, size_t *ret_consumed,
                                           void (*on_line)(void *arg, unsigned index, struct str text), void *arg);
+
+/*
+ * The server has closed, and `rest` is what it said last without a line end. True: that is the last line of an answer
+ * as far as its code, which `answer` then has. A 250 whose end was lost is a 250.
+ */
+bool smtp_answer_end(struct smtp_answer *answer, struct str rest);
 
 /* ---- EHLO */
 

@@ -133,32 +133,80 @@ static void an_answer_that_is_none_is_nonsense(void **state) {
     assert_int_equal(parse(STR("250-a\r\n250")).result, SMTP_ANSWER_MORE);
 }
 
-static void a_line_of_2048_bytes_is_read_and_one_of_2049_is_not(void **state) {
+static void a_line_of_more_than_2048_bytes_counts_by_its_beginning(void **state) {
     (void)state;
-    char line[2100] = "250 ";
-    memset(line + 4, 'x', sizeof(line) - 4);
-    memcpy(line + 2046, "\r\n", 2);
-    struct parsed p = parse((struct str){ line, 2048 });
-    assert_int_equal(p.result, SMTP_ANSWER_COMPLETE);
-    assert_int_equal(p.answer.text_len, SMTP_ANSWER_TEXT_MAX - 1);
-    memcpy(line + 2046, "x\r\n", 3);
-    assert_int_equal(parse((struct str){ line, 2049 }).result, SMTP_ANSWER_NONSENSE);
-    struct smtp_answer answer = { .code = 0 };
-    size_t consumed;
-    assert_int_equal(smtp_answer_parse(&answer, line, 2047, &consumed, NULL, NULL), SMTP_ANSWER_MORE);
-    assert_int_equal(smtp_answer_parse(&answer, line, 2048, &consumed, NULL, NULL), SMTP_ANSWER_NONSENSE);
+    char line[5000] = "250 2.0.0 ";
+    memset(line + 10, 'x', sizeof(line) - 10);
+    static const size_t lengths[] = { 2047, 2048, 2049, 2050, 4096, 4097, 4999 };
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        memcpy(line + lengths[i] - 2, "\r\n", 2);
+        struct parsed p = parse((struct str){ line, lengths[i] });
+        assert_int_equal(p.result, SMTP_ANSWER_COMPLETE);
+        assert_int_equal(p.consumed, lengths[i]);
+        assert_int_equal(p.answer.code, 250);
+        assert_string_equal(p.answer.enhanced, "2.0.0");
+        assert_int_equal(p.answer.text_len, SMTP_ANSWER_TEXT_MAX - 1);
+        memset(line + lengths[i] - 2, 'x', 2);
+    }
 }
 
-static void an_answer_of_128_lines_is_read_and_one_of_129_is_not(void **state) {
+static void what_stands_behind_a_line_that_is_too_long_is_the_next_answer(void **state) {
     (void)state;
-    char text[129 * 7 + 1];
-    for (size_t lines = 128; lines <= 129; lines++) {
-        for (size_t i = 0; i < lines; i++)
-            memcpy(text + 7 * i, i + 1 < lines ? "250-x\r\n" : "250 x\r\n", 7);
-        struct parsed p = parse((struct str){ text, 7 * lines });
-        assert_int_equal(p.result, lines == 128 ? SMTP_ANSWER_COMPLETE : SMTP_ANSWER_NONSENSE);
-        assert_int_equal(p.answer.lines, 128);
+    char text[6000] = "250-";
+    memset(text + 4, 'x', 3000);
+    strcpy(text + 3004, "\r\n250 b\r\n354 c\r\n");
+    struct parsed p = parse(str_of(text));
+    assert_int_equal(p.result, SMTP_ANSWER_COMPLETE);
+    assert_int_equal(p.consumed, strlen(text) - 7);
+    assert_int_equal(p.answer.lines, 2);
+}
+
+static void an_answer_may_have_many_lines(void **state) {
+    (void)state;
+    static char text[20000 * 7 + 1];
+    for (size_t i = 0; i < 20000; i++)
+        memcpy(text + 7 * i, i + 1 < 20000 ? "250-x\r\n" : "250 x\r\n", 7);
+    struct parsed p = parse(str_of(text));
+    assert_int_equal(p.result, SMTP_ANSWER_COMPLETE);
+    assert_int_equal(p.answer.lines, 20000);
+}
+
+static void an_answer_without_end_is_nonsense_after_a_mebibyte(void **state) {
+    (void)state;
+    char piece[1024] = "250 ";
+    struct smtp_answer answer = { .code = 0 };
+    enum smtp_answer_result result = SMTP_ANSWER_MORE;
+    size_t consumed, total = 0;
+    memset(piece + 4, 'x', sizeof(piece) - 4);
+    char begin[2048];
+    memset(begin, 'x', sizeof(begin));
+    memcpy(begin, "250 ", 4);
+    result = smtp_answer_parse(&answer, begin, sizeof(begin), &consumed, NULL, NULL);
+    for (total = consumed; result == SMTP_ANSWER_MORE; total += consumed)
+        result = smtp_answer_parse(&answer, piece, sizeof(piece), &consumed, NULL, NULL);
+    assert_int_equal(result, SMTP_ANSWER_NONSENSE);
+    assert_int_equal(total, SMTP_ANSWER_BYTES_MAX + 1024);
+}
+
+static void an_answer_whose_end_was_lost_counts_when_its_code_is_whole(void **state) {
+    (void)state;
+    static const struct {
+        const char *rest;
+        unsigned code;
+    } rows[] = {
+        { "250 2.0.0 Ok", 250 }, { "250 ", 250 }, { "550 5.7.1 No\r", 550 }, { "250", 0 }, { "250-more", 0 },
+        { "25", 0 }, { "", 0 }, { "what?", 0 },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct smtp_answer answer = { .code = 0 };
+        assert_int_equal(smtp_answer_end(&answer, str_of(rows[i].rest)), rows[i].code != 0);
+        if (rows[i].code != 0)
+            assert_int_equal(answer.code, rows[i].code);
     }
+    struct smtp_answer other = { .code = 250, .lines = 1 };
+    assert_false(smtp_answer_end(&other, STR("550 x")));
+    struct smtp_answer cut = { .code = 250, .lines = 1, .is_cut = true, .is_cut_last = true };
+    assert_true(smtp_answer_end(&cut, STR("")));
 }
 
 static void on_line(void *arg, unsigned index, struct str text) {
@@ -210,8 +258,11 @@ int main(void) {
         cmocka_unit_test(an_answer_is_code_enhanced_code_and_text),
         cmocka_unit_test(only_one_answer_is_taken_at_a_time),
         cmocka_unit_test(an_answer_that_is_none_is_nonsense),
-        cmocka_unit_test(a_line_of_2048_bytes_is_read_and_one_of_2049_is_not),
-        cmocka_unit_test(an_answer_of_128_lines_is_read_and_one_of_129_is_not),
+        cmocka_unit_test(a_line_of_more_than_2048_bytes_counts_by_its_beginning),
+        cmocka_unit_test(what_stands_behind_a_line_that_is_too_long_is_the_next_answer),
+        cmocka_unit_test(an_answer_may_have_many_lines),
+        cmocka_unit_test(an_answer_without_end_is_nonsense_after_a_mebibyte),
+        cmocka_unit_test(an_answer_whose_end_was_lost_counts_when_its_code_is_whole),
         cmocka_unit_test(ehlo_lines_make_an_offer),
         cmocka_unit_test(a_size_that_names_no_limit_is_none),
     };
