@@ -65,6 +65,8 @@ static const char *words_of(enum relay_outcome outcome) {
     switch (outcome) {
     case RELAY_ANSWERED:
         return "";
+    case RELAY_TROUBLE:
+        return "the server wants something of this host";
     case RELAY_NO_SERVER:
         return "no server of the group answers";
     case RELAY_BUSY:
@@ -99,7 +101,7 @@ static void count(struct handing *h, struct str who, unsigned n) {
     else
         h->n_deferred += n;
     buf_putf(h->said, "%.*s%s: ", STR_ARG(who), n > 1 ? " and others" : "");
-    if (h->outcome == RELAY_ANSWERED)
+    if (h->outcome == RELAY_ANSWERED || h->outcome == RELAY_TROUBLE)
         buf_putf(h->said, "%u %s\n", h->code, h->text);
     else
         buf_putf(h->said, "%s\n", words_of(h->outcome));

@@ -107,11 +107,11 @@ static int text_workers(const struct report *report, struct buf *out) {
 }
 
 static int text_servers(const struct report *report, struct buf *out) {
-    int r = buf_puts(out, STR("\nservers\taddress\tstate\tconnections\twaiting\n"));
+    int r = buf_puts(out, STR("\nservers\taddress\tstate\tconnections\twaiting\ttls\ttrouble\n"));
     for (size_t i = 0; i < report->n_servers && r == 0; i++) {
         const struct report_server *s = &report->servers[i];
-        r = buf_putf(out, "%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\n", s->group, s->address,
-            s->is_down ? "down" : "up", s->connections, s->waiting);
+        r = buf_putf(out, "%s\t%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%s\t%" PRIu64 "\n", s->group, s->address,
+            s->is_down ? "down" : "up", s->connections, s->waiting, s->is_plain ? "clear" : "-", s->troubles);
     }
     return r;
 }
@@ -222,6 +222,8 @@ static void record_servers(const struct report *report, struct record *r) {
         record_bool(r, "down", s->is_down);
         record_u64(r, "connections", s->connections);
         record_u64(r, "waiting", s->waiting);
+        record_bool(r, "clear", s->is_plain);
+        record_u64(r, "trouble", s->troubles);
         record_close(r, '}');
     }
     record_close(r, ']');

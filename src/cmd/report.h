@@ -26,7 +26,9 @@ struct report_server {
     const char *group;
     const char *address;
     uint64_t connections, waiting;
+    uint64_t troubles; /* answers about us */
     bool is_down;
+    bool is_plain;     /* `tls may`: in the clear */
 };
 
 enum report_directory_state {

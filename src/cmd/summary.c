@@ -78,6 +78,8 @@ static void look_at_server(const struct generation *generation, size_t index, st
             continue;
         server->connections += counters->connections;
         server->waiting += counters->waiting;
+        server->troubles += counters->troubles;
+        server->is_plain |= counters->is_plain != 0;
         any_gave_up |= counters->is_down != 0;
     }
     server->is_down = any_gave_up && server->connections == 0;

@@ -65,6 +65,8 @@ struct verdict verdict_of_relay(const struct session *s, const struct relay_resu
         const char *rule;
         struct smtp_reply reply;
     } outcomes[] = {
+        [RELAY_TROUBLE] = { ACTION_DEFER, "MAILBOX SERVER TROUBLE",
+                            { 451, "4.3.0", STR_INIT("The mailbox server is not ready for mail, try again later") } },
         [RELAY_NO_SERVER] = { ACTION_DEFER, "NO MAILBOX SERVER",
                               { 451, "4.4.1", STR_INIT("The mailbox server does not answer, try again later") } },
         [RELAY_BUSY] = { ACTION_DEFER, "MAILBOX SERVER BUSY",

@@ -24,7 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 60000, PLAIN_MS = 10 * 60 * 1000 };
+enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 60000, PLAIN_MS = 10 * 60 * 1000, TROUBLE_MS = 60000 };
 
 static const struct upstream_ops upstream_ops;
 static void serve(struct pool_server *server);
@@ -73,6 +73,17 @@ static void say_health(struct pool_server *server, enum pool_health health, stru
         return;
     server->health = health;
     int len = snprintf(what, sizeof(what), "%s%s%.*s", names[health], why.len ? ": " : "", STR_ARG(why));
+    tell(server, (struct str){ what, (size_t)len });
+}
+
+/* `tls may` does not fail, so somebody must be told that it does not encrypt: once, until it does again. */
+static void say_plain(struct pool_server *server, bool is_plain, struct str why) {
+    char what[UPSTREAM_WHY_MAX + 32];
+
+    if (server->is_plain == is_plain)
+        return;
+    server->is_plain = is_plain;
+    int len = snprintf(what, sizeof(what), is_plain ? "goes on without TLS: %.*s" : "uses TLS again%.*s", STR_ARG(why));
     tell(server, (struct str){ what, (size_t)len });
 }
 
@@ -205,8 +216,12 @@ static void make_idle(struct pool_conn *conn) {
         conn_free(conn, true); /* nothing would ever close it */
 }
 
+/* RFC 9422; or it would take the next client for the one that XCLIENT named. */
 static bool is_used_up(const struct pool_conn *conn) {
-    return conn->up.mail_max && conn->up.mails >= conn->up.mail_max; /* RFC 9422 */
+    const struct upstream *up = &conn->up;
+
+    return (up->mail_max && up->mails >= up->mail_max)
+        || (conn->is_introduced && !(up->offer.extensions & SMTP_EXT_XCLIENT));
 }
 
 static void take_back(struct pool_conn *conn) {
@@ -266,6 +281,10 @@ static void on_up_ready(struct upstream *up) {
 
     server->offer = up->offer;
     server->is_met = true;
+    if (up->plain_why)
+        say_plain(server, true, str_of(up->plain_why));
+    else if (stream_is_tls(&up->stream))
+        say_plain(server, false, STR(""));
     if (conn->state == POOL_BUSY) {
         server->pool->ops->on_ready(conn->user);
         return;
@@ -296,11 +315,8 @@ static void on_up_drained(struct upstream *up) {
 
 static void opening_failed(struct pool_server *server, enum upstream_end end, struct str why) {
     if (end == UPSTREAM_TLS_BAD && server->setup.tls == CONF_TLS_MAY) {
-        char what[UPSTREAM_WHY_MAX + 32];
-        int len = snprintf(what, sizeof(what), "goes on without TLS: %.*s", STR_ARG(why));
-
         server->plain_until_ms = loop_now(server->pool->loop) + PLAIN_MS;
-        tell(server, (struct str){ what, (size_t)len });
+        say_plain(server, true, why);
         if (server->health == POOL_DOWN)
             (void)open_conn(server); /* it was the trial */
         else
@@ -436,6 +452,23 @@ void pool_refused(struct pool_user *user, struct str why) {
     pool_drop_idle(server);
     server_failed(server, why);
     serve(server);
+}
+
+void pool_trouble(struct pool_user *user, struct str what) {
+    struct pool_server *server = user->server;
+    uint64_t now = loop_now(user->pool->loop);
+
+    server->troubles++;
+    if (server->trouble_ms && now < server->trouble_ms + TROUBLE_MS)
+        return;
+    server->trouble_ms = now;
+    tell(server, what);
+}
+
+void pool_tell_once(struct pool_user *user, bool *said, struct str what) {
+    if (!*said)
+        tell(user->server, what);
+    *said = true;
 }
 
 void pool_proved(struct pool_user *user) {

@@ -59,6 +59,7 @@ struct pool_conn {
     uint64_t ready_ms;     /* when it was opened */
     bool is_forward_proven;/* XFORWARD was accepted once: from now on it goes out together with MAIL */
     bool is_noted;         /* that it lacks XFORWARD or XCLIENT was said */
+    bool is_introduced;    /* XCLIENT has named a client to the server: only another XCLIENT makes it another's */
 };
 
 TAILQ_HEAD(pool_line, pool_user);
@@ -81,6 +82,11 @@ struct pool_server {
     unsigned failures;        /* in a row */
     uint64_t retry_ms;        /* no connection is opened before */
     uint64_t plain_until_ms;  /* mode `may`: its TLS failed, so it is left out for a while */
+    bool is_plain;            /* mode `may`: mail goes in the clear, and that was said */
+    bool is_forward_noted;    /* that it refuses values of XFORWARD or XCLIENT was said */
+    bool has_no_bdat;         /* it offers CHUNKING and does not know BDAT, and that was said */
+    uint64_t trouble_ms;      /* when an answer that is no client's business was last warned of; 0: never */
+    uint64_t troubles;        /* how many there were */
     struct timer trial;
     struct pool_conns conns[POOL_STATES];
     unsigned count[POOL_STATES];
@@ -132,6 +138,12 @@ void pool_drop(struct pool_user *user);
 /* The server refuses us in a way that another may not (XFORWARD, XCLIENT): counts as a failure; the connection is
  * closed. */
 void pool_refused(struct pool_user *user, struct str why);
+
+/* `what` was answered that says something about us: counted, and told once a minute. */
+void pool_trouble(struct pool_user *user, struct str what);
+
+/* Says something about the user's server, once: `*said` remembers. */
+void pool_tell_once(struct pool_user *user, bool *said, struct str what);
 
 /* The server took a MAIL: its earlier failures are forgotten. */
 void pool_proved(struct pool_user *user);

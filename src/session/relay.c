@@ -277,7 +277,7 @@ void relay_server_stats(const struct relay *relay, unsigned group, unsigned serv
 
     *ret_stats = (struct relay_stats){
         .idle = s->count[POOL_IDLE], .lent = s->count[POOL_LENT] + s->count[POOL_BUSY], .waiting = s->n_waiting,
-        .is_open = s->health == POOL_DOWN, .retry_ms = s->retry_ms,
+        .is_open = s->health == POOL_DOWN, .retry_ms = s->retry_ms, .is_plain = s->is_plain, .troubles = s->troubles,
     };
     ret_stats->connections = ret_stats->idle + ret_stats->lent + s->count[POOL_OPENING];
 }

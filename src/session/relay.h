@@ -32,7 +32,9 @@ struct relay;
 struct relay_transfer;
 
 enum relay_outcome {
-    RELAY_ANSWERED,       /* the server's own answer to MAIL, RCPT or the data (a 421 has become 451 4.3.0) */
+    RELAY_ANSWERED,       /* the server's own answer to MAIL, RCPT or the data (a 421 has become 451 4.3.0), about this
+                             sender, recipient or message */
+    RELAY_TROUBLE,        /* 451 4.3.0: it answered something about us (relay_replies.h), which is `answer` */
     RELAY_NO_SERVER,      /* none could be reached, or none spoke SMTP or TLS as asked: 451 4.4.1 */
     RELAY_BUSY,           /* no connection came free in server_wait: 451 4.3.2 */
     RELAY_LOST,           /* 451 4.3.0: the server went away or talked nonsense after MAIL, before our final dot, or
@@ -95,6 +97,8 @@ struct relay_message {
 struct relay_stats { /* for status */
     unsigned connections, idle, lent, waiting;
     bool is_open; /* breaker: true = not tried until `retry_ms` */
+    bool is_plain; /* `tls may`: mail goes there in the clear */
+    uint64_t troubles; /* answers that were about us */
     uint64_t retry_ms;
 };
 
@@ -102,7 +106,7 @@ struct relay_events { /* what is logged by the owner (the session's log lines an
     /* a delivery whose session had left has ended */
     void (*on_orphan)(void *arg, struct str id, const struct relay_result *result);
     /* a server changed: "down: Connection refused", "takes no more connections: …", "goes on without TLS: …",
-     * "up again" */
+     * "up again"; or says something about us: "answers 530 … to MAIL, …" */
     void (*on_server)(void *arg, const struct conf_group *group, const struct conf_server *server, struct str what);
     /* something about a transfer that an administrator wants to see: DSN dropped, 8-bit sent unchanged, connection
      * repaired */

@@ -3,7 +3,11 @@
  *
  * A kept connection (idle or lent) that dies before it has answered anything was dead already: the operation starts
  * again on another, and nobody notices. Any other death after MAIL ends the operation; before MAIL the next server is
- * asked.
+ * asked. What a server refuses is sorted by relay_replies.c.
+ *
+ * A value of XFORWARD or XCLIENT that the server refuses (an IPv6 address where it has no IPv6) costs no mail: the
+ * command is said again with that value unknown, and XFORWARD, which only informs, is then left out. XCLIENT is not:
+ * without it the server would trust the client as it trusts us.
  *
  * Rejected: trying the second server after a lost MAIL (it may have been a recipient's own refusal, and two servers of
  * a group may share a queue).
@@ -50,16 +54,45 @@ static void repair(struct relay_transfer *t, struct str why) {
     transfer_want(t);
 }
 
+/* ---- a "no" */
+
+/* It is about this sender, recipient or message, or about us (relay_replies.h). */
+static void on_no(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer,
+                  enum afterwards afterwards) {
+    if (relay_reply_way(step, answer) == RELAY_REPLY_PASSED) {
+        transfer_finish_answer(t, RELAY_ANSWERED, answer, afterwards);
+        return;
+    }
+    transfer_trouble(t, step, answer);
+    transfer_finish_answer(t, RELAY_TROUBLE, answer, afterwards);
+}
+
 /*
- * The client's address is refused: the next server. A 501 is about a value that a client chose, its HELO or its PTR;
- * anything else is the server's word against us all.
+ * The replay is refused: no recipient may be left out in silence. With DATA under way only closing makes sure that
+ * nothing is sent.
  */
-static void on_forward_refused(struct relay_transfer *t, const char *command, const struct smtp_answer *answer) {
+static void on_replay_refused(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer) {
+    if (kind_of(answer) == NEGATIVE && relay_reply_way(step, answer) == RELAY_REPLY_OURS)
+        transfer_trouble(t, step, answer);
+    transfer_finish_answer(t, RELAY_LOST, answer, t->writing > STEP_DATA ? DROP : RELEASE);
+}
+
+/* ---- the steps */
+
+static enum relay_reply_step forward_step(const struct relay_transfer *t) {
+    bool is_xclient = t->user.pool->group->forward_client == CONF_FORWARD_XCLIENT;
+
+    return is_xclient ? RELAY_REPLY_XCLIENT : RELAY_REPLY_XFORWARD;
+}
+
+/* The next server. A 501 is about a value of this client's; anything else is the server's word against us all. */
+static void on_forward_refused(struct relay_transfer *t, const struct smtp_answer *answer) {
     struct str text = str_head((struct str){ answer->text, answer->text_len }, 120);
     char why[UPSTREAM_WHY_MAX];
-    int len = snprintf(why, sizeof(why), "%s: %u %.*s", command, answer->code, STR_ARG(text));
+    int len = snprintf(why, sizeof(why), "%s: %u %.*s", relay_reply_step_name(forward_step(t)), answer->code,
+                       STR_ARG(text));
 
-    if (answer->code == 501) {
+    if (relay_reply_way(forward_step(t), answer) == RELAY_REPLY_WITHOUT) {
         transfer_note(t, "next server: %s", why);
         t->user.tried |= pool_server_bit(t->user.server);
         pool_drop(&t->user);
@@ -69,32 +102,61 @@ static void on_forward_refused(struct relay_transfer *t, const char *command, co
     transfer_want(t);
 }
 
-static void on_forward_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
-    bool is_xclient = t->user.pool->group->forward_client == CONF_FORWARD_XCLIENT;
-    bool is_accepted = is_xclient ? answer->code == 220 : kind_of(answer) == POSITIVE;
+/* All answers to it are there, and one of them refused a value. */
+static void forward_without(struct relay_transfer *t, const struct smtp_answer *answer) {
+    bool is_xclient = forward_step(t) == RELAY_REPLY_XCLIENT;
 
-    if (!is_accepted && t->writing > STEP_MAIL) { /* accepted before, so MAIL went with it */
-        transfer_finish_answer(t, RELAY_LOST, answer, DROP);
+    if (is_xclient && t->forward_hidden) {
+        on_forward_refused(t, answer);
         return;
     }
-    if (!is_accepted) {
-        on_forward_refused(t, is_xclient ? "XCLIENT" : "XFORWARD", answer);
+    transfer_forward_noted(t, forward_step(t), answer);
+    if (t->forward_hidden) /* unknown values are no better */
+        t->is_forward_off = true;
+    t->forward_hidden = is_xclient ? FORWARD_ALL : t->forward_hidden | t->forward_refused;
+    if (t->writing > STEP_MAIL) { /* what went with it must not count */
+        pool_drop(&t->user);
+        transfer_want(t);
         return;
     }
-    if (--t->forward_due > 0)
-        return;
-    t->reading = STEP_MAIL;
-    t->user.conn->is_forward_proven = true;
-    if (is_xclient)
-        upstream_hello(transfer_up(t)); /* the server has forgotten our EHLO; on_ready goes on */
-    else
-        transfer_pump(t);
+    t->writing = STEP_FORWARD;
+    transfer_pump(t);
 }
 
-/* The replay is refused: no recipient may be left out in silence. With DATA under way only closing makes sure that
- * nothing is sent. */
-static void on_replay_refused(struct relay_transfer *t, const struct smtp_answer *answer) {
-    transfer_finish_answer(t, RELAY_LOST, answer, t->writing > STEP_DATA ? DROP : RELEASE);
+static bool is_forward_accepted(const struct relay_transfer *t, const struct smtp_answer *answer) {
+    return forward_step(t) == RELAY_REPLY_XCLIENT ? answer->code == 220 : kind_of(answer) == POSITIVE;
+}
+
+static bool may_go_without(const struct relay_transfer *t, const struct smtp_answer *answer) {
+    return kind_of(answer) == NEGATIVE && relay_reply_way(forward_step(t), answer) == RELAY_REPLY_WITHOUT;
+}
+
+static void on_forward_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
+    bool is_accepted = is_forward_accepted(t, answer);
+
+    if (!is_accepted && !may_go_without(t, answer)) {
+        if (t->writing > STEP_MAIL || kind_of(answer) != NEGATIVE) /* accepted before, so MAIL went with it */
+            transfer_finish_answer(t, RELAY_LOST, answer, DROP);
+        else
+            on_forward_refused(t, answer);
+        return;
+    }
+    if (!is_accepted)
+        t->forward_refused |= t->forward_due == t->forward_sent ? t->forward_first : FORWARD_SESSION;
+    if (--t->forward_due > 0)
+        return;
+    if (t->forward_refused) {
+        forward_without(t, answer);
+        return;
+    }
+    t->reading = STEP_MAIL;
+    t->user.conn->is_forward_proven = true;
+    if (forward_step(t) == RELAY_REPLY_XCLIENT) {
+        t->user.conn->is_introduced = true;
+        upstream_hello(transfer_up(t)); /* the server has forgotten our EHLO; on_ready goes on */
+    } else {
+        transfer_pump(t);
+    }
 }
 
 static void on_mail_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
@@ -103,9 +165,9 @@ static void on_mail_answer(struct relay_transfer *t, const struct smtp_answer *a
         t->reading = STEP_RCPT;
         transfer_pump(t);
     } else if (t->operation == DELIVER) {
-        on_replay_refused(t, answer);
+        on_replay_refused(t, RELAY_REPLY_MAIL, answer);
     } else {
-        transfer_finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
+        on_no(t, RELAY_REPLY_MAIL, answer, RELEASE);
     }
 }
 
@@ -119,14 +181,17 @@ static void accept_recipient(struct relay_transfer *t) {
 static void on_rcpt_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
     bool is_accepted = kind_of(answer) == POSITIVE;
 
-    if (t->operation == RCPT) {
-        if (is_accepted)
-            accept_recipient(t);
+    if (t->operation == RCPT && is_accepted) {
+        accept_recipient(t);
         transfer_finish_answer(t, RELAY_ANSWERED, answer, LEND);
         return;
     }
+    if (t->operation == RCPT) {
+        on_no(t, RELAY_REPLY_RCPT, answer, LEND);
+        return;
+    }
     if (!is_accepted) {
-        on_replay_refused(t, answer);
+        on_replay_refused(t, RELAY_REPLY_RCPT, answer);
         return;
     }
     t->n_given++;
@@ -138,7 +203,7 @@ static void on_rcpt_answer(struct relay_transfer *t, const struct smtp_answer *a
 
 static void on_data_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
     if (kind_of(answer) == NEGATIVE) {
-        transfer_finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
+        on_no(t, RELAY_REPLY_DATA, answer, RELEASE);
         return;
     }
     if (kind_of(answer) != INTERMEDIATE) {
@@ -159,19 +224,49 @@ static bool is_chunk_taken(const struct relay_transfer *t, const struct upstream
     return up->due > 0 || (!body->is_last_begun && body->at == body->chunk_end);
 }
 
+/* It does not know the command, so nothing of the message is taken, and what follows it is no message there. */
+static bool may_use_data(const struct relay_transfer *t, const struct smtp_answer *answer) {
+    bool is_first = t->body->is_chunked && !t->body->is_any_chunk_taken;
+
+    return is_first && !t->is_orphan && relay_reply_way(RELAY_REPLY_BDAT, answer) == RELAY_REPLY_WITHOUT;
+}
+
+static void on_bdat_unknown(struct relay_transfer *t, const struct smtp_answer *answer) {
+    char what[80];
+    int len = snprintf(what, sizeof(what), "offers CHUNKING and answers %u to BDAT: goes on with DATA", answer->code);
+
+    pool_tell_once(&t->user, &t->user.server->has_no_bdat, (struct str){ what, (size_t)len });
+    t->body->is_final_dot_sent = false;
+    task_cancel(t->relay->loop, &t->task); /* it would write on */
+    pool_drop(&t->user);
+    transfer_want(t);
+}
+
+static void on_text_refused(struct relay_transfer *t, const struct smtp_answer *answer, bool is_last) {
+    const struct relay_body *body = t->body;
+    bool is_first_chunk = body->is_chunked && !body->is_any_chunk_taken;
+
+    if (may_use_data(t, answer)) {
+        on_bdat_unknown(t, answer);
+        return;
+    }
+    if (is_last && !body->is_chunked)
+        transfer_up(t)->is_dirty = false;
+    on_no(t, is_first_chunk ? RELAY_REPLY_BDAT : RELAY_REPLY_TEXT, answer, is_last ? RELEASE : DROP);
+}
+
 static void on_body_answer(struct relay_transfer *t, const struct smtp_answer *answer) {
     struct upstream *up = transfer_up(t);
     bool is_last = t->body->is_final_dot_sent && up->due == 0;
     enum kind kind = kind_of(answer);
 
     if (kind == NEGATIVE) { /* of the whole, or of a chunk, which is as final (RFC 3030 2) */
-        if (is_last && !t->body->is_chunked)
-            up->is_dirty = false;
-        transfer_finish_answer(t, RELAY_ANSWERED, answer, is_last ? RELEASE : DROP);
+        on_text_refused(t, answer, is_last);
     } else if (kind == POSITIVE && is_last && stream_pending(&up->stream) == 0) { /* else it came before the end */
         up->is_dirty = false;
         transfer_finish_answer(t, RELAY_ANSWERED, answer, RELEASE);
     } else if (kind == POSITIVE && is_chunk_taken(t, up)) {
+        t->body->is_any_chunk_taken = true;
         transfer_pump(t);
     } else {
         transfer_finish_answer(t, t->body->is_final_dot_sent ? RELAY_UNKNOWN : RELAY_LOST, answer, DROP);

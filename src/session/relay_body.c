@@ -32,6 +32,7 @@ void relay_body_begin(struct relay_body *body, bool is_chunked) {
     body->chunk_end = 0;
     body->is_chunked = is_chunked;
     body->is_last_begun = false;
+    body->is_any_chunk_taken = false;
     body->is_final_dot_sent = false;
     data_encoder_init(&body->encoder);
 }

@@ -18,6 +18,7 @@ struct relay_body {
     struct data_encoder encoder;
     bool is_chunked;
     bool is_last_begun;    /* BDAT: the chunk with LAST was begun */
+    bool is_any_chunk_taken; /* BDAT: one was answered 2xx */
     bool is_final_dot_sent;/* all is written, the end of data included: from now on the message may be delivered */
     uint8_t id_len;
     char id[31];           /* of the session, which may leave */

@@ -10,8 +10,6 @@
  */
 #include "session/relay_transfer.h"
 
-#include "session/relay_write.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +39,31 @@ void transfer_note(struct relay_transfer *t, const char *format, ...) {
         return;
     struct str what = { text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1 };
     t->relay->events->on_note(t->relay->events->arg, transfer_id(t), what);
+}
+
+/* "answers 530 5.7.0 Must issue STARTTLS to MAIL", and what that leads to. */
+enum { ANSWER_LINE_MAX = 240 };
+
+static struct str answer_line(char out[ANSWER_LINE_MAX], enum relay_reply_step step, const struct smtp_answer *answer,
+                              const char *consequence) {
+    struct str text = str_head((struct str){ answer->text, answer->text_len }, 100);
+    int len = snprintf(out, ANSWER_LINE_MAX, "answers %u %s%s%.*s to %s, %s", answer->code, answer->enhanced,
+                       answer->enhanced[0] ? " " : "", STR_ARG(text), relay_reply_step_name(step), consequence);
+
+    return (struct str){ out, len < ANSWER_LINE_MAX ? (size_t)len : ANSWER_LINE_MAX - 1 };
+}
+
+void transfer_trouble(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer) {
+    char line[ANSWER_LINE_MAX];
+
+    pool_trouble(&t->user, answer_line(line, step, answer, "which is about us: the sender gets 451"));
+}
+
+void transfer_forward_noted(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer) {
+    char line[ANSWER_LINE_MAX];
+
+    pool_tell_once(&t->user, &t->user.server->is_forward_noted,
+                   answer_line(line, step, answer, "goes on with the client unknown"));
 }
 
 void transfer_free(struct relay_transfer *t) {

@@ -17,8 +17,6 @@
  */
 #include "session/relay_transfer.h"
 
-#include "session/relay_write.h"
-
 enum { AHEAD_MAX = 256 * 1024 }; /* of commands that wait for the kernel: a thousand recipients with long parameters */
 
 /* ---- writing */
@@ -33,27 +31,43 @@ static uint64_t command_limit(const struct relay_transfer *t) {
     return t->relay->conf->set.timeouts.server_command;
 }
 
+static void note_no_forward(struct relay_transfer *t, enum conf_forward forward) {
+    struct pool_conn *conn = t->user.conn;
+
+    if (conn->is_noted || conn->is_introduced)
+        return;
+    conn->is_noted = true;
+    transfer_note(t, "the server does not hear of the client's address: no %s",
+                  forward == CONF_FORWARD_XCLIENT ? "XCLIENT" : "XFORWARD");
+}
+
 static void write_forward(struct relay_transfer *t) {
     struct upstream *up = transfer_up(t);
     enum conf_forward forward = t->user.pool->group->forward_client;
     bool is_offered = transfer_offers(t, forward == CONF_FORWARD_XCLIENT ? SMTP_EXT_XCLIENT : SMTP_EXT_XFORWARD);
+    const struct relay_envelope envelope = relay_hide_client(t->envelope, t->forward_hidden);
     uint32_t n = 0;
     int r = 0;
 
-    if (forward != CONF_FORWARD_OFF && !is_offered && !t->user.conn->is_noted) {
-        t->user.conn->is_noted = true;
-        transfer_note(t, "the server is not told the client's address: no %s",
-             forward == CONF_FORWARD_XCLIENT ? "XCLIENT" : "XFORWARD");
-    }
-    if (forward == CONF_FORWARD_XFORWARD && is_offered)
-        r = relay_write_xforward(upstream_out(up), t->envelope, up->offer.xforward, &n);
+    if (forward != CONF_FORWARD_OFF && !is_offered)
+        note_no_forward(t, forward);
+    if (forward == CONF_FORWARD_XFORWARD && is_offered && !t->is_forward_off)
+        r = relay_write_xforward(upstream_out(up), &envelope, up->offer.xforward, &n);
     else if (forward == CONF_FORWARD_XCLIENT && is_offered)
-        r = relay_write_xclient(upstream_out(up), t->envelope, up->offer.xclient, &n);
-    t->forward_due = (uint8_t)n;
+        r = relay_write_xclient(upstream_out(up), &envelope, up->offer.xclient, &n);
+    t->forward_due = t->forward_sent = (uint8_t)n;
+    t->forward_first = (uint8_t)relay_forward_first(up->offer.xforward);
+    t->forward_refused = 0;
     t->writing = STEP_MAIL;
     t->reading = n ? STEP_FORWARD : STEP_MAIL;
     if (n)
         written(t, r, n, command_limit(t));
+}
+
+/* On this connection XFORWARD was accepted, and nothing of it refused for this client: MAIL need not wait. */
+static bool is_forward_proven(const struct relay_transfer *t) {
+    return t->user.conn->is_forward_proven && t->user.pool->group->forward_client == CONF_FORWARD_XFORWARD
+        && !t->forward_hidden;
 }
 
 static bool is_utf8(struct str s) {
@@ -126,7 +140,7 @@ static void write_rcpt(struct relay_transfer *t) {
 
 /* Returns whether there is more to write now. */
 static bool write_data(struct relay_transfer *t) {
-    bool is_chunked = transfer_offers(t, SMTP_EXT_CHUNKING);
+    bool is_chunked = transfer_offers(t, SMTP_EXT_CHUNKING) && !t->user.server->has_no_bdat;
 
     if (is_chunked && t->reading != STEP_DATA)
         return false; /* a BDAT cannot be taken back */
@@ -173,9 +187,7 @@ void transfer_pump(struct relay_transfer *t) {
         if (t->writing == STEP_FORWARD) {
             write_forward(t);
         } else if (t->writing == STEP_MAIL) {
-            bool is_proven = t->user.conn->is_forward_proven &&
-                t->user.pool->group->forward_client == CONF_FORWARD_XFORWARD;
-            if (t->reading == STEP_FORWARD && !is_proven)
+            if (t->reading == STEP_FORWARD && !is_forward_proven(t))
                 return;
             write_mail(t);
         } else if (t->writing == STEP_RCPT) {

@@ -9,6 +9,8 @@
 #include "session/pool.h"
 #include "session/relay.h"
 #include "session/relay_body.h"
+#include "session/relay_replies.h"
+#include "session/relay_write.h"
 
 struct relay {
     struct loop *loop;
@@ -43,7 +45,10 @@ struct relay_transfer {
     struct arena arena;
     uint16_t n_accepted, n_given; /* accepted in all; on this borrow */
     uint8_t operation, writing, reading; /* enum operation, enum step */
-    uint8_t forward_due; /* answers to XFORWARD or XCLIENT to come */
+    uint8_t forward_due, forward_sent; /* answers to XFORWARD or XCLIENT to come, and in all */
+    uint8_t forward_first;   /* enum relay_forward_part of the first of these commands */
+    uint8_t forward_refused; /* parts refused on this connection */
+    uint8_t forward_hidden;  /* parts of which the server gets unknown values, since it refuses the real ones */
     uint8_t later;       /* enum relay_outcome for transfer_end_later() */
     uint8_t repairs;
     bool is_kept : 1;       /* the connection was idle or lent when this operation got it */
@@ -51,6 +56,7 @@ struct relay_transfer {
     bool is_8bit_mail : 1;  /* MAIL said BODY=8BITMIME, */
     bool is_utf8_mail : 1;  /* SMTPUTF8 */
     bool is_orphan : 1;
+    bool is_forward_off : 1; /* not even unknown values are taken: nothing is said of the client */
     bool dsn_noted : 1;
 };
 
@@ -68,6 +74,11 @@ static inline bool transfer_offers(struct relay_transfer *t, uint32_t extension)
 
 __attribute__((format(printf, 2, 3)))
 void transfer_note(struct relay_transfer *t, const char *format, ...);
+
+/* Warns of an answer that is no client's business. */
+void transfer_trouble(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer);
+/* Says once that the server refuses values of XFORWARD or XCLIENT. */
+void transfer_forward_noted(struct relay_transfer *t, enum relay_reply_step step, const struct smtp_answer *answer);
 
 /* ---- relay_steps.c */
 

@@ -53,7 +53,8 @@ static int put_client(struct buf *out, const struct relay_envelope *envelope, ui
     if (r == 0 && attributes & SMTP_FORWARD_ADDR)
         r = put_address(out, &envelope->client);
     if (r == 0 && attributes & SMTP_FORWARD_PORT)
-        r = buf_putf(out, " PORT=%u", envelope->client_port);
+        r = envelope->client_port ? buf_putf(out, " PORT=%u", envelope->client_port)
+                                  : put_attribute(out, "PORT", STR(""));
     return r;
 }
 
@@ -75,6 +76,23 @@ enum {
     ABOUT_CLIENT = SMTP_FORWARD_NAME | SMTP_FORWARD_ADDR | SMTP_FORWARD_PORT,
     ABOUT_SESSION = SMTP_FORWARD_PROTO | SMTP_FORWARD_HELO | SMTP_FORWARD_IDENT | SMTP_FORWARD_SOURCE,
 };
+
+struct relay_envelope relay_hide_client(const struct relay_envelope *envelope, unsigned hidden) {
+    struct relay_envelope e = *envelope;
+
+    if (hidden & FORWARD_CLIENT) {
+        e.client = (struct ip){ .family = IP_NONE };
+        e.client_port = 0;
+        e.client_name = STR("");
+    }
+    if (hidden & FORWARD_SESSION)
+        e.helo = STR("");
+    return e;
+}
+
+enum relay_forward_part relay_forward_first(uint32_t attributes) {
+    return attributes & ABOUT_CLIENT ? FORWARD_CLIENT : FORWARD_SESSION;
+}
 
 int relay_write_xforward(struct buf *out, const struct relay_envelope *envelope, uint32_t attributes,
                          uint32_t *ret_commands) {

@@ -5,6 +5,14 @@
 
 #include "session/relay.h"
 
+enum relay_forward_part { FORWARD_CLIENT = 1 << 0, FORWARD_SESSION = 1 << 1, FORWARD_ALL = 3 };
+
+/* `envelope` with the client (NAME, ADDR, PORT) or the session (HELO) unknown, as `hidden` says. */
+struct relay_envelope relay_hide_client(const struct relay_envelope *envelope, unsigned hidden);
+
+/* Which part the first of relay_write_xforward()'s commands is about. */
+enum relay_forward_part relay_forward_first(uint32_t attributes);
+
 /*
  * XFORWARD with those attributes that the server named, in at most two commands (their values may be long).
  * *ret_commands is how many answers will come. Returns 0, -ENOBUFS or -ENOMEM, as all here.

@@ -13,6 +13,9 @@
  * early, and would pass for the answer to what is written next (a 250 that came together with the 354 for the answer to
  * the final dot): the answer in front still counts, then the connection ends.
  *
+ * `tls may` goes on in the clear where the server offers no STARTTLS or refuses it; `plain_why` says so to the owner,
+ * who has it logged and shown.
+ *
  * One timer. It is never cancelled when an answer comes, only moved by the next command: `due_ms` says whether it still
  * means something.
  *
@@ -144,6 +147,11 @@ static void become_ready(struct upstream *up) {
     up->ops->on_ready(up);
 }
 
+static void become_plain(struct upstream *up, const char *why) {
+    up->plain_why = why;
+    become_ready(up);
+}
+
 static bool is_positive(const struct smtp_answer *answer) {
     return answer->code >= 200 && answer->code < 300;
 }
@@ -190,13 +198,13 @@ static void on_ehlo(struct upstream *up) {
     else if (must)
         fail(up, UPSTREAM_REFUSED, "offers no STARTTLS");
     else
-        become_ready(up);
+        become_plain(up, "it offers no STARTTLS");
 }
 
 static void on_starttls(struct upstream *up) {
     if (up->answer.code != 220) {
         if (up->setup->tls == CONF_TLS_MAY && up->answer.code != 421)
-            become_ready(up);
+            become_plain(up, "it refused STARTTLS");
         else
             fail_answer(up, "STARTTLS");
         return;
@@ -335,9 +343,27 @@ static size_t on_data(struct stream *stream, const char *at, size_t len) {
 
 /* ---- the stream */
 
+/*
+ * The server closed in the middle of the answer's text. What it had decided stands, and a 250 to our final dot above
+ * all: taken for a lost connection it would be a duplicate. Nothing more is written here.
+ */
+static void take_cut_answer(struct upstream *up) {
+    bool is_due = up->state == UPSTREAM_READY && up->swallow == 0 && up->due == 1;
+
+    if (!is_due || !smtp_answer_end(&up->answer, buf_str(&up->stream.in)))
+        return;
+    up->is_ahead = true;
+    dispatch(up);
+    up->answer = (struct smtp_answer){ 0 };
+}
+
 static void on_end(struct stream *stream, enum stream_end end, int err) {
     struct upstream *up = of_stream(stream);
 
+    if (end == STREAM_EOF)
+        take_cut_answer(up);
+    if (up->state == UPSTREAM_CLOSED)
+        return;
     if (up->state == UPSTREAM_HANDSHAKE)
         fail(up, UPSTREAM_TLS_BAD, "TLS handshake: %s", end == STREAM_TLS_BAD ? stream_tls_error(stream) : "closed");
     else if (end == STREAM_TLS_BAD)

@@ -59,6 +59,7 @@ struct upstream {
     const struct upstream_setup *setup;
     enum upstream_state state;
     bool is_plain;       /* STARTTLS is not tried although the mode is `may`: it failed before */
+    const char *plain_why; /* the mode is `may`, and there is no TLS because …; NULL: there is, or none was tried */
     bool was_ready;
     bool is_dirty;       /* MAIL was sent and no end of data answered: RSET is needed before another */
     bool is_reset_due;   /* RSET waits for the answers before it (no PIPELINING) */

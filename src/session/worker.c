@@ -264,6 +264,8 @@ static void publish_servers(struct worker *w) {
             counters->lent = stats.lent;
             counters->waiting = stats.waiting;
             counters->is_down = stats.is_open;
+            counters->is_plain = stats.is_plain;
+            counters->troubles = stats.troubles;
         }
     }
 }
@@ -295,7 +297,7 @@ static void on_turn_end(void *arg) {
 static void on_orphan(void *arg, struct str id, const struct relay_result *result) {
     struct worker *w = arg;
     bool is_delivered = result->outcome == RELAY_ANSWERED && result->answer->code / 100 == 2;
-    bool is_refused = result->outcome == RELAY_ANSWERED && !is_delivered;
+    bool is_refused = (result->outcome == RELAY_ANSWERED && !is_delivered) || result->outcome == RELAY_TROUBLE;
     keeping_orphan(&w->server, id, is_delivered);
     log_warning("%s, client gone: server=%.*s reply=%u sid=%.*s",
                 is_delivered ? "delivered" : is_refused ? "refused by the mailbox server" : "outcome unknown",

@@ -45,6 +45,8 @@ struct worker_message {
 struct worker_server_counters { /* one mailbox server as this worker sees it */
     _Atomic uint32_t connections, idle, lent, waiting;
     _Atomic uint32_t is_down; /* the breaker is open */
+    _Atomic uint32_t is_plain; /* `tls may`: in the clear */
+    _Atomic uint64_t troubles; /* answers about us, not about a sender, recipient or message */
 };
 
 struct worker_list_counters { /* one block list, for one enum dnsbl_kind, as this worker sees it */

@@ -14,7 +14,7 @@
 static struct report_worker workers[] = {
     {.slot = 0, .pid = 11, .process = 4, .age_ms = 90061000, .sessions = 7, .state = "ready"}};
 static struct report_server servers[] = {
-    { .group = "mailbox", .address = "10.0.0.1:25", .connections = 2 },
+    { .group = "mailbox", .address = "10.0.0.1:25", .connections = 2, .is_plain = true, .troubles = 3 },
     { .group = "mailbox", .address = "10.0.0.2:25" },
 };
 static struct report_directory directories[] = {
@@ -97,7 +97,7 @@ static void the_text_names_what_an_administrator_looks_for(void **state) {
     static const char *const wanted[] = {
         "postern 1.2.3, up 40s\n",
         "0     11   4        ready  1d 1h  7\n",
-        "10.0.0.1:25  up     2            0\n",
+        "10.0.0.1:25  up     2            0        clear  3\n",
         "example.com  ok     1234       1m 1s\n",
         "example.org  none   0          -\n",
         "journal_lost       0\n",
@@ -285,7 +285,8 @@ static void json_quotes_what_needs_it(void **state) {
     assert_non_null(
         strstr(out.at, "\"last_reload\":null,\"last_reload_failed\":false,\"draining\":false,\"uptime_ms\":40000,"));
     assert_non_null(strstr(out.at,
-        "{\"group\":\"mailbox\",\"address\":\"10.0.0.2:25\",\"down\":false,\"connections\":0,\"waiting\":0}],"));
+        "{\"group\":\"mailbox\",\"address\":\"10.0.0.2:25\",\"down\":false,\"connections\":0,\"waiting\":0,"
+        "\"clear\":false,\"trouble\":0}],"));
     assert_non_null(strstr(out.at, "\"journal_lost\":0}}\n"));
     buf_deinit(&out);
 }

@@ -90,7 +90,8 @@ static size_t take_chunk(struct fake_conn *conn, const char *at, size_t len) {
 
     hear(conn, at, n);
     conn->chunk_left -= n;
-    if (conn->chunk_left == 0 && conn->is_last_chunk)
+    bool is_bdat_known = conn->server->bdat == NULL || conn->server->bdat[0] != '5';
+    if (conn->chunk_left == 0 && conn->is_last_chunk && is_bdat_known)
         on_message(conn, conn->server->dot);
     else if (conn->chunk_left == 0)
         say(conn, conn->server->bdat);

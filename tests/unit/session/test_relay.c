@@ -1470,9 +1470,11 @@ static void no_client_can_take_a_server_down_by_what_it_calls_itself(void **stat
     bad.envelope.helo = STR("+");
     client_begin(&bad);
     rcpt(&bad, "b@near.example");
-    assert_int_equal(bad.outcome, RELAY_NO_SERVER);
-    assert_string_equal(fake_server_heard(&w.first), HELLO "XFORWARD NAME=[UNAVAILABLE]\r\nXFORWARD HELO=+2B\r\n");
-    assert_string_equal(w.health, "");
+    assert_int_equal(bad.code, 250); /* it costs no mail either */
+    assert_string_equal(fake_server_heard(&w.first), HELLO "XFORWARD NAME=[UNAVAILABLE]\r\nXFORWARD HELO=+2B\r\n"
+                        "XFORWARD NAME=[UNAVAILABLE]\r\nXFORWARD HELO=[UNAVAILABLE]\r\n" MAIL RCPT);
+    assert_string_equal(w.health, "0 answers 501 5.5.4 Bad HELO syntax to XFORWARD, goes on with the client unknown\n");
+    client_close(&bad);
     w.first.xforward = "250 ok\r\n";
     client_init(&good, &w);
     good.envelope.client_name = STR("mail_1.far.example");
@@ -1480,8 +1482,166 @@ static void no_client_can_take_a_server_down_by_what_it_calls_itself(void **stat
     rcpt(&good, "b@near.example");
     assert_int_equal(good.code, 250);
     assert_non_null(strstr(fake_server_heard(&w.first), "XFORWARD NAME=mail_1.far.example\r\n"));
-    client_close(&bad);
     client_close(&good);
+    world_close(&w);
+}
+
+/* A Postfix with inet_protocols = ipv4 answers 501 5.5.4 Bad ADDR syntax. */
+static void a_client_whose_address_is_refused_on_a_proven_connection_is_sent_again_without_it(void **state) {
+    struct world w;
+    struct client c, other;
+
+    world_init(&w);
+    w.group.forward_client = CONF_FORWARD_XFORWARD;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XFORWARD ADDR\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    rcpt(&c, "b@near.example");
+    client_close(&c);
+    turns(&w);
+    (void)fake_server_heard(&w.first);
+    w.first.xforward = "501 5.5.4 Bad ADDR syntax\r\n";
+    client_init(&other, &w);
+    other.envelope.client.family = IP_V6;
+    client_begin(&other);
+    rcpt(&other, "b@near.example");
+    assert_int_equal(other.code, 250);
+    assert_non_null(strstr(fake_server_heard(&w.first), "|" HELLO "XFORWARD ADDR=[UNAVAILABLE]\r\n" MAIL RCPT));
+    deliver(&other);
+    assert_int_equal(other.code, 250);
+    assert_int_equal(w.first.messages, 1);
+    assert_non_null(strstr(w.health, "goes on with the client unknown\n"));
+    assert_null(strstr(strstr(w.health, "unknown\n") + 1, "unknown\n"));
+    client_close(&other);
+    world_close(&w);
+}
+
+/* Without it the server would trust the client as it trusts us. */
+static void a_client_that_xclient_cannot_name_is_unknown_or_goes_to_the_next_server(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.group.forward_client = CONF_FORWARD_XCLIENT;
+    w.group.n_servers = 2;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XCLIENT ADDR HELO\r\n";
+    w.first.xclient = "501 5.5.4 Bad ADDR syntax\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    rcpt(&c, "b@near.example");
+    assert_int_equal(c.code, 250);
+    assert_string_equal(fake_server_heard(&w.first), HELLO "XCLIENT ADDR=192.0.2.7 HELO=far.example\r\n"
+                        "XCLIENT ADDR=[UNAVAILABLE] HELO=[UNAVAILABLE]\r\n");
+    assert_string_equal(fake_server_heard(&w.second), HELLO MAIL RCPT);
+    client_close(&c);
+    world_close(&w);
+}
+
+/* Another client would be taken for the one named before. */
+static void a_server_that_takes_one_xclient_gets_a_connection_for_each_client(void **state) {
+    struct world w;
+    struct client c, next;
+
+    world_init(&w);
+    w.group.forward_client = CONF_FORWARD_XCLIENT;
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    start_rcpt(&c, "b@near.example");
+    while (w.first.heard.len == 0 || memmem(w.first.heard.at, w.first.heard.len, "XCLIENT", 7) == NULL)
+        assert_int_equal(loop_turn(w.loop, 0), 0);
+    w.first.ehlo = "250-inner.example\r\n250 PIPELINING\r\n"; /* in the EHLO behind it */
+    turns(&w);
+    assert_int_equal(c.code, 250);
+    client_close(&c);
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n";
+    turns(&w);
+    (void)fake_server_heard(&w.first);
+    client_init(&next, &w);
+    next.envelope.client.bytes[3] = 8;
+    client_begin(&next);
+    rcpt(&next, "b@near.example");
+    assert_int_equal(next.code, 250);
+    assert_int_equal(w.first.connections, 2);
+    assert_non_null(strstr(fake_server_heard(&w.first), "|" HELLO "XCLIENT ADDR=192.0.2.8\r\n" HELLO MAIL RCPT));
+    client_close(&next);
+    world_close(&w);
+}
+
+static void a_server_that_does_not_know_bdat_gets_data(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.ehlo = "250-inner.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n";
+    w.first.bdat = "502 5.5.1 Not implemented\r\n";
+    world_open(&w);
+    for (unsigned i = 1; i <= 2; i++) {
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        deliver(&c);
+        assert_int_equal(c.code, 250);
+        assert_int_equal(w.first.messages, i);
+        client_close(&c);
+        turns(&w);
+    }
+    assert_int_equal(w.first.connections, 2); /* what followed BDAT on the first one is no message there */
+    const char *heard = fake_server_heard(&w.first);
+    assert_non_null(strstr(heard, "|" HELLO MAIL RCPT "DATA\r\n"));
+    assert_null(strstr(strstr(heard, "BDAT") + 1, "BDAT"));
+    assert_string_equal(w.health, "0 offers CHUNKING and answers 502 to BDAT: goes on with DATA\n");
+    world_close(&w);
+}
+
+static void what_a_server_says_about_us_is_our_trouble_and_warned_of_once_a_minute(void **state) {
+    struct world w;
+    struct client c;
+
+    world_init(&w);
+    w.first.mail = "530 5.7.0 Must issue a STARTTLS command first\r\n";
+    world_open(&w);
+    client_open(&c, &w);
+    for (unsigned i = 0; i < 5; i++) {
+        rcpt(&c, "b@near.example");
+        assert_int_equal(c.outcome, RELAY_TROUBLE);
+    }
+    assert_string_equal(w.health, "0 answers 530 5.7.0 Must issue a STARTTLS command first to MAIL, "
+                        "which is about us: the sender gets 451\n");
+    struct relay_stats stats;
+    relay_server_stats(w.relay, 0, 0, &stats);
+    assert_int_equal(stats.troubles, 5);
+    w.health[0] = '\0';
+    pass_time(&w, 60 * SECOND);
+    rcpt(&c, "b@near.example");
+    assert_non_null(strstr(w.health, "530"));
+    client_close(&c);
+    world_close(&w);
+}
+
+static void a_250_that_is_too_long_has_too_many_lines_or_no_end_is_a_250(void **state) {
+    static char long_line[9000], many[300 * 9 + 20];
+    const char *const answers[] = { long_line, many, "!250 2.0.0 queu" };
+    struct world w;
+    struct client c;
+
+    memcpy(long_line, "250 ", 4);
+    memset(long_line + 4, 'x', sizeof(long_line) - 7);
+    strcpy(long_line + sizeof(long_line) - 3, "\r\n");
+    for (unsigned i = 0; i < 300; i++)
+        memcpy(many + 9 * i, "250-abc\r\n", 9);
+    strcpy(many + 300 * 9, "250 abc\r\n");
+    world_init(&w);
+    world_open(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        w.first.dot = answers[i];
+        client_open(&c, &w);
+        rcpt(&c, "b@near.example");
+        deliver(&c);
+        assert_int_equal(c.outcome, RELAY_ANSWERED);
+        assert_int_equal(c.code, 250);
+        client_close(&c);
+        turns(&w);
+    }
     world_close(&w);
 }
 
@@ -1577,6 +1737,41 @@ static void mode_may_goes_on_in_the_clear_on_a_new_connection_when_tls_fails(voi
     assert_non_null(strstr(w.health, "goes on without TLS"));
     client_close(&c);
     world_close(&w);
+}
+
+static void mode_may_says_once_that_a_server_gets_mail_in_the_clear(void **state) {
+    static const struct {
+        const char *ehlo, *starttls, *said;
+    } rows[] = {
+        { "250 inner.example\r\n", NULL, "0 goes on without TLS: it offers no STARTTLS\n" },
+        { "250-inner.example\r\n250 STARTTLS\r\n", "454 4.7.0 TLS not available\r\n",
+          "0 goes on without TLS: it refused STARTTLS\n" },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct world w;
+        struct client c;
+        struct relay_stats stats;
+
+        world_init(&w);
+        w.tls = SSL_CTX_new(TLS_client_method());
+        w.group.tls = CONF_TLS_MAY;
+        w.first.ehlo = rows[i].ehlo;
+        w.first.starttls = rows[i].starttls;
+        world_open(&w);
+        for (unsigned n = 0; n < 2; n++) {
+            client_open(&c, &w);
+            rcpt(&c, "b@near.example");
+            assert_int_equal(c.code, 250);
+            client_close(&c);
+            fake_server_drop_all(&w.first);
+            turns(&w);
+        }
+        assert_int_equal(w.first.connections, 2);
+        assert_string_equal(w.health, rows[i].said);
+        relay_server_stats(w.relay, 0, 0, &stats);
+        assert_true(stats.is_plain);
+        world_close(&w);
+    }
 }
 
 /* ---- all together */
@@ -1716,11 +1911,18 @@ int main(void) {
         cmocka_unit_test(no_connection_carries_more_mails_than_its_server_allows),
         cmocka_unit_test(xforward_goes_out_before_each_mail_and_with_it_once_accepted),
         cmocka_unit_test(a_server_that_refuses_xforward_is_passed_over),
+        cmocka_unit_test(a_client_whose_address_is_refused_on_a_proven_connection_is_sent_again_without_it),
+        cmocka_unit_test(a_client_that_xclient_cannot_name_is_unknown_or_goes_to_the_next_server),
+        cmocka_unit_test(a_server_that_takes_one_xclient_gets_a_connection_for_each_client),
+        cmocka_unit_test(a_server_that_does_not_know_bdat_gets_data),
+        cmocka_unit_test(what_a_server_says_about_us_is_our_trouble_and_warned_of_once_a_minute),
+        cmocka_unit_test(a_250_that_is_too_long_has_too_many_lines_or_no_end_is_a_250),
         cmocka_unit_test(no_client_can_take_a_server_down_by_what_it_calls_itself),
         cmocka_unit_test(xclient_is_followed_by_a_new_hello),
         cmocka_unit_test(a_user_that_leaves_behind_xclient_leaves_no_connection_without_a_hello),
         cmocka_unit_test(a_server_without_the_tls_that_is_required_is_no_server),
         cmocka_unit_test(mode_may_goes_on_in_the_clear_on_a_new_connection_when_tls_fails),
+        cmocka_unit_test(mode_may_says_once_that_a_server_gets_mail_in_the_clear),
         cmocka_unit_test(every_operation_ends_once_whatever_servers_and_clients_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
