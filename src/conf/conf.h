@@ -39,7 +39,8 @@ struct conf_listener {
     const char *group;  /* … whose, or NULL: as it comes */
     gid_t gid;          /* the group's number, or (gid_t)-1 */
     struct conf_cidrs proxy_from;   /* who must begin with a PROXY header; empty: nobody, and no header is read */
-    struct conf_cidrs xclient_from; /* to whom XCLIENT is offered */
+    struct conf_cidrs xclient_from; /* to whom XCLIENT is offered, once in a connection */
+    struct conf_cidrs xclient_multiplex; /* to whom it is offered again and again */
 };
 
 /* "192.0.2.1:25" or "unix:/run/x" */

@@ -140,7 +140,10 @@ const struct option option_table[] = {
 
     { .name = "proxy_from", LISTEN(proxy_from), .type = OPTION_CIDRS,
       .help = "balancers that must begin with a PROXY header" },
-    { .name = "xclient_from", LISTEN(xclient_from), .type = OPTION_CIDRS, .help = "clients that may use XCLIENT" },
+    { .name = "xclient_from", LISTEN(xclient_from), .type = OPTION_CIDRS,
+      .help = "clients that may use XCLIENT, once in a connection" },
+    { .name = "xclient_multiplex", LISTEN(xclient_multiplex), .type = OPTION_CIDRS,
+      .help = "clients that may use XCLIENT again and again: they send mail of several clients in one connection" },
 
     { POLICY_LISTEN(mode), .type = OPTION_MODE, .max = 0777, .number = 0660,
       .help = "permissions of the socket: who may write to it may ask" },

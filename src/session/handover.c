@@ -14,7 +14,7 @@ struct packet {
     struct endpoint peer, client;
     struct ip server;
     uint32_t unread_len;
-    uint8_t allows_xclient, is_local;
+    uint8_t allows_xclient, may_multiplex, is_local;
     char unread[];
 };
 
@@ -25,7 +25,7 @@ int handover_send(int channel_fd, int fd, const struct session_origin *origin, s
     struct packet *packet = (struct packet *)space;
     *packet = (struct packet){ .peer = origin->peer, .client = origin->client, .server = origin->server,
                                .unread_len = (uint32_t)unread.len, .allows_xclient = origin->allows_xclient,
-                               .is_local = origin->is_local };
+                               .may_multiplex = origin->may_multiplex, .is_local = origin->is_local };
     if (unread.len > 0)
         memcpy(packet->unread, unread.at, unread.len);
     return channel_send(channel_fd, packet, sizeof(*packet) + unread.len, &fd, 1);
@@ -47,6 +47,7 @@ int handover_parse(const void *message, size_t len, struct session_origin *ret_o
     *ret_origin = (struct session_origin){ .peer = packet.peer, .client = packet.client,
                                            .server = packet.server, .is_settled = true,
                                            .allows_xclient = packet.allows_xclient != 0,
+                                           .may_multiplex = packet.may_multiplex != 0,
                                            .is_local = packet.is_local != 0 };
     *ret_unread = (struct str){ (const char *)message + offsetof(struct packet, unread), packet.unread_len };
     return 0;

@@ -20,7 +20,7 @@ void write_offer(const struct session *s, struct buf *out) {
         buf_putf(out, "250-SIZE %llu\r\n", (unsigned long long)size);
     if (s->server->tls != NULL && !stream_is_tls(&s->stream))
         buf_puts(out, STR("250-STARTTLS\r\n"));
-    if (s->origin.allows_xclient)
+    if (may_introduce(s))
         buf_puts(out, STR("250-XCLIENT NAME ADDR PORT PROTO HELO\r\n"));
     if (servers.extensions & SMTP_EXT_8BITMIME)
         buf_puts(out, STR("250-8BITMIME\r\n"));

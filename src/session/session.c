@@ -218,7 +218,7 @@ void on_tls(struct stream *stream) {
 
 /* A named balancer says whom it speaks for; the session begins again with that client. */
 static void on_xclient(struct session *s, const struct smtp_command *c) {
-    if (!s->origin.allows_xclient) {
+    if (!may_introduce(s)) {
         mistake(s, 550, "5.7.1", "XCLIENT is not for you");
         return;
     }
@@ -237,6 +237,7 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
         mistake(s, 501, "5.5.4", "Bad XCLIENT attribute");
         return;
     }
+    s->was_introduced = true;
     judge_forget(s, SCOPE_CONNECTION); /* what is known of one client says nothing of the next */
     s->is_early = false;
     clients_leave(&s->server->clients, &s->silence);

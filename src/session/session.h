@@ -26,7 +26,8 @@ struct session_origin {
     struct endpoint client; /* whom it speaks for: the same, unless a PROXY header said otherwise */
     struct ip server;       /* our address in the PROXY header; IP_NONE: that of the connection */
     bool expects_proxy;     /* a PROXY header must come first; `client` is not known yet */
-    bool allows_xclient;    /* XCLIENT is offered */
+    bool allows_xclient;    /* XCLIENT is offered, once */
+    bool may_multiplex;     /* it stays so: the balancer sends mail of several clients in one connection */
     bool is_settled;        /* we are its client's worker: the kernel or another worker brought it here */
     bool is_local;          /* PROXY LOCAL: the balancer itself, looking whether we live */
 };

@@ -95,6 +95,7 @@ struct session {
     uint8_t last_verb;  /* enum smtp_verb, for the log */
     bool is_esmtp;
     bool is_early;      /* talked before the greeting */
+    bool was_introduced; /* an XCLIENT has said for whom it speaks */
     bool is_refused;    /* was told 554 instead of a greeting: QUIT is all that is heard from it */
     bool has_more;      /* bytes wait behind the command that is running */
     uint32_t n_decisions;
@@ -112,6 +113,11 @@ static inline const struct policy *policy_of(const struct session *s) {
 /* A balancer that has not said for whom it speaks is no client, and comes as often as it has clients. */
 static inline bool is_balancer(const struct session *s) {
     return s->origin.is_local || (s->origin.allows_xclient && ip_eq(&s->origin.client.ip, &s->origin.peer.ip));
+}
+
+/* What follows an introduction may be the client's own words, handed through: it must not name itself. */
+static inline bool may_introduce(const struct session *s) {
+    return s->origin.allows_xclient && (!s->was_introduced || s->origin.may_multiplex);
 }
 
 /* Something happened that rules about `client.rate` count. */

@@ -80,11 +80,13 @@ static void on_accept(struct listener *listener, int take_fd, const struct endpo
         policy_door_start(&w->door, take_fd);
         return;
     }
+    bool may_multiplex = cidr_list_contains(conf->xclient_multiplex.at, conf->xclient_multiplex.n, &client->ip);
     const struct session_origin origin = {
         .peer = *client,
         .client = *client,
         .expects_proxy = cidr_list_contains(conf->proxy_from.at, conf->proxy_from.n, &client->ip),
-        .allows_xclient = cidr_list_contains(conf->xclient_from.at, conf->xclient_from.n, &client->ip),
+        .allows_xclient = cidr_list_contains(conf->xclient_from.at, conf->xclient_from.n, &client->ip) || may_multiplex,
+        .may_multiplex = may_multiplex,
         /* the kernel has steered it here already, unless all workers share the socket */
         .is_settled = !w->setup->listen_is_shared[listener - w->listeners] && conf->proxy_from.n == 0,
     };

@@ -101,7 +101,8 @@ static void fail(struct play *p, const char *what, struct str detail) {
 /* ---- the stage */
 
 static const char base_conf[] =
-    "hostname mx.example.com\nlisten 127.0.0.1:2525 {\n proxy_from 10.0.0.7\n xclient_from 10.0.0.8\n}\n";
+    "hostname mx.example.com\nlisten 127.0.0.1:2525 {\n proxy_from 10.0.0.7\n xclient_from 10.0.0.8\n"
+    " xclient_multiplex 10.0.0.9\n}\n";
 
 static bool names(const struct play *p, const char *word) {
     return p->conf_text.len > 0 && memmem(p->conf_text.at, p->conf_text.len, word, strlen(word)) != NULL;
@@ -187,10 +188,13 @@ static void turn(struct play *p) {
 static void connect_client(struct play *p) {
     int ends[2];
     const struct conf_listener *listener = &p->server.conf->listeners[0];
+    bool may_multiplex = cidr_list_contains(listener->xclient_multiplex.at, listener->xclient_multiplex.n, &p->peer.ip);
     const struct session_origin origin = {
+        .may_multiplex = may_multiplex,
         .peer = p->peer, .client = p->peer,
         .expects_proxy = cidr_list_contains(listener->proxy_from.at, listener->proxy_from.n, &p->peer.ip),
-        .allows_xclient = cidr_list_contains(listener->xclient_from.at, listener->xclient_from.n, &p->peer.ip),
+        .allows_xclient = cidr_list_contains(listener->xclient_from.at, listener->xclient_from.n, &p->peer.ip)
+            || may_multiplex,
     };
     if (p->n_clients == CLIENTS_MAX || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) < 0)
         abort();

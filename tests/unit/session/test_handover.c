@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 static struct session_origin an_origin(void) {
-    struct session_origin origin = { .allows_xclient = true, .is_local = true };
+    struct session_origin origin = { .allows_xclient = true, .may_multiplex = true, .is_local = true };
     assert_int_equal(endpoint_parse(STR("10.0.0.1:4000"), &origin.peer), 0);
     assert_int_equal(endpoint_parse(STR("[2001:db8::1]:25"), &origin.client), 0);
     assert_int_equal(ip_parse(STR("192.0.2.25"), &origin.server), 0);
@@ -35,6 +35,7 @@ static void what_is_sent_is_what_arrives(void **state) {
     assert_int_equal(got.peer.port, 4000);
     assert_true(got.is_settled);
     assert_true(got.allows_xclient);
+    assert_true(got.may_multiplex);
     assert_true(got.is_local);
     assert_false(got.expects_proxy);
     assert_true(str_eq(unread, STR("EHLO x\r\n")));
