@@ -63,12 +63,13 @@ static struct directory *open_directory(const struct conf *conf, const struct co
 }
 
 static struct fact look_up_recipient(const struct conf *conf, const struct conf_domain *domain,
-                                     const struct smtp_address *address) {
+                                     const struct smtp_address *address, bool *ret_is_route) {
     const struct recipient_lookup how = {
         .delimiter = domain->set.delimiter,
         .catch_all = domain->set.catch_all,
         .postmaster = domain->set.postmaster,
         .is_unchecked = domain->set.directory == CONF_DIRECTORY_NONE,
+        .takes_routes = domain->set.local_routes,
         .max_age_ms = conf->set.timeouts.directory_age,
     };
     struct directory *directory = open_directory(conf, directory_domain(conf, domain));
@@ -76,10 +77,12 @@ static struct fact look_up_recipient(const struct conf *conf, const struct conf_
     const char *rewrite;
     enum recipient_answer answer = recipient_find(directory, &how, address, clock_wall_ms(), &way, &rewrite);
     directory_free(directory);
+    *ret_is_route = answer == RECIPIENT_ROUTE;
     switch (answer) {
     case RECIPIENT_KNOWN:
         return fact_bool(true);
     case RECIPIENT_UNKNOWN:
+    case RECIPIENT_ROUTE:
         return fact_bool(false);
     case RECIPIENT_UNCHECKED:
         return (struct fact){ .state = FACT_OFF };
@@ -98,10 +101,11 @@ static void know_recipient(struct imagination *i, bool is_given) {
     struct str local = known->recipient.local;
     bool may_relay = conf->set.smart_host != NULL && cidr_list_contains(relay->at, relay->n, &known->client);
     known->rcpt_is_postmaster = str_eq_nocase(local, STR("postmaster")) || str_eq_nocase(local, STR("abuse"));
-    known->rcpt_local = fact_bool(domain != NULL || !is_given);
     known->relay_allowed = fact_bool(domain == NULL && is_given && may_relay);
-    known->rcpt_known = domain != NULL ? look_up_recipient(conf, domain, &known->recipient)
+    bool is_route = false;
+    known->rcpt_known = domain != NULL ? look_up_recipient(conf, domain, &known->recipient, &is_route)
                                        : is_given ? (struct fact){ .state = FACT_OFF } : fact_bool(true);
+    known->rcpt_local = fact_bool((domain != NULL && !is_route) || !is_given);
     known->enforced = fact_bool(conf_is_enforced(conf, domain));
 }
 

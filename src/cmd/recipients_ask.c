@@ -70,6 +70,9 @@ static int tell_answer(const char *text, enum recipient_answer answer, enum reci
     case RECIPIENT_UNKNOWN:
         printf("%s: unknown\n", text);
         return EXIT_FAILURE;
+    case RECIPIENT_ROUTE:
+        printf("%s: refused as relaying (a route, unless the directory holds exactly it)\n", text);
+        return EXIT_FAILURE;
     case RECIPIENT_NO_DIRECTORY:
         printf("%s: missing directory (450 for now)\n", text);
         break;
@@ -106,6 +109,7 @@ static bool rules_of(const struct recipients_request *request, const struct smtp
     *ret_how = (struct recipient_lookup){ .delimiter = set->delimiter, .catch_all = set->catch_all,
                                           .postmaster = set->postmaster,
                                           .is_unchecked = set->directory == CONF_DIRECTORY_NONE,
+                                          .takes_routes = set->local_routes,
                                           .max_age_ms = conf->set.timeouts.directory_age };
     *ret_list = str_of(set->directory == CONF_DIRECTORY_OF ? set->directory_of : domain->name);
     return true;

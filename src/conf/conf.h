@@ -82,6 +82,7 @@ struct conf_domain_settings { /* the options of a domain block; `domain_defaults
     const char *catch_all;    /* every local part is known: NULL no; else "" (passed as it is) or an address that the
                                  envelope is rewritten to */
     const char *postmaster;   /* where postmaster@ and abuse@ go; NULL: passed as they are */
+    bool local_routes;        /* take local parts that a server may read as a route (smtp/local_route.h) */
     bool enforce;             /* see conf_is_enforced() */
 };
 

@@ -9,6 +9,7 @@
 
 #include "conf/store.h"
 #include "smtp/address.h"
+#include "smtp/local_route.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -149,6 +150,43 @@ static void tell_what_is_not_enforced(struct loader *l) {
                      first, n > 1 ? " and others" : "");
 }
 
+/* ---- routes in local parts */
+
+static void warn_route(struct loader *l, const struct conf_domain *domain, const char *option, const char *address) {
+    struct smtp_address parsed;
+    char canonical[SMTP_LOCAL_MAX];
+    if (address == NULL || smtp_address_parse(str_of(address), true, &parsed) != SMTP_ADDRESS_OK)
+        return;
+    if (smtp_local_kind((struct str){ canonical, smtp_local_canonical(&parsed, canonical) }) != SMTP_LOCAL_PLAIN)
+        diag_warning(l->diag, &l->source, NULL, "%s of domain %s: a mailbox server could take %s for a route and send "
+                     "the mail on", option, domain->name, address);
+}
+
+static void check_routes(struct loader *l, const struct conf_domain *domain) {
+    const struct conf_domain_settings *set = &domain->set;
+    warn_route(l, domain, "catch_all", set->catch_all);
+    warn_route(l, domain, "postmaster", set->postmaster);
+    if (!set->local_routes && strpbrk(set->delimiter, "%!") != NULL)
+        diag_warning(l->diag, &l->source, NULL, "delimiter %s of domain %s: %% and ! begin no sub-address, since a "
+                     "mailbox server could take them for a route; see local_routes", set->delimiter, domain->name);
+}
+
+/* The first one by name: a table of domains would fill the screen. */
+static void tell_what_takes_routes(struct loader *l) {
+    const struct conf *conf = l->conf;
+    const char *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < conf->n_domains; i++) {
+        check_routes(l, &conf->domains[i]);
+        if (conf->domains[i].set.local_routes && n++ == 0)
+            first = conf->domains[i].name;
+    }
+    if (n > 0)
+        diag_warning(l->diag, &l->source, NULL, "local_routes yes: a mailbox server that relays for this host makes it "
+                     "an open relay through domain %s%s; try 'postern check --servers'", first,
+                     n > 1 ? " and others" : "");
+}
+
 int loader_check(struct loader *l) {
     const struct conf *conf = l->conf;
     int r = check_hostname(l);
@@ -168,5 +206,6 @@ int loader_check(struct loader *l) {
     check_scanner(l, "spamassassin", &conf->set.spamassassin);
     check_files(l);
     tell_what_is_not_enforced(l);
+    tell_what_takes_routes(l);
     return r;
 }

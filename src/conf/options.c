@@ -169,6 +169,8 @@ const struct option option_table[] = {
       .help = "take every recipient, as it is or as another address" },
     { .name = "postmaster", DOMAIN(postmaster), .type = OPTION_ADDRESS, .none = "unchanged",
       .help = "where mail to postmaster@ and abuse@ goes" },
+    { .name = "local_routes", DOMAIN(local_routes), .type = OPTION_FLAG,
+      .help = "yes: take local parts with %, ! or @ that no directory holds; the servers must not relay for us" },
     { .name = "enforce", DOMAIN(enforce), .type = OPTION_FLAG, .number = true,
       .help = "no: rules are counted and journalled for its recipients, and change nothing" },
 

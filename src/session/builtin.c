@@ -39,6 +39,7 @@ static void look_in_directory(const struct server *server, const struct conf_dom
         .catch_all = domain->set.catch_all,
         .postmaster = domain->set.postmaster,
         .is_unchecked = domain->set.directory == CONF_DIRECTORY_NONE,
+        .takes_routes = domain->set.local_routes,
         .max_age_ms = server->conf->set.timeouts.directory_age,
     };
     enum recipient_way way;
@@ -52,6 +53,10 @@ static void look_in_directory(const struct server *server, const struct conf_dom
         break;
     case RECIPIENT_UNKNOWN:
         view->known = KNOWN_NO;
+        break;
+    case RECIPIENT_ROUTE: /* where recipients are not checked here, Postfix's policy door leaves routes to Postfix */
+        view->is_route = true;
+        view->known = how.is_unchecked ? KNOWN_OFF : KNOWN_NO;
         break;
     case RECIPIENT_UNCHECKED: /* the mailbox server's answer to RCPT decides */
         view->known = KNOWN_OFF;

@@ -54,7 +54,7 @@ struct gather_known judge_known(const struct session *s, const struct smtp_addre
         .helo = s->helo,
         .recipient = *address,
         .rcpt_is_postmaster = recipient_is_postmaster(address),
-        .rcpt_local = fact_bool(view->is_local),
+        .rcpt_local = fact_bool(view->is_local && !view->is_route),
         .rcpt_known = known_fact(view->known),
         .relay_allowed = fact_bool(view->may_relay),
         .enforced = fact_bool(view->is_enforced),

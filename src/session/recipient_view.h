@@ -18,6 +18,7 @@ struct recipient_view {
     bool is_local;    /* its domain is one of ours */
     bool may_relay;   /* not ours, but this client may send anywhere */
     bool is_enforced; /* no `enforce no` for its domain */
+    bool is_route;    /* of ours, but a mailbox server could send it on: no client may relay by it */
     bool is_stale;    /* not in the directory, which is too old to be believed */
 };
 

@@ -10,10 +10,16 @@
  * with any directory and with none. Where it rewrites, a lost or stale directory would send other people's mail to the
  * catch-all's owner, so there the answer is the directory's trouble.
  *
+ * A local part that a mailbox server may read as a route (anna+x%far.example, with sub-addresses, a catch-all or no
+ * directory) would make an open relay of a server that trusts us. What the directory holds is a mailbox, however it is
+ * spelt; everything else of that kind is refused, whatever would take it.
+ *
  * Rejected: looking up postmaster@ first in the directory (an exported "postmaster" would then escape the configured
  * address, depending on what the export holds); detail on postmaster ("postmaster+x" is an ordinary sub-address).
  */
 #include "table/recipients.h"
+
+#include "smtp/local_route.h"
 
 static enum recipient_answer known(enum recipient_way way, const char *rewrite, enum recipient_way *ret_way,
                                    const char **ret_rewrite) {
@@ -45,6 +51,22 @@ static enum directory_answer find(const struct directory *directory, const char 
     return answer;
 }
 
+/* For local parts that are no plain ones. A domain that needs no directory may have none: then nothing is lost. */
+static enum recipient_answer find_exactly(const struct directory *directory, const struct recipient_lookup *how,
+                                          struct str local, uint64_t wall_ms, enum recipient_way *ret_way) {
+    bool needs_none = how->is_unchecked || (how->catch_all != NULL && *how->catch_all == '\0');
+    enum directory_answer answer = directory != NULL ? directory_find(directory, local) : DIRECTORY_BROKEN;
+    if (answer == DIRECTORY_KNOWN) {
+        *ret_way = RECIPIENT_WAY_OWN;
+        return RECIPIENT_KNOWN;
+    }
+    if (answer == DIRECTORY_BROKEN && !needs_none)
+        return RECIPIENT_NO_DIRECTORY;
+    if (answer == DIRECTORY_UNKNOWN && !needs_none && is_stale(directory, how, wall_ms))
+        return RECIPIENT_STALE;
+    return smtp_local_kind(local) == SMTP_LOCAL_ROUTE ? RECIPIENT_ROUTE : RECIPIENT_UNKNOWN;
+}
+
 enum recipient_answer recipient_find(const struct directory *directory_or_null, const struct recipient_lookup *how,
                                      const struct smtp_address *address, uint64_t wall_ms, enum recipient_way *ret_way,
                                      const char **ret_rewrite) {
@@ -54,6 +76,8 @@ enum recipient_answer recipient_find(const struct directory *directory_or_null, 
     struct str local = { canonical, smtp_local_canonical(address, canonical) };
     if (str_eq(local, STR("postmaster")) || str_eq(local, STR("abuse")))
         return known(RECIPIENT_WAY_POSTMASTER, how->postmaster, ret_way, ret_rewrite);
+    if (!how->takes_routes && smtp_local_kind(local) != SMTP_LOCAL_PLAIN)
+        return find_exactly(directory_or_null, how, local, wall_ms, ret_way);
     if (how->is_unchecked)
         return RECIPIENT_UNCHECKED;
 

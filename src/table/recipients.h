@@ -12,6 +12,7 @@
 enum recipient_answer {
     RECIPIENT_KNOWN,
     RECIPIENT_UNKNOWN,      /* 550 5.1.1 */
+    RECIPIENT_ROUTE,        /* not in it, and a mailbox server could send it on elsewhere: relaying, 5.7.1 */
     RECIPIENT_NO_DIRECTORY, /* missing or broken, and needed for the answer: 450 4.1.1 */
     RECIPIENT_STALE,        /* not in it, but it is older than max_age_ms: 450 4.1.1 */
     RECIPIENT_UNCHECKED,    /* `directory none`: the mailbox server's answer to RCPT decides */
@@ -31,6 +32,7 @@ struct recipient_lookup {
     const char *catch_all;  /* NULL: none; "": every local part is known; else where unknown ones go */
     const char *postmaster; /* where postmaster@ and abuse@ go; NULL: passed as they are */
     bool is_unchecked;      /* `directory none` */
+    bool takes_routes;      /* `local_routes yes`: smtp_local_kind() does not matter */
     uint64_t max_age_ms;    /* 0: no limit */
 };
 
@@ -42,6 +44,8 @@ struct recipient_lookup {
  * Tried in this order: postmaster and abuse (known whatever the directory says), the address itself, the address
  * without its detail, the catch-all. A catch-all that rewrites needs a directory that is there and fresh: else mail of
  * known recipients would go to it as well.
+ *
+ * A local part that is not SMTP_LOCAL_PLAIN (smtp/local_route.h) is known only when the directory holds exactly it.
  */
 enum recipient_answer recipient_find(const struct directory *directory_or_null, const struct recipient_lookup *how,
                                      const struct smtp_address *address, uint64_t wall_ms, enum recipient_way *ret_way,

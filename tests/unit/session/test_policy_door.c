@@ -347,6 +347,14 @@ static void own_and_authenticated_clients_are_left_alone(void **state) {
     assert_int_equal(t.counters.refused, 0);
 }
 
+/* Postfix has relay control of its own; where recipients are validated here, a route is none. */
+static void a_route_is_refused_where_recipients_are_validated(void **state) {
+    check(GOOD "recipient=user%evil.test@example.com\n\n", "action=550 5.1.1 *");
+    check(GOOD "recipient=user+x@evil.test@example.com\n\n", "action=550 5.1.1 *");
+    check(GOOD "recipient=evil.test!user@example.com\n\n", "action=550 5.1.1 *");
+    check(GOOD "recipient=|sh@example.com\n\n", "action=550 5.1.1 *");
+}
+
 static void a_local_part_needs_no_quotes_here(void **state) {
     check(GOOD "recipient=two words@example.com\n\n", "action=DUNNO\n\n");
     check(GOOD "recipient=three more words@example.com\n\n", "action=550 5.1.1 *");
@@ -650,6 +658,7 @@ int main(void) {
         TEST(where_nothing_is_enforced_nothing_is_refused),
         TEST(only_rcpt_is_judged),
         TEST(own_and_authenticated_clients_are_left_alone),
+        TEST(a_route_is_refused_where_recipients_are_validated),
         TEST(a_local_part_needs_no_quotes_here),
         TEST(a_local_part_past_the_limit_is_not_looked_up),
         TEST(without_a_helo_its_facts_are_off),

@@ -154,6 +154,39 @@ static void a_directory_past_its_age_says_yes_but_never_no(void **state) {
     assert_answer(ask_at(directory, how, "<bob@example.com>", UINT64_MAX), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE, NULL);
 }
 
+/* What a mailbox server might send on is no sub-address, goes to no catch-all, and is nobody's where none are kept. */
+static void a_route_is_known_only_to_the_directory(void **state) {
+    static const struct recipient_lookup ways[] = {
+        { .delimiter = "+" }, { .delimiter = "+%!" }, { .delimiter = "+", .catch_all = "" },
+        { .delimiter = "+", .catch_all = "all@example.com" }, { .delimiter = "+", .is_unchecked = true },
+        { .delimiter = "+", .max_age_ms = 500 },
+    };
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        struct recipient_lookup how = ways[i];
+        assert_answer(ask(directory, how, "<alice+x%evil.test@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE,
+                      NULL);
+        assert_answer(ask(directory, how, "<alice%evil.test@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE, NULL);
+        assert_answer(ask(directory, how, "<\"alice+x@evil.test\"@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE,
+                      NULL);
+        assert_answer(ask(directory, how, "<postmaster%evil.test@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE,
+                      NULL);
+        assert_answer(ask(directory, how, "</etc/passwd@example.com>"), RECIPIENT_UNKNOWN, RECIPIENT_WAY_NONE, NULL);
+        how.takes_routes = true;
+        assert_int_not_equal(ask(directory, how, "<alice+x%evil.test@example.com>").answer, RECIPIENT_ROUTE);
+    }
+}
+
+static void a_route_may_stand_in_a_directory_that_is_lost_or_old(void **state) {
+    struct recipient_lookup how = { .delimiter = "+", .max_age_ms = 500 };
+    assert_answer(ask(NULL, how, "<a%b@example.com>"), RECIPIENT_NO_DIRECTORY, RECIPIENT_WAY_NONE, NULL);
+    assert_answer(ask_at(directory, how, "<a%b@example.com>", IMPORTED_MS + 501), RECIPIENT_STALE, RECIPIENT_WAY_NONE,
+                  NULL);
+    how.catch_all = ""; /* needs no directory, so there may never have been one */
+    assert_answer(ask(NULL, how, "<a%b@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE, NULL);
+    how = (struct recipient_lookup){ .is_unchecked = true };
+    assert_answer(ask(NULL, how, "<a%b@example.com>"), RECIPIENT_ROUTE, RECIPIENT_WAY_NONE, NULL);
+}
+
 static void a_broken_directory_answers_as_a_missing_one(void **state) {
     FILE *file = fopen(path, "r+b");
     fseek(file, 2048 + 4, SEEK_SET); /* the length of alice's value */
@@ -173,6 +206,8 @@ int main(void) {
         cmocka_unit_test(a_catch_all_knows_everybody_else),
         cmocka_unit_test(without_a_directory_nobody_is_unknown),
         cmocka_unit_test(a_directory_past_its_age_says_yes_but_never_no),
+        cmocka_unit_test(a_route_is_known_only_to_the_directory),
+        cmocka_unit_test(a_route_may_stand_in_a_directory_that_is_lost_or_old),
         cmocka_unit_test(a_broken_directory_answers_as_a_missing_one), /* last: it breaks the file */
     };
     return cmocka_run_group_tests(tests, build, clean);
