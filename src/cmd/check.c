@@ -9,9 +9,12 @@
  * With --dump the configuration in force goes to standard output instead, and nothing else does, so that the output
  * is a configuration file. Messages go to standard error.
  *
+ * With --servers the servers that it names are asked too (check_servers.c).
+ *
  * Exit: 0 good (warnings included), 1 not, 64 wrong use.
  */
 #include "base/hash.h"
+#include "cmd/check_servers.h"
 #include "cmd/cmd.h"
 #include "conf/conf.h"
 #include "net/tls.h"
@@ -135,7 +138,22 @@ static int print_summary(const struct check *check) {
     return EXIT_SUCCESS;
 }
 
-static int check_file(const char *path, bool wants_dump) {
+enum check_wish { CHECK_SUMMARY, CHECK_DUMP, CHECK_SERVERS };
+
+static int do_wish(const struct check *check, enum check_wish wish) {
+    switch (wish) {
+    case CHECK_SUMMARY:
+        break;
+    case CHECK_DUMP:
+        return print_dump(check->conf);
+    case CHECK_SERVERS:
+        print_summary(check);
+        return check_servers(check->conf);
+    }
+    return print_summary(check);
+}
+
+static int check_file(const char *path, enum check_wish wish) {
     struct check check = { .source = { .path = path, .text = STR("") } };
     struct conf *conf = NULL;
     hash_init();
@@ -150,7 +168,7 @@ static int check_file(const char *path, bool wants_dump) {
         fwrite(check.diag.text.at, 1, check.diag.text.len, stderr);
     int code = EXIT_FAILURE;
     if (r == 0 && check.diag.errors == 0)
-        code = wants_dump ? print_dump(conf) : print_summary(&check);
+        code = do_wish(&check, wish);
     diag_deinit(&check.diag);
     conf_free(conf);
     return code;
@@ -160,10 +178,11 @@ static int run(int argc, char **argv) {
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' },
         { "dump", no_argument, NULL, 'd' },
+        { "servers", no_argument, NULL, 's' },
         { NULL, 0, NULL, 0 },
     };
     const char *path = COMMAND_CONF;
-    bool wants_dump = false;
+    enum check_wish wish = CHECK_SUMMARY;
     int c;
     optind = 1;
     while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
@@ -172,7 +191,10 @@ static int run(int argc, char **argv) {
             path = optarg;
             break;
         case 'd':
-            wants_dump = true;
+            wish = CHECK_DUMP;
+            break;
+        case 's':
+            wish = CHECK_SERVERS;
             break;
         default:
             return command_usage(&command_check);
@@ -182,12 +204,12 @@ static int run(int argc, char **argv) {
         fprintf(stderr, "postern check: unexpected '%s'\n", argv[optind]);
         return command_usage(&command_check);
     }
-    return check_file(path, wants_dump);
+    return check_file(path, wish);
 }
 
 const struct command command_check = {
     .name = "check",
-    .synopsis = "[-c FILE] [--dump]",
+    .synopsis = "[-c FILE] [--dump | --servers]",
     .help = "load the configuration and all it names, and say what is wrong where",
     .run = run,
 };
