@@ -4,9 +4,9 @@
  * Device, inode, size and time of the file tell. The master copies it into memory that no process can cut any more,
  * validates the copy and passes its descriptor to the workers, which may open nothing themselves and map the one copy
  * all of them. So a file that is written in place, as cp and scp do, instead of renamed over takes away no page from
- * under those who look something up (a SIGBUS), and what was validated is what they read. A file that changes while it is
- * copied is not taken: the end of that writing is told by the kernel (master_directories.c). A reload shares the copies
- * of the configuration that serves. A
+ * under those who look something up (a SIGBUS), and what was validated is what they read. A file that changes while it
+ * is copied is not taken: the end of that writing is told by the kernel (master_directories.c). A reload shares the
+ * copies of the configuration that serves. A
  * file that does not validate is told once and remembered, so that it is not told again at each look; the old
  * directory stays in service. A worker whose channel is full gets the rest later: what is due is one index, from
  * which all directories are sent again, because a list of what was missed could grow without bound.

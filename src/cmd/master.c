@@ -30,6 +30,7 @@
 #include "cmd/host.h"
 #include "cmd/master_state.h"
 #include "net/notify.h"
+#include "net/tls_tickets.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -551,6 +552,8 @@ static void on_stop_signal(int signo, void *arg) {
 static void on_tick(struct timer *timer) {
     struct master *master = master_of_tick(timer);
     for (struct generation *g = master->generations; g != NULL; g = g->next) {
+        if (g->tls != NULL) /* so that a worker forked later finds no seed of older days */
+            tls_tickets_turn(g->tls, loop_now(master->loop));
         generation_send_due_directories(g);
         finish_late_reload(master, g);
         if (master->inotify.fd < 0)

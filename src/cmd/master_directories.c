@@ -1,10 +1,10 @@
 /*
  * How does the master learn of a new directory, and who hears of it?
  *
- * The kernel tells of files that are renamed into the folder (an import ends so), were written in it, or leave it; where it does not (no
- * inotify to be had, the folder replaced by another), every tick looks at all of them. Both ways end in the same look
- * at one file, so a name that was told twice or for nothing costs one stat(). All generations hear of it: those that
- * drain may have sessions for minutes.
+ * The kernel tells of files that are renamed into the folder (an import ends so), were written in it, or leave it;
+ * where it does not (no inotify to be had, the folder replaced by another), every tick looks at all of them. Both ways
+ * end in the same look at one file, so a name that was told twice or for nothing costs one stat(). All generations hear
+ * of it: those that drain may have sessions for minutes.
  */
 #include "base/clock.h"
 #include "cmd/master_state.h"
@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <sys/inotify.h>
 #include <unistd.h>
+
+enum { WATCHED = IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR };
 
 static void look_at_directory(struct generation *generation, size_t domain) {
     int r = generation_look_at_directory(generation, domain);
@@ -87,7 +89,7 @@ void master_watch_directories(struct master *master) {
     const char *folder = master->serving->conf->set.directory_path;
     master_stop_watching(master);
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (fd >= 0 && inotify_add_watch(fd, folder, IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE | IN_ONLYDIR) >= 0 &&
+    if (fd >= 0 && inotify_add_watch(fd, folder, WATCHED) >= 0 &&
         watch_start(master->loop, &master->inotify, fd, EPOLLIN, on_inotify) == 0) {
         master_look_at_directories(master->serving); /* what changed between loading and now */
         return;

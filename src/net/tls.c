@@ -8,7 +8,7 @@
  * sorts of MX names): the first serves.
  *
  * Server sessions are kept in tickets only, one a handshake; the keys are drawn before the workers are forked, so
- * that any worker resumes what another began. Renegotiation is refused. Encrypted keys are refused too: a daemon has
+ * that any worker resumes what another began, and change every day (tls_tickets.c). Renegotiation is refused. Encrypted keys are refused too: a daemon has
  * nobody to ask.
  *
  * Rejected: names written in the configuration beside each certificate (they drift apart); choosing by SNI inside one
@@ -17,6 +17,7 @@
 #include "net/tls.h"
 
 #include "base/str.h"
+#include "net/tls_tickets.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -35,6 +36,7 @@ struct name_set { /* certificates with the same names */
 };
 
 struct name_sets {
+    struct tls_tickets *tickets;
     size_t n;
     struct name_set sets[CERTIFICATES_MAX];
 };
@@ -173,6 +175,7 @@ static void name_sets_free(struct name_sets *sets) {
             SSL_CTX_free(sets->sets[i].tls);
         buf_deinit(&sets->sets[i].names);
     }
+    tls_tickets_free(sets->tickets);
     free(sets);
 }
 
@@ -271,8 +274,11 @@ static struct name_set *set_for(struct name_sets *sets, struct certificate *c, e
     }
     struct name_set *set = &sets->sets[sets->n];
     set->tls = context_new(TLS_server_method(), min_version);
-    if (!set->tls)
+    if (!set->tls || tls_tickets_use(sets->tickets, set->tls) < 0) {
+        SSL_CTX_free(set->tls);
+        set->tls = NULL;
         return NULL;
+    }
     set->names = c->names;
     buf_init(&c->names, NAMES_MAX);
     sets->n++;
@@ -318,7 +324,7 @@ int tls_server_new(const struct tls_certificate *certificates, size_t n, enum tl
     struct name_sets *sets = calloc(1, sizeof *sets);
     if (!sets)
         return -ENOMEM;
-    int r = 0;
+    int r = tls_tickets_new(&sets->tickets);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = load_one(sets, &certificates[i], min_version, error);
     SSL_CTX *first = sets->sets[0].tls;
