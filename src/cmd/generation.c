@@ -294,6 +294,7 @@ static void fill_setup(struct worker_setup *setup, struct generation *generation
         .mesh_fd = generation->mesh[index][0],
         .counters = &generation->counters[index],
         .history = generation->history,
+        .id_floor_ms = generation->id_floor_ms,
     };
 }
 

@@ -69,6 +69,7 @@ struct generation {
     struct generation_directory *directories; /* by conf->domains[].index */
     struct generation_table *tables;          /* in the order of conf->tables */
     struct worker_counters *counters;         /* shared memory, one a worker */
+    uint64_t id_floor_ms;                     /* of the worker that starts next; the master sets it */
     struct history *history;                  /* the same for all generations; the master's */
     struct timer limit; /* for starting, then for ending */
     unsigned n_signals; /* how often the end was pressed for */

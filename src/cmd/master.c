@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "cmd/host.h"
 #include "cmd/master_state.h"
+#include "journal/files.h"
 #include "net/notify.h"
 #include "net/tls_tickets.h"
 
@@ -181,6 +182,7 @@ static unsigned take_process_number(struct master *master) {
 
 static int start_worker(struct master *master, struct worker *worker) {
     unsigned process = take_process_number(master);
+    worker->generation->id_floor_ms = id_clock_start(&master->ids, clock_wall_ms());
     int journal_fd, r = journals_connect(&master->journals, worker, process, &journal_fd);
     if (r == 0)
         r = generation_start_worker(worker->generation, worker->index, process, &master->sockets, journal_fd,
@@ -559,6 +561,7 @@ static void on_tick(struct timer *timer) {
         if (master->inotify.fd < 0)
             master_look_at_directories(g);
     }
+    id_clock_note(&master->ids, clock_wall_ms());
     sockets_keep(&master->sockets);
     master_connect_store(master);
     summary_note_growth(master);
@@ -614,6 +617,14 @@ static void flush_log(void *arg) {
     log_flush();
 }
 
+/* Of the service's earlier lives. */
+static void note_ids(struct master *master, const char *journal_path) {
+    const uint64_t newest_ms = journal_path != NULL ? journal_files_newest_ms(journal_path) : 0;
+    id_clock_note(&master->ids, newest_ms);
+    if (newest_ms > clock_wall_ms())
+        log_warning("the clock was set back, or the journal's newest file is not of now: ids go on from its time");
+}
+
 static int open_all(struct master *master, struct conf *take_conf, struct buf *error) {
     int r = loop_new(&master->loop);
     if (r == 0)
@@ -630,6 +641,7 @@ static int open_all(struct master *master, struct conf *take_conf, struct buf *e
         conf_free(take_conf);
         return r;
     }
+    note_ids(master, take_conf->set.journal.path);
     inherit_sockets(master, take_conf);
     r = begin(master, take_conf, error);
     if (r == 0)

@@ -11,6 +11,7 @@
 #include "cmd/report.h"
 #include "cmd/growth.h"
 #include "cmd/store_child.h"
+#include "journal/id.h"
 
 struct table_reading { /* the file of a table that a child reads */
     pid_t pid;                     /* 0: none does */
@@ -44,6 +45,7 @@ struct master {
     struct watchdog watchdog;
     unsigned n_ticks;
     unsigned next_process;
+    struct id_clock ids;
     unsigned n_stops; /* signals to stop */
     bool is_done;
     int exit_code;

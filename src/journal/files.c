@@ -136,6 +136,22 @@ int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, stru
     return -EEXIST;
 }
 
+uint64_t journal_files_newest_ms(const char *dir) {
+    DIR *folder = opendir(dir);
+    uint64_t newest_ms = 0, second;
+    struct stat st;
+    if (folder == NULL)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        if (parse_name(entry->d_name, &second) == KIND_OTHER || fstatat(dirfd(folder), entry->d_name, &st, 0) < 0)
+            continue;
+        uint64_t written_ms = (uint64_t)st.st_mtim.tv_sec * 1000 + (uint64_t)st.st_mtim.tv_nsec / 1000000;
+        newest_ms = written_ms > newest_ms ? written_ms : newest_ms;
+    }
+    closedir(folder);
+    return newest_ms;
+}
+
 bool journal_files_is_due(const char *path, uint64_t max_size, uint64_t wall_ms) {
     struct stat st;
     uint64_t begun;

@@ -21,6 +21,9 @@ bool journal_files_parse(const char *name, uint64_t *ret_begun_ms, unsigned *ret
  */
 int journal_files_open(const char *dir, unsigned process, uint64_t wall_ms, struct buf *ret_path);
 
+/* When a file of the journal was last written to, by its time stamp; 0: there is none. */
+uint64_t journal_files_newest_ms(const char *dir);
+
 /*
  * True when the file behind `path` is larger than `max_size` bytes (0: any size is fine), was begun on an earlier UTC
  * day than `wall_ms`, or is gone.

@@ -4,7 +4,8 @@
  * Time stands first, so that ids sort by time as plain text, over hosts and workers. No random bits and no lock: host,
  * process number and counter make two ids of one millisecond differ, and the time never goes back within a process, so
  * the counter may begin at 0 in each millisecond. A worker that makes more than 4,096 in one, or whose clock was set
- * back, takes them from the milliseconds to come; a worker that restarts has another process number.
+ * back, takes them from the milliseconds to come. A worker that restarts has another process number, and begins no
+ * earlier than any worker before it can have ended (struct id_clock), of which the journal tells after a restart of all.
  *
  * Base32hex (RFC 4648 section 7) and not base64: it keeps the order, reads over a telephone, and is a plain word to
  * grep. Rejected: UUIDs (36 characters in a reply line of 512 bytes, of which most say nothing).
@@ -37,6 +38,21 @@ void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]) {
     for (int i = 13; i > 8; i--, low >>= 5)
         out[i] = DIGITS[low & 31];
     out[ID_LEN] = '\0';
+}
+
+void id_clock_note(struct id_clock *clock, uint64_t wall_ms) {
+    if (wall_ms > clock->latest_ms)
+        clock->latest_ms = wall_ms;
+}
+
+/* A process that starts behind the clock lives in the step that it is given: 4,096 ids for each ms of it. */
+uint64_t id_clock_start(struct id_clock *clock, uint64_t wall_ms) {
+    if (wall_ms >= clock->latest_ms) {
+        clock->latest_ms = wall_ms;
+        return 0;
+    }
+    clock->latest_ms += ID_CLOCK_STEP_MS;
+    return clock->latest_ms;
 }
 
 static int digit_value(char c) {

@@ -17,6 +17,25 @@ struct id_source {
     uint64_t last_ms; /* never goes back: a wall clock set back, or 4096 ids within one ms, borrow from the future */
 };
 
+/*
+ * For who starts processes: the latest wall-clock time at which ids can have been taken. With it two processes of the
+ * same number never meet, when the clock was set back between them.
+ */
+struct id_clock {
+    uint64_t latest_ms;
+};
+
+/* Ids may have been taken until `wall_ms`. */
+void id_clock_note(struct id_clock *clock, uint64_t wall_ms);
+
+/*
+ * A process starts now. Returns the last_ms that its source begins with: 0, or, where the clock stands before what was
+ * noted, a time so far behind it that what others took since the last note (less than ID_CLOCK_STEP_MS ago) lies before.
+ */
+uint64_t id_clock_start(struct id_clock *clock, uint64_t wall_ms);
+
+enum { ID_CLOCK_STEP_MS = 60000 };
+
 /* Writes the next id and a NUL. */
 void id_next(struct id_source *source, uint64_t wall_ms, char out[ID_LEN + 1]);
 

@@ -101,6 +101,7 @@ struct worker_setup {
     const unsigned *listen_of;/* which listener of conf each belongs to */
     const bool *listen_is_shared; /* true: one for all workers (inherited, or a file): hand over by client address */
     size_t n_listen;
+    uint64_t id_floor_ms;     /* ids are of later times; 0: of any */
     int master_fd;            /* channel to the master */
     int mesh_fd;              /* where others hand connections to us */
     const int *mesh_fds;      /* n_slots: where to hand connections of slot s */

@@ -80,6 +80,5 @@ def test_the_master_tells_its_supervisor_that_it_lives(make_postern, server, fol
         notified.settimeout(20)
         make_postern([server], environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"})
         heard = []
-        while heard.count("WATCHDOG=1") < 3:
+        while "READY=1" not in heard or heard.count("WATCHDOG=1") < 3:
             heard.append(notified.recv(4096).decode())
-    assert "READY=1" in heard

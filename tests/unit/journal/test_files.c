@@ -201,6 +201,18 @@ static void tidying_goes_on_after_an_error_and_reports_it(void **state) {
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
+static void the_newest_file_says_until_when_the_journal_was_written(void **state) {
+    const struct timespec old[] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+    const struct timespec newer[] = { { .tv_sec = 2000 }, { .tv_sec = 2000, .tv_nsec = 500000000 } };
+    make_file("postern-19700101-001000-000.jsonl.zst", "");
+    make_file("postern-19700101-003000-001.jsonl", "");
+    make_file("other", ""); /* of now, and not ours */
+    assert_int_equal(utimensat(AT_FDCWD, path_of("postern-19700101-001000-000.jsonl.zst"), old, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, path_of("postern-19700101-003000-001.jsonl"), newer, 0), 0);
+    assert_int_equal(journal_files_newest_ms(folder), 2000500);
+    assert_int_equal(journal_files_newest_ms("/nonexistent"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_file_is_named_by_time_and_process_and_readable_by_its_group),
@@ -212,6 +224,7 @@ int main(void) {
         IN_FOLDER(tidying_compresses_what_is_closed_and_leaves_what_is_live_or_not_ours),
         IN_FOLDER(tidying_removes_what_is_older_than_keep_days_and_nothing_else),
         IN_FOLDER(tidying_goes_on_after_an_error_and_reports_it),
+        IN_FOLDER(the_newest_file_says_until_when_the_journal_was_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

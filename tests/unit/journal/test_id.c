@@ -59,6 +59,23 @@ static void a_clock_set_back_does_not_set_ids_back(void **state) {
     assert_true(strcmp(after, before) > 0);
 }
 
+static void a_process_that_starts_after_the_clock_was_set_back_takes_no_id_of_before(void **state) {
+    struct id_clock clock = { 0 };
+    struct id_source before = { .process = 7 }, after = { .process = 7 }, third = { .process = 7 };
+    char last[ID_LEN + 1], first[ID_LEN + 1], later[ID_LEN + 1];
+    before.last_ms = id_clock_start(&clock, 1000000);
+    assert_int_equal(before.last_ms, 0);
+    id_clock_note(&clock, 1005000);
+    id_next(&before, 1009999, last); /* behind the last note */
+    after.last_ms = id_clock_start(&clock, 500000);
+    id_next(&after, 500000, first);
+    assert_true(strcmp(last, first) < 0);
+    third.last_ms = id_clock_start(&clock, 500001);
+    id_next(&third, 500001, later);
+    assert_true(strcmp(first, later) < 0);
+    assert_int_equal(id_clock_start(&clock, 2000000), 0); /* the clock has caught up */
+}
+
 static void hosts_and_processes_differ_in_the_same_instant(void **state) {
     struct id_source a = { .host = 1, .process = 2 }, b = { .host = 2, .process = 1 }, c = { .host = 1, .process = 3 };
     char ids[3][ID_LEN + 1];
@@ -119,6 +136,7 @@ int main(void) {
         cmocka_unit_test(the_time_is_read_back_also_from_a_decision),
         cmocka_unit_test(what_is_no_id_is_refused),
         cmocka_unit_test(an_id_is_taken_as_people_bring_it),
+        cmocka_unit_test(a_process_that_starts_after_the_clock_was_set_back_takes_no_id_of_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
