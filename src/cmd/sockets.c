@@ -12,8 +12,8 @@
  *
  * A listening socket is one for master and workers, and one of them that was taken over can end its listening
  * (connect() with AF_UNSPEC). It is bound all the same, so the master lets it listen again (sockets_keep()) rather than
- * open another one that would have to be handed out. In its group it then stands last, so the kernel sends clients of two
- * slots to each other's worker, all of a client's to the same, until the next restart.
+ * open another one that would have to be handed out. In its group it then stands last, so the kernel sends clients of
+ * two slots to each other's worker, all of a client's to the same, until the next restart.
  *
  * Rejected: opening sockets anew at each reload. Connections that wait in the backlog of the closed ones would be
  * reset.
@@ -212,8 +212,8 @@ static void keep_one(const struct listening *listening, unsigned slot) {
         return;
     const char *at = listening->path != NULL ? listening->path : endpoint_format(&listening->at, text);
     if (r > 0)
-        log_error("listener %s, slot %u: did not listen any more, and does again; a worker may have been taken over", at,
-                  slot);
+        log_error("listener %s, slot %u: did not listen any more, and does again; a worker may have been taken over",
+                  at, slot);
     else
         log_error("listener %s, slot %u: does not listen any more: %s; restart the service", at, slot, strerror(-r));
 }

@@ -5,7 +5,8 @@
  * process number and counter make two ids of one millisecond differ, and the time never goes back within a process, so
  * the counter may begin at 0 in each millisecond. A worker that makes more than 4,096 in one, or whose clock was set
  * back, takes them from the milliseconds to come. A worker that restarts has another process number, and begins no
- * earlier than any worker before it can have ended (struct id_clock), of which the journal tells after a restart of all.
+ * earlier than any worker before it can have ended (struct id_clock), of which the journal tells after a restart of
+ * all.
  *
  * Base32hex (RFC 4648 section 7) and not base64: it keeps the order, reads over a telephone, and is a plain word to
  * grep. Rejected: UUIDs (36 characters in a reply line of 512 bytes, of which most say nothing).

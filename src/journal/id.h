@@ -30,7 +30,8 @@ void id_clock_note(struct id_clock *clock, uint64_t wall_ms);
 
 /*
  * A process starts now. Returns the last_ms that its source begins with: 0, or, where the clock stands before what was
- * noted, a time so far behind it that what others took since the last note (less than ID_CLOCK_STEP_MS ago) lies before.
+ * noted, a time so far later than that that what others took since the last note (less than ID_CLOCK_STEP_MS ago) lies
+ * before it.
  */
 uint64_t id_clock_start(struct id_clock *clock, uint64_t wall_ms);
 

@@ -8,8 +8,8 @@
  * sorts of MX names): the first serves.
  *
  * Server sessions are kept in tickets only, one a handshake; the keys are drawn before the workers are forked, so
- * that any worker resumes what another began, and change every day (tls_tickets.c). Renegotiation is refused. Encrypted keys are refused too: a daemon has
- * nobody to ask.
+ * that any worker resumes what another began, and change every day (tls_tickets.c). Renegotiation is refused. Encrypted
+ * keys are refused too: a daemon has nobody to ask.
  *
  * Rejected: names written in the configuration beside each certificate (they drift apart); choosing by SNI inside one
  * context (SSL_CTX holds one certificate a key kind).
