@@ -9,7 +9,7 @@ from lib.postern import COMMANDS, PROGRAM
 
 
 def postern(*arguments):
-    return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10,
+    return subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                           check=False)
 
 

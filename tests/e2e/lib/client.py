@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 ID = re.compile(r"\[([0-9a-v]{14}(?:\.\d+)?)\]")
 
 

@@ -27,7 +27,7 @@ PROGRAM = os.environ.get("POSTERN", os.path.join(ROOT, "build", "postern"))
 COMMANDS = ["run", "check", "classify", "explain", "report", "recipients", "greylist", "quarantine", "store", "status",
             "reload"]
 DOMAIN = "example.com"
-START_LIMIT_S = 20
+START_LIMIT_S = 60
 
 # It gets its own mount, and keeps its process id.
 WITH_HOSTS = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']

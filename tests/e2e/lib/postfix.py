@@ -67,7 +67,7 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
-START_LIMIT_S = 30
+START_LIMIT_S = 120
 
 
 def missing():

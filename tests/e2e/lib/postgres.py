@@ -13,7 +13,7 @@ from lib.postern import worker_user
 from lib.program import Program, is_root
 from lib.wait import eventually
 
-START_LIMIT_S = 30
+START_LIMIT_S = 120
 OWNER = "postern"
 
 

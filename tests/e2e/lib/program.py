@@ -6,7 +6,7 @@ import subprocess
 
 from lib.wait import eventually
 
-STOP_LIMIT_S = 20
+STOP_LIMIT_S = 60
 
 
 def is_root():

@@ -10,7 +10,7 @@ from lib.postern import worker_user
 from lib.program import Program, is_root
 from lib.wait import eventually
 
-START_LIMIT_S = 60
+START_LIMIT_S = 120
 ANSWER_LIMIT_S = 5
 # In two halves, so that no mail about this file is taken for spam. It scores 1000.
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
