@@ -55,7 +55,7 @@ fuzz:
 bench:
 	@scripts/bootstrap bench
 	@$(MAKE) --no-print-directory build
-	@ninja -C build bench/floor bench/load bench/policy_load bench/policy_bench bench/store_bench
+	@ninja -C build bench/floor bench/load bench/policy_load bench/policy_bench bench/store_bench bench/tls_attack
 	@$(PYTHON) bench/run $(BENCH)
 
 cover:
