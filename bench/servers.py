@@ -173,6 +173,7 @@ domain {domain} {{
 limits {{
     connections 20000
     connections_client 1000
+    connections_network 100
     server_connections {server_connections}
 }}
 

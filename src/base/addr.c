@@ -199,6 +199,10 @@ uint64_t ip_client_key(const struct ip *ip) {
     return ip->family == IP_V6 ? high : high >> 32;
 }
 
+uint64_t ip_network_key(const struct ip *ip) {
+    return ip_client_key(ip) & ~(ip->family == IP_V6 ? UINT64_C(0xffff) : UINT64_C(0xff));
+}
+
 uint32_t ip_client_slot(const struct ip *ip, uint32_t n) {
     uint32_t word = word_at(ip->bytes);
     if (ip->family == IP_V6)

@@ -63,6 +63,12 @@ bool cidr_list_contains(const struct cidr *list, size_t n, const struct ip *ip);
 uint64_t ip_client_key(const struct ip *ip);
 
 /*
+ * What one party may have many clients in: the IPv4 /24, or the IPv6 /48, which is what a site is given (RFC 6177), and
+ * holds 65,536 clients. Two networks are one exactly when their keys are equal.
+ */
+uint64_t ip_network_key(const struct ip *ip);
+
+/*
  * Which of `n` slots a client belongs to. The same function as the classic BPF program that net/listen.c gives to the
  * kernel, so that a descriptor handed over by user space meets the worker that the kernel would have chosen:
  * h = (word * 0x9E3779B1) >> 16 over 32 bits, modulo n; word = the IPv4 address, or the first and second 32-bit word of

@@ -18,7 +18,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 18 };
+enum { N_TOTALS = 20 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -31,7 +31,9 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"unknown", t->unknown},
         {"relay_denied", t->relay_denied},
         {"evicted", t->evicted},
+        {"evicted_waiting", t->evicted_waiting},
         {"too_many", t->too_many},
+        {"too_many_network", t->too_many_network},
         {"handed_over", t->handed_over},
         {"early_talkers", t->early_talkers},
         {"left_early", t->left_early},

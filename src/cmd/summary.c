@@ -20,7 +20,9 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->relay_denied += from->relay_denied;
     to->unknown += from->unknown;
     to->evicted += from->evicted;
+    to->evicted_waiting += from->evicted_waiting;
     to->too_many += from->too_many;
+    to->too_many_network += from->too_many_network;
     to->handed_over += from->handed_over;
     to->early_talkers += from->early_talkers;
     to->left_early += from->left_early;

@@ -192,6 +192,7 @@ struct conf_settings {
         uint64_t command_line;       /* 2048 bytes with CRLF, 512-65536 */
         uint64_t connections;        /* 10000 in all */
         uint64_t connections_client; /* 50 a client (IPv4 address or IPv6 /64) */
+        uint64_t connections_network; /* 10 percent of all for one network (IPv4 /24 or IPv6 /48) */
         uint64_t server_connections; /* 20 a mailbox server */
         uint64_t memory_spool;       /* 256 KiB */
         uint64_t directory_shrink_percent;   /* 10 */

@@ -199,6 +199,8 @@ const struct option option_table[] = {
       .help = "from clients, in all" },
     { LIMIT(connections_client), .type = OPTION_NUMBER, .min = 1, .max = 1000000, .number = 50,
       .unit = "connections", .help = "from one client: an IPv4 address or an IPv6 /64" },
+    { LIMIT(connections_network), .type = OPTION_NUMBER, .min = 1, .max = 100, .number = 10, .unit = "percent",
+      .help = "of all connections that one network may hold: an IPv4 /24 or an IPv6 /48" },
     { LIMIT(server_connections), .type = OPTION_NUMBER, .min = 1, .max = 10000, .number = 20, .unit = "connections",
       .help = "to each mailbox server, of all workers together" },
     { LIMIT(memory_spool), .type = OPTION_SIZE, .min = 4 * KIB, .max = 64 * MIB, .number = 256 * KIB,

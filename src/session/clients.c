@@ -1,131 +1,244 @@
 /*
- * clients: counts by client and the order of silence.
+ * clients: counts by client, networks by rank.
  *
- * A chained hash table that doubles when it is full, keyed with the process's own hash so that no one can choose
- * addresses that collide, and a ring of connections in the order of their last sign of life. Every operation is O(1),
- * the choice of a victim O(CLIENTS_VICTIMS).
+ * A network's *rank* is the number of its connections that may give way: all that are SILENT or WAITING, and its
+ * NEWCOMERS past the first CLIENTS_SPARED. Networks of one rank stand in two lists, those with a SILENT connection
+ * apart, in the order in which one of them last did something. So the victim stands at the head of a list of the
+ * highest rank, and every operation is O(1): a connection changes its network's rank by one, and the search for the
+ * next lower rank that is not empty takes back the steps that earlier connections went up.
  *
- * Rejected: a heap of clients by number of connections (the limit would first hit large honest senders, who are never
- * silent long), and closing the new connection at the limit (the stalled clients would keep everyone else out: what
- * this module exists to prevent).
+ * Connections of a network hang in a ring for each condition, in the order in which they came into it.
+ *
+ * The array of ranks grows when a connection enters, to the number of connections of its network, so that nothing that
+ * happens later can fail.
  */
 #include "session/clients.h"
 
-#include "base/hash.h"
-
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FIRST_BUCKETS = 256 };
+enum { WITH_SILENT, WITHOUT_SILENT, RANK_LISTS, FIRST_RANKS = 16 };
+
+struct client_network {
+    struct key_node node; /* first; node.key is ip_network_key(), unless it is_ours and in no table */
+    struct client_network *older, *newer; /* in the list of its rank */
+    uint32_t connections;
+    uint32_t rank;        /* 0: in no list */
+    uint8_t list;         /* WITH_SILENT, WITHOUT_SILENT */
+    bool is_ours;
+    uint32_t n[CLIENTS_CONDITIONS];
+    struct client_place rings[CLIENTS_CONDITIONS]; /* heads: .next came first, .prev last */
+};
+
+struct clients_rank {
+    struct client_network *oldest[RANK_LISTS], *newest[RANK_LISTS];
+};
 
 int clients_init(struct clients *clients) {
-    struct client **buckets = calloc(FIRST_BUCKETS, sizeof(*buckets));
-    if (buckets == NULL)
-        return -ENOMEM;
-    *clients = (struct clients){ .buckets = buckets, .n_buckets = FIRST_BUCKETS };
-    clients->order.prev = clients->order.next = &clients->order;
-    return 0;
+    *clients = (struct clients){ .ranks = calloc(FIRST_RANKS, sizeof(struct clients_rank)), .n_ranks = FIRST_RANKS };
+    int r = clients->ranks == NULL ? -ENOMEM : key_table_init(&clients->clients);
+    if (r == 0)
+        r = key_table_init(&clients->networks);
+    if (r < 0)
+        clients_deinit(clients);
+    return r;
 }
 
 void clients_deinit(struct clients *clients) {
-    for (size_t i = 0; i < clients->n_buckets; i++) {
-        while (clients->buckets[i] != NULL) {
-            struct client *client = clients->buckets[i];
-            clients->buckets[i] = client->next;
-            free(client);
-        }
-    }
-    free(clients->buckets);
+    key_table_deinit(&clients->clients);
+    key_table_deinit(&clients->networks);
+    free(clients->ranks);
     *clients = (struct clients){ 0 };
 }
 
-static struct client **bucket_of(const struct clients *clients, uint64_t key) {
-    return &clients->buckets[hash_u64(key) & (clients->n_buckets - 1)];
+/* ---- ranks */
+
+static uint32_t rank_of(const struct client_network *network) {
+    uint32_t newcomers = network->n[CLIENTS_NEWCOMER];
+    return network->n[CLIENTS_SILENT] + network->n[CLIENTS_WAITING]
+        + (newcomers > CLIENTS_SPARED ? newcomers - CLIENTS_SPARED : 0);
 }
 
-/* Doubles the table. When there is no memory for it, the chains just grow longer. */
-static void grow(struct clients *clients) {
-    struct clients wider = { .n_buckets = clients->n_buckets * 2 };
-    wider.buckets = calloc(wider.n_buckets, sizeof(*wider.buckets));
-    if (wider.buckets == NULL)
+static bool is_rank_empty(const struct clients_rank *rank) {
+    return rank->oldest[WITH_SILENT] == NULL && rank->oldest[WITHOUT_SILENT] == NULL;
+}
+
+static void unrank(struct clients *clients, struct client_network *network) {
+    if (network->rank == 0)
         return;
-    for (size_t i = 0; i < clients->n_buckets; i++) {
-        while (clients->buckets[i] != NULL) {
-            struct client *client = clients->buckets[i];
-            clients->buckets[i] = client->next;
-            struct client **to = bucket_of(&wider, client->key);
-            client->next = *to;
-            *to = client;
-        }
-    }
-    free(clients->buckets);
-    clients->buckets = wider.buckets;
-    clients->n_buckets = wider.n_buckets;
+    struct clients_rank *rank = &clients->ranks[network->rank];
+    *(network->older != NULL ? &network->older->newer : &rank->oldest[network->list]) = network->newer;
+    *(network->newer != NULL ? &network->newer->older : &rank->newest[network->list]) = network->older;
+    network->rank = 0;
+    while (clients->top > 0 && is_rank_empty(&clients->ranks[clients->top]))
+        clients->top--;
 }
 
-int clients_enter(struct clients *clients, uint64_t key, struct silence *member) {
-    struct client *client = *bucket_of(clients, key);
-    while (client != NULL && client->key != key)
-        client = client->next;
-    if (client == NULL) {
-        if (clients->n_clients >= clients->n_buckets)
-            grow(clients);
-        client = malloc(sizeof(*client));
-        if (client == NULL)
-            return -ENOMEM;
-        struct client **bucket = bucket_of(clients, key);
-        *client = (struct client){ .next = *bucket, .key = key };
-        *bucket = client;
-        clients->n_clients++;
-    }
-    client->connections++;
-    member->client = client;
+/* Puts a network where it belongs by now, as the one that did something last. */
+static void rank(struct clients *clients, struct client_network *network) {
+    uint32_t number = rank_of(network);
+    unrank(clients, network);
+    if (number == 0)
+        return;
+    assert(number < clients->n_ranks);
+    network->rank = number;
+    network->list = network->n[CLIENTS_SILENT] > 0 ? WITH_SILENT : WITHOUT_SILENT;
+    struct clients_rank *to = &clients->ranks[number];
+    network->older = to->newest[network->list];
+    network->newer = NULL;
+    *(network->older != NULL ? &network->older->newer : &to->oldest[network->list]) = network;
+    to->newest[network->list] = network;
+    if (clients->top < number)
+        clients->top = number;
+}
+
+/* Room for rank `number`. Returns 0 or -ENOMEM. */
+static int grow_ranks(struct clients *clients, uint32_t number) {
+    if (number < clients->n_ranks)
+        return 0;
+    struct clients_rank *wider = reallocarray(clients->ranks, clients->n_ranks * 2, sizeof(*wider));
+    if (wider == NULL)
+        return -ENOMEM;
+    for (uint32_t i = clients->n_ranks; i < clients->n_ranks * 2; i++)
+        wider[i] = (struct clients_rank){ 0 };
+    clients->ranks = wider;
+    clients->n_ranks *= 2;
     return 0;
 }
 
-static void forget(struct clients *clients, struct client *client) {
-    struct client **at = bucket_of(clients, client->key);
-    while (*at != client)
-        at = &(*at)->next;
-    *at = client->next;
-    clients->n_clients--;
+/* ---- networks and clients */
+
+static struct client_network *network_new(struct clients *clients, uint64_t key, bool is_ours) {
+    struct client_network *network = calloc(1, sizeof(*network));
+    if (network == NULL)
+        return NULL;
+    network->node.key = key;
+    network->is_ours = is_ours;
+    for (int i = 0; i < CLIENTS_CONDITIONS; i++)
+        network->rings[i].prev = network->rings[i].next = &network->rings[i];
+    if (!is_ours)
+        key_table_add(&clients->networks, &network->node);
+    return network;
+}
+
+static void network_leave(struct clients *clients, struct client_network *network) {
+    if (--network->connections > 0)
+        return;
+    assert(network->rank == 0);
+    if (!network->is_ours)
+        key_table_remove(&clients->networks, &network->node);
+    free(network);
+}
+
+static struct client_network *network_enter(struct clients *clients, uint64_t key, bool is_ours) {
+    struct client_network *network = is_ours ? NULL : (struct client_network *)key_table_find(&clients->networks, key);
+    if (network == NULL)
+        network = network_new(clients, key, is_ours);
+    if (network == NULL)
+        return NULL;
+    network->connections++;
+    if (grow_ranks(clients, network->connections) == 0)
+        return network;
+    network_leave(clients, network);
+    return NULL;
+}
+
+static struct client *client_enter(struct clients *clients, uint64_t key) {
+    struct client *client = (struct client *)key_table_find(&clients->clients, key);
+    if (client == NULL) {
+        client = calloc(1, sizeof(*client));
+        if (client == NULL)
+            return NULL;
+        client->node.key = key;
+        key_table_add(&clients->clients, &client->node);
+    }
+    client->connections++;
+    return client;
+}
+
+int clients_enter(struct clients *clients, const struct ip *ip, bool is_ours, struct client_place *place) {
+    struct client_network *network = network_enter(clients, ip_network_key(ip), is_ours);
+    if (network == NULL)
+        return -ENOMEM;
+    struct client *client = client_enter(clients, ip_client_key(ip));
+    if (client == NULL) {
+        network_leave(clients, network);
+        return -ENOMEM;
+    }
+    *place = (struct client_place){ .client = client, .network = network, .condition = CLIENTS_NONE };
+    return 0;
+}
+
+uint32_t clients_of_network(const struct client_place *place) {
+    return place->network->connections;
+}
+
+/* ---- conditions */
+
+static void leave_ring(struct client_place *place) {
+    if (place->condition == CLIENTS_NONE)
+        return;
+    place->network->n[place->condition]--;
+    place->prev->next = place->next;
+    place->next->prev = place->prev;
+    place->condition = CLIENTS_NONE;
+}
+
+static void change(struct clients *clients, struct client_place *place, enum clients_condition condition) {
+    struct client_network *network = place->network;
+    leave_ring(place);
+    struct client_place *head = &network->rings[condition];
+    place->prev = head->prev;
+    place->next = head;
+    head->prev->next = place;
+    head->prev = place;
+    place->condition = (uint8_t)condition;
+    network->n[condition]++;
+    rank(clients, network);
+}
+
+void clients_leave(struct clients *clients, struct client_place *place) {
+    struct client *client = place->client;
+    if (client == NULL)
+        return;
+    leave_ring(place);
+    rank(clients, place->network);
+    network_leave(clients, place->network);
+    *place = (struct client_place){ 0 };
+    if (--client->connections > 0)
+        return;
+    key_table_remove(&clients->clients, &client->node);
     free(client);
 }
 
-void clients_leave(struct clients *clients, struct silence *member) {
-    clients_excuse(member);
-    struct client *client = member->client;
-    member->client = NULL;
-    if (client != NULL && --client->connections == 0)
-        forget(clients, client);
+void clients_touch(struct clients *clients, struct client_place *place) {
+    change(clients, place, CLIENTS_SILENT);
 }
 
-void clients_touch(struct clients *clients, struct silence *member) {
-    clients_excuse(member);
-    struct silence *last = clients->order.prev;
-    *member = (struct silence){ .prev = last, .next = &clients->order, .client = member->client };
-    last->next = member;
-    clients->order.prev = member;
+void clients_excuse(struct clients *clients, struct client_place *place) {
+    if (place->condition != CLIENTS_HELD)
+        change(clients, place, CLIENTS_WAITING);
 }
 
-void clients_excuse(struct silence *member) {
-    if (member->next == NULL)
-        return;
-    member->prev->next = member->next;
-    member->next->prev = member->prev;
-    member->prev = member->next = NULL;
+void clients_spare(struct clients *clients, struct client_place *place) {
+    change(clients, place, CLIENTS_NEWCOMER);
 }
 
-struct silence *clients_victim(struct clients *clients) {
-    struct silence *victim = NULL;
-    uint32_t most = 0;
-    struct silence *member = clients->order.next;
-    for (int i = 0; i < CLIENTS_VICTIMS && member != &clients->order; i++, member = member->next) {
-        uint32_t connections = member->client != NULL ? member->client->connections : 1;
-        if (connections > most) {
-            most = connections;
-            victim = member;
-        }
-    }
-    return victim;
+void clients_hold(struct clients *clients, struct client_place *place) {
+    change(clients, place, CLIENTS_HELD);
+}
+
+/* ---- who gives way */
+
+struct client_place *clients_victim(const struct clients *clients) {
+    if (clients->top == 0)
+        return NULL;
+    const struct clients_rank *rank = &clients->ranks[clients->top];
+    struct client_network *network = rank->oldest[WITH_SILENT];
+    if (network == NULL)
+        network = rank->oldest[WITHOUT_SILENT];
+    if (network->n[CLIENTS_SILENT] > 0)
+        return network->rings[CLIENTS_SILENT].next;
+    return network->rings[network->n[CLIENTS_WAITING] > 0 ? CLIENTS_WAITING : CLIENTS_NEWCOMER].prev;
 }

@@ -1,55 +1,93 @@
 /*
- * clients: who is connected to this worker, how often, and who has been silent longest.
+ * clients: who is connected to this worker, how often, from which network, and who gives way to a newcomer?
  *
- * Steering brings all connections of one client to one worker (net/listen.h), so counts here are the whole truth
- * about a client, without shared memory. "Client" is an IPv4 address or an IPv6 /64 (ip_client_key()).
+ * The kernel steers all connections of one client to one worker (net/listen.h), so counts here are the whole truth
+ * about a client, without shared memory. "Client" is an IPv4 address or an IPv6 /64 (ip_client_key()); its network is
+ * the IPv4 /24 or the IPv6 /48 (ip_network_key()).
  *
- * The silence list holds every connection that the *peer* keeps waiting, the one silent longest first. A connection
- * leaves the list while we make the peer wait (a mailbox server's answer is out), so that it can never be chosen for
- * our own slowness. Silence counts from the last whole command or block of data: a peer that drips single bytes grows
- * old in the list like one that sends nothing.
+ * Every connection stands in one of four conditions:
+ *
+ *   SILENT     it is the client's turn. Silence counts from the last whole command or block of data: a peer that drips
+ *              single bytes grows old like one that sends nothing
+ *   WAITING    the client waits for us: facts, scanners, the mailbox server's answer
+ *   NEWCOMER   it waits for the greeting (greeting_delay)
+ *   HELD       its final dot is with the mailbox server: to end it now would make a duplicate
+ *
+ * Connections of our own (relay_clients, balancers that speak for nobody yet) count as a network of one each.
+ * docs/decisions/0003 says why who gives way, and what was rejected.
  */
 #pragma once
+
+#include "base/addr.h"
+#include "base/key_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+enum clients_condition {
+    CLIENTS_NONE, /* it has entered and waits to be let in */
+    CLIENTS_SILENT,
+    CLIENTS_WAITING,
+    CLIENTS_NEWCOMER,
+    CLIENTS_HELD,
+    CLIENTS_CONDITIONS,
+};
+
+/* Newcomers of one network that never give way. */
+enum { CLIENTS_SPARED = 1 };
+
+struct client_network;
+
 struct client { /* one a client, while it is connected */
-    struct client *next; /* in its hash bucket */
-    uint64_t key;
+    struct key_node node; /* first; node.key is ip_client_key() */
     uint32_t connections;
 };
 
-struct silence { /* embedded in a session */
-    struct silence *prev, *next; /* NULL, NULL: not in the list */
-    struct client *client;       /* NULL until the client is known (PROXY header still to come) */
+struct client_place { /* embedded in a session */
+    struct client_place *prev, *next; /* among those of its network in the same condition */
+    struct client *client;            /* NULL: it has not entered */
+    struct client_network *network;
+    uint8_t condition;                /* enum clients_condition */
 };
 
+struct clients_rank; /* networks with the same number of connections that may give way */
+
 struct clients {
-    struct client **buckets;
-    size_t n_buckets, n_clients;
-    struct silence order; /* head of the ring: order.next is silent longest */
+    struct key_table clients, networks;
+    struct clients_rank *ranks;
+    uint32_t n_ranks;
+    uint32_t top; /* the highest rank that holds a network; 0: none does */
 };
 
 /* Returns 0 or -ENOMEM. */
 int clients_init(struct clients *clients);
+/* All have left. */
 void clients_deinit(struct clients *clients);
 
-/* Counts one more connection of a client. Returns 0 or -ENOMEM. */
-int clients_enter(struct clients *clients, uint64_t key, struct silence *member);
-/* Counts one less and leaves the silence list. A member that never entered is fine. */
-void clients_leave(struct clients *clients, struct silence *member);
+/*
+ * Counts one more connection of a client, in no condition yet. `is_ours`: a network of one, whatever its address.
+ * Returns 0 or -ENOMEM.
+ */
+int clients_enter(struct clients *clients, const struct ip *ip, bool is_ours, struct client_place *place);
+/* Counts one less. A place that never entered is fine. */
+void clients_leave(struct clients *clients, struct client_place *place);
 
-/* The peer did something (or we answered it): it goes to the end of the list, entering it if it was not there. */
-void clients_touch(struct clients *clients, struct silence *member);
-/* The peer waits for us. */
-void clients_excuse(struct silence *member);
+/* Connections of the same network, this one included. */
+uint32_t clients_of_network(const struct client_place *place);
+
+/* SILENT from now on: the peer did something, or we answered it. */
+void clients_touch(struct clients *clients, struct client_place *place);
+/* WAITING, but a HELD one stays that until it is touched. */
+void clients_excuse(struct clients *clients, struct client_place *place);
+/* NEWCOMER, until it is touched. */
+void clients_spare(struct clients *clients, struct client_place *place);
+/* HELD, until it is touched. */
+void clients_hold(struct clients *clients, struct client_place *place);
 
 /*
- * Who gives way at the connection limit: among the CLIENTS_VICTIMS silent longest, the one whose client holds the
- * most connections; of those the one silent longest. Looking further down the list would let a busy large sender pay
- * for many quiet strangers. NULL when all are excused.
+ * Who gives way at the connection limit: one of the network with most connections that may; among equals, of one that
+ * has a SILENT one; among these, of the one that did something longest ago. Of that network it is the one SILENT
+ * longest, else the one WAITING since last, which loses least, else the last NEWCOMER. NULL: nobody may give way. O(1).
  */
-enum { CLIENTS_VICTIMS = 64 };
-struct silence *clients_victim(struct clients *clients);
+struct client_place *clients_victim(const struct clients *clients);

@@ -44,6 +44,15 @@ bool client_is_there(void *arg) {
     return !stream_peer_is_gone(&s->stream);
 }
 
+/* To end the session from here on would make a duplicate, so it does not give way any more. */
+static bool on_final_dot(void *arg) {
+    struct session *s = arg;
+    if (!client_is_there(s))
+        return false;
+    clients_hold(&s->server->clients, &s->place);
+    return true;
+}
+
 static void on_delivered(void *arg, const struct relay_result *result) {
     struct session *s = arg;
     struct transaction *t = s->transaction;
@@ -64,7 +73,7 @@ static void hand_on(struct session *s) {
         .has_8bit = t->intake.decoder.has_8bit,
         .deadline_ms = t->deadline_ms,
         .reserve_ms = t->reserve_ms,
-        .client_is_there = client_is_there,
+        .client_is_there = on_final_dot,
     };
     t->asked_us = clock_us();
     int r = content_write_head(s);

@@ -14,9 +14,9 @@
  * no clients. A client that a balancer introduces (XCLIENT) has waited for the balancer's greeting, not for ours.
  *
  * What waits is a session like any other that is idle: no buffer, no facts (unless `refuse at connect` asks for
- * some). Its timer is the delay's. It stands in the list of silent peers from connecting on, so that a crowd of
- * newcomers gives way at the connection limit like others, the oldest first, and begins anew there when it is greeted.
- * An early talker is greeted at once: it has told what it could tell, and need not be kept.
+ * some). Its timer is the delay's. It waits because we want it to, so at the connection limit it does not give way,
+ * unless its network has other newcomers (clients.h): else whoever connects often enough would let no stranger wait for
+ * its greeting to the end. An early talker is greeted at once: it has told what it could tell, and need not be kept.
  *
  * The judgement takes a client that has not talked yet for one that does not. If it talks before the greeting after
  * all, the layer is decided again; what DNS said meanwhile is remembered.
@@ -28,21 +28,43 @@
 
 /* ---- who may come in */
 
+/* The administrator's own, which no stranger's network may shut out. */
+static bool is_relay_client(const struct session *s) {
+    const struct conf_cidrs *ours = &s->server->conf->set.relay_clients;
+    return cidr_list_contains(ours->at, ours->n, &s->origin.client.ip);
+}
+
+/* Of this worker's connections one network may hold its share, and always one. With 100 percent there are no shares. */
+static bool is_network_full(const struct session *s) {
+    uint64_t percent = s->server->conf->set.limits.connections_network;
+    uint64_t share = s->server->max_sessions * percent / 100;
+    return percent < 100 && clients_of_network(&s->place) > (share > 0 ? share : 1);
+}
+
+static bool turn_down(struct session *s, _Atomic uint64_t *counter, const char *text, const char *logged) {
+    ++*counter;
+    say_no(s, 421, "4.7.0", text);
+    log_connection(s, logged);
+    return false;
+}
+
 bool admit(struct session *s) {
     struct server *server = s->server;
-    if (clients_enter(&server->clients, ip_client_key(&s->origin.client.ip), &s->silence) < 0) {
+    bool is_ours = is_balancer(s) || is_relay_client(s);
+    if (clients_enter(&server->clients, &s->origin.client.ip, is_ours, &s->place) < 0) {
         say_no(s, 421, "4.3.0", "Out of memory, try again later");
         return false;
     }
     if (is_balancer(s))
         return true;
     count_event(s, RATE_CONNECTIONS);
-    if (s->silence.client->connections <= server->conf->set.limits.connections_client)
-        return true;
-    server->counters->too_many++;
-    say_no(s, 421, "4.7.0", "Too many connections from your address");
-    log_connection(s, "too many connections");
-    return false;
+    if (s->place.client->connections > server->conf->set.limits.connections_client)
+        return turn_down(s, &server->counters->too_many, "Too many connections from your address",
+                         "too many connections");
+    if (is_network_full(s))
+        return turn_down(s, &server->counters->too_many_network, "Too many connections from your network",
+                         "too many connections from its network");
+    return true;
 }
 
 /* ---- who must wait */
@@ -50,13 +72,13 @@ bool admit(struct session *s) {
 static bool is_remembered(const struct session *s) {
     const struct server *server = s->server;
     return server->history != NULL
-        && history_knows(server->history, s->silence.client->key, server->conf->set.client_memory,
+        && history_knows(server->history, s->place.client->node.key, server->conf->set.client_memory,
                          loop_now(server->loop));
 }
 
 void greeting_remember(struct session *s) {
     if (s->server->history != NULL && !s->is_early)
-        history_note(s->server->history, s->silence.client->key, loop_now(s->server->loop));
+        history_note(s->server->history, s->place.client->node.key, loop_now(s->server->loop));
 }
 
 static bool judges_clients(const struct session *s) {
@@ -65,8 +87,7 @@ static bool judges_clients(const struct session *s) {
 
 static bool must_wait(struct session *s) {
     const struct conf_settings *set = &s->server->conf->set;
-    if (set->greeting_delay == 0 || s->is_early || is_balancer(s) || is_remembered(s)
-        || cidr_list_contains(set->relay_clients.at, set->relay_clients.n, &s->origin.client.ip))
+    if (set->greeting_delay == 0 || s->is_early || is_balancer(s) || is_remembered(s) || is_relay_client(s))
         return false;
     return judges_clients(s) || !judge_accepts(s); /* where it is judged, the verdict says the same */
 }
@@ -115,10 +136,12 @@ static void judge_unheard(struct session *s) {
 void greeting_start(struct session *s, bool may_wait) {
     struct loop *loop = s->server->loop;
     s->phase = PHASE_GREETING;
-    clients_touch(&s->server->clients, &s->silence);
+    clients_touch(&s->server->clients, &s->place);
     timer_cancel(loop, &s->deadline);
-    if (may_wait && must_wait(s))
+    if (may_wait && must_wait(s)) {
+        clients_spare(&s->server->clients, &s->place);
         timer_set(loop, &s->deadline, loop_now(loop) + s->server->conf->set.greeting_delay, on_delay_over);
+    }
     if (!judges_clients(s))
         go_on(s);
     else if (may_wait && !s->is_early)

@@ -23,7 +23,7 @@ static bool is_from_outside(const struct session *s) {
 static struct gather_known known_of_client(const struct session *s) {
     return (struct gather_known){
         .client = s->origin.client.ip,
-        .connections = s->silence.client->connections,
+        .connections = s->place.client->connections,
         .is_early = s->is_early,
         .enforced = fact_bool(true),
     };
@@ -47,7 +47,7 @@ struct gather_known judge_known(const struct session *s, const struct smtp_addre
     struct gather_known known = {
         .client = s->origin.client.ip,
         .server = server_address(s),
-        .connections = s->silence.client->connections,
+        .connections = s->place.client->connections,
         .is_early = s->is_early,
         .has_helo = true,
         .is_tls = stream_is_tls(&s->stream),

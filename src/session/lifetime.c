@@ -1,9 +1,10 @@
 /*
  * lifetime: whose turn it is, how long it may take, and how a session ends.
  *
- * A session is in one of two conditions: the client's turn (reading, its deadline running, in the list of silent
- * peers) or ours (ask(): reading paused, out of that list, bounded by the time-outs of relay.h). Its one timer is
- * moved at each whole command or block of data, never at single bytes, so that a client cannot buy time by dripping.
+ * A session is in one of two conditions: the client's turn (reading, its deadline running, silent in clients.h) or ours
+ * (ask(): reading paused, bounded by the time-outs of relay.h). Its one timer is moved at each whole command or block of
+ * data, never at single bytes, so that a client cannot buy time by dripping. Either way it may have to give way to a
+ * newcomer, but not while a mailbox server has its final dot (on_final_dot() in delivery.c).
  *
  * It ends in one of two ways: end() closes now; linger() is for the cases in which the client may still be sending
  * when we have said our last word, which a reset would take from it: what comes is dropped for at most LINGER_MS.
@@ -47,12 +48,12 @@ void arm(struct session *s) {
 void ask(struct session *s, const char *what) {
     s->waiting_for = what;
     stream_pause(&s->stream);
-    clients_excuse(&s->silence);
+    clients_excuse(&s->server->clients, &s->place);
 }
 
 void answered(struct session *s) {
     s->waiting_for = NULL;
-    clients_touch(&s->server->clients, &s->silence);
+    clients_touch(&s->server->clients, &s->place);
     arm(s);
     stream_resume(&s->stream);
 }
@@ -86,7 +87,7 @@ void end(struct session *s) {
     s->phase = PHASE_OVER;
     end_transaction(s);
     timer_cancel(server->loop, &s->deadline);
-    clients_leave(&server->clients, &s->silence);
+    clients_leave(&server->clients, &s->place);
     *s->prev = s->next;
     if (s->next != NULL)
         s->next->prev = s->prev;
@@ -168,12 +169,18 @@ static void end_with_421(struct session *s, const char *enhanced, const char *te
 }
 
 bool server_evict_one(struct server *server) {
-    struct silence *victim = clients_victim(&server->clients);
+    struct client_place *victim = clients_victim(&server->clients);
     if (victim == NULL)
         return false;
-    struct session *s = (struct session *)((char *)victim - offsetof(struct session, silence));
+    struct session *s = (struct session *)((char *)victim - offsetof(struct session, place));
     server->counters->evicted++;
-    end_with_421(s, "4.4.2", "Silent for too long on a busy host", "gave way at the connection limit");
+    if (victim->condition == CLIENTS_SILENT) {
+        end_with_421(s, "4.4.2", "Silent for too long on a busy host", "gave way at the connection limit");
+    } else {
+        server->counters->evicted_waiting++;
+        end_with_421(s, "4.3.2", "Too busy, and your network has the most connections; try again later",
+                     "gave way at the connection limit while it waited for us");
+    }
     return true;
 }
 

@@ -8,8 +8,8 @@
  *                                                                                       └▶ on_delivered
  *
  * Bytes come in through input.c, which cuts them into lines, message text or chunks and gives each to its handler here.
- * A handler either answers at once or waits with ask(): then reading is paused, the session leaves the list of silent
- * peers, and one completion takes the story up again with answered(). At most one thing is asked at a time, so a
+ * A handler either answers at once or waits with ask(): then reading is paused, and one completion takes the story up
+ * again with answered(). At most one thing is asked at a time, so a
  * session has at most one pending operation, the gathering's or the transfer's; whatever ends the session ends the
  * transaction, which ends the transfer, which cancels it. Before the greeting the client waits without ask(): there it
  * is read from, to see whether it can wait (greeting.c).
@@ -44,19 +44,42 @@ void greet(struct session *s) {
         buf_puts(out, str_of(s->server->conf->set.hostname));
         buf_puts(out, STR(" ESMTP Postern\r\n"));
     }
-    clients_touch(&s->server->clients, &s->silence);
+    clients_touch(&s->server->clients, &s->place);
     arm(s);
 }
 
 /* `refuse at connect`: RFC 5321 3.1. A client that layer connection only defers hears 421, and may come again. */
 void turn_away(struct session *s, const struct verdict *verdict) {
     s->phase = PHASE_COMMAND;
+    clients_touch(&s->server->clients, &s->place);
     answer_client(s, verdict);
     s->is_refused = verdict->action == ACTION_REJECT;
     if (s->is_refused)
         arm(s);
     else
         linger(s);
+}
+
+/* At the limit of all connections another one gives way. False: none can, and the session is over. */
+static bool make_room(struct session *s) {
+    if (s->server->n_sessions <= s->server->max_sessions || server_evict_one(s->server))
+        return true;
+    say_no(s, 421, "4.3.2", "Too busy, try again later");
+    log_connection(s, "too many connections in all");
+    end(s);
+    return false;
+}
+
+/* A balancer's connection, until its header says whose it is: the balancer counts as ours. */
+static void await_proxy_header(struct session *s) {
+    if (!make_room(s))
+        return;
+    if (clients_enter(&s->server->clients, &s->origin.peer.ip, true, &s->place) < 0) {
+        end(s);
+        return;
+    }
+    clients_touch(&s->server->clients, &s->place);
+    arm(s);
 }
 
 /* The client is known: it is admitted, or given to the worker it belongs to, and greeted when it has waited. */
@@ -74,6 +97,8 @@ static void on_connect(struct session *s, struct str unread) {
         end(s); /* lingering, it would count against the limit that it met */
         return;
     }
+    if (!make_room(s))
+        return;
     char byte;
     s->is_early = unread.len > 0 || recv(s->stream.watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
     if (s->is_early)
@@ -115,6 +140,7 @@ size_t on_proxy_header(struct session *s, const char *at, size_t len) {
         break;
     }
     s->origin.expects_proxy = false;
+    clients_leave(&s->server->clients, &s->place);
     on_connect(s, (struct str){ at + used, len - used });
     return used;
 }
@@ -138,20 +164,12 @@ void session_start(struct server *server, int take_fd, const struct session_orig
     server->sessions = s;
     server->counters->sessions++;
     server->counters->sessions_now = ++server->n_sessions;
-    if (server->n_sessions > server->max_sessions && !server_evict_one(server)) { /* all of them wait for us */
-        say_no(s, 421, "4.3.2", "Too busy, try again later");
-        log_connection(s, "too many connections in all");
+    if (unread.len > 0 && stream_unread(&s->stream, unread.at, unread.len) < 0)
         end(s);
-        return;
-    }
-    if (unread.len > 0 && stream_unread(&s->stream, unread.at, unread.len) < 0) {
-        end(s);
-    } else if (origin->expects_proxy) {
-        clients_touch(&server->clients, &s->silence);
-        arm(s);
-    } else {
+    else if (origin->expects_proxy)
+        await_proxy_header(s);
+    else
         on_connect(s, unread);
-    }
 }
 
 /* ---- greeting the client */
@@ -240,7 +258,7 @@ static void on_xclient(struct session *s, const struct smtp_command *c) {
     s->was_introduced = true;
     judge_forget(s, SCOPE_CONNECTION); /* what is known of one client says nothing of the next */
     s->is_early = false;
-    clients_leave(&s->server->clients, &s->silence);
+    clients_leave(&s->server->clients, &s->place);
     if (admit(s))
         greeting_start(s, false); /* the client has heard the balancer's */
     else
@@ -438,7 +456,7 @@ static void mark(struct session *s) {
     if (t->intake.decoder.received - t->marked < DATA_MARK)
         return;
     t->marked = t->intake.decoder.received;
-    clients_touch(&s->server->clients, &s->silence);
+    clients_touch(&s->server->clients, &s->place);
     arm(s);
 }
 
@@ -617,7 +635,7 @@ void on_command(struct session *s, struct str line) {
         mistake(s, 503, "5.5.1", "You were refused, QUIT is all that is left");
         return;
     }
-    clients_touch(&s->server->clients, &s->silence);
+    clients_touch(&s->server->clients, &s->place);
     if (s->has_more && !s->is_esmtp && s->phase == PHASE_COMMAND && command.verb != SMTP_QUIT && is_ahead_of_time(s))
         return; /* the client was never told that it may pipeline */
     if (result == SMTP_COMMAND_OK)

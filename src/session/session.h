@@ -67,13 +67,13 @@ struct server {
 
 /*
  * Serves `take_fd`. `unread`: bytes that were received already. At the limit of all connections another gives way; at
- * the limit of the client, or when every other one waits for us, it answers 421 and closes.
+ * the limit of the client or of its network, or when no other may give way (clients.h), it answers 421 and closes.
  */
 void session_start(struct server *server, int take_fd, const struct session_origin *origin, struct str unread);
 
 /*
- * Ends the session silent longest with 421 4.4.2 (no descriptors, no memory, connection limit). False: there is none
- * to end.
+ * Ends the session that has to give way (clients_victim()) with 421 (no descriptors, no memory, connection limit).
+ * False: there is none to end.
  */
 bool server_evict_one(struct server *server);
 

@@ -80,7 +80,7 @@ enum phase {
 struct session {
     struct stream stream; /* first: session_of() */
     struct timer deadline;
-    struct silence silence;
+    struct client_place place;
     struct server *server;
     struct session *next, **prev; /* among server->sessions */
     struct transaction *transaction;
@@ -123,7 +123,7 @@ static inline bool may_introduce(const struct session *s) {
 /* Something happened that rules about `client.rate` count. */
 static inline void count_event(const struct session *s, enum rate_kind kind) {
     const struct server *server = s->server;
-    rates_count(server->rates, s->silence.client->key, kind, loop_now(server->loop));
+    rates_count(server->rates, s->place.client->node.key, kind, loop_now(server->loop));
 }
 
 /* ---- input.c */

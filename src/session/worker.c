@@ -93,7 +93,7 @@ static void on_accept(struct listener *listener, int take_fd, const struct endpo
     session_start(&w->server, take_fd, &origin, (struct str){ 0 });
 }
 
-/* No descriptor or memory for a new connection: the one silent longest gives its up. */
+/* No descriptor or memory for a new connection: another one gives its up. */
 static bool on_short(struct listener *listener, int err) {
     struct worker *w = listener->arg;
     if (server_evict_one(&w->server) || policy_door_evict_one(&w->door))

@@ -70,8 +70,10 @@ struct worker_counters {
     _Atomic uint64_t messages;           /* ended in 250 */
     _Atomic uint64_t recipients_passed, refused, deferred; /* decisions about recipients */
     _Atomic uint64_t relay_denied, unknown;                /* of the refused */
-    _Atomic uint64_t evicted;            /* gave way at the connection limit */
-    _Atomic uint64_t too_many;           /* refused: limit per client */
+    _Atomic uint64_t evicted;            /* gave way at the connection limit … */
+    _Atomic uint64_t evicted_waiting;    /* … while it waited for us, or for the greeting */
+    _Atomic uint64_t too_many;           /* refused: limit per client … */
+    _Atomic uint64_t too_many_network;   /* … and per network */
     _Atomic uint64_t handed_over;        /* connections given to another worker */
     _Atomic uint64_t early_talkers;
     _Atomic uint64_t left_early;         /* clients gone before they were greeted */

@@ -236,11 +236,11 @@ def test_stalled_clients_give_way_to_good_ones_at_the_limit(make_postern, server
         client.close()
 
 
-def test_of_the_silent_ones_the_client_with_most_connections_pays(make_postern, server):
+def test_the_network_with_most_connections_pays(make_postern, server):
     gateway = make_postern([server], workers=1, limits={"connections": 20, "connections_client": 20})
-    quiet = [Client(gateway.address, source=f"127.0.5.{1 + number}") for number in range(5)]
+    quiet = [Client(gateway.address, source=f"127.5.{number}.1") for number in range(5)]
     greedy = [Client(gateway.address, source="127.0.6.1") for _ in range(15)]
-    newcomers = [Client(gateway.address, source=f"127.0.7.{1 + number}") for number in range(10)]
+    newcomers = [Client(gateway.address, source=f"127.7.{number}.1") for number in range(10)]
     assert all(client.greeting == 220 for client in newcomers)
     assert all(client.command("NOOP") == 250 for client in quiet)
     evicted = 0

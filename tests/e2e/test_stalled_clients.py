@@ -1,7 +1,10 @@
 """Thousands of clients that stand still, and good clients whose mail goes through all the time."""
+import os
+import socket
+
 import pytest
 
-from lib.client import Client
+from lib.client import Client, message
 from lib.deliver import send, subjects
 from lib.load import AFTER_HELLO, AFTER_RCPT, INSIDE_DATA, Crowd, Senders, allow_files, numbers, percentile
 from lib.wait import eventually
@@ -117,3 +120,51 @@ def test_good_clients_are_served_while_new_stalled_ones_keep_coming(make_server,
     assert sum(len(crowd.look()) for crowd in crowds) >= 1000
     for crowd in crowds:
         crowd.close()
+
+
+@pytest.fixture
+def hanging_scanner(folder):
+    """A clamd that takes all connections and says nothing: its backlog is all there is of it."""
+    path = os.path.join(folder, "clamd.ctl")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen(512)
+        yield path
+
+
+def test_clients_that_wait_for_a_slow_scanner_do_not_lock_others_out(make_server, make_postern, hanging_scanner):
+    """Four addresses of two networks hold all connections there are, each of them behind its final dot."""
+    policy = os.path.join(os.path.dirname(hanging_scanner), "policy")
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write('layer content {\n    reject "INFECTED" when virus\n}\n')
+    gateway = make_postern([make_server()], workers=1, policy=policy, dns={"use": "off"},
+                           limits={"connections": 200}, clamav={"server": f"unix:{hanging_scanner}", "timeout": "100s"})
+    sources = [f"127.{60 + number % 2}.0.{1 + number // 2}" for number in range(4)]
+    waiting = [Client(gateway.address, source=source) for source in sources for _ in range(50)]
+    for client in waiting:
+        client.ehlo()
+        client.envelope("anna@example.com")
+        client.command("DATA")
+        client.send(message("slow") + b".\r\n")
+    for number in range(10):
+        with Client(gateway.address, source=f"127.{70 + number}.0.1") as newcomer:
+            assert newcomer.greeting == 220
+            newcomer.ehlo()
+            assert newcomer.envelope("anna@example.com") == "250 2.1.5"
+    assert gateway.total("evicted_waiting") >= 1
+    assert gateway.find_log(r"gave way at the connection limit while it waited for us")
+    for client in waiting:
+        client.close()
+
+
+def test_one_network_does_not_hold_all_connections(make_server, make_postern):
+    gateway = make_postern([make_server()], workers=1,
+                           limits={"connections": 100, "connections_client": 100, "connections_network": 20})
+    crowd = [Client(gateway.address, source=f"127.80.0.{1 + number}") for number in range(25)]
+    assert [client.greeting.code for client in crowd] == [220] * 20 + [421] * 5
+    assert gateway.total("too_many_network") == 5
+    with Client(gateway.address, source="127.80.1.1") as other:
+        assert other.greeting == 220
+    for client in crowd:
+        client.close()

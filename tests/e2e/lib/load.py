@@ -32,8 +32,8 @@ def allow_files(n):
 
 
 def source(number, net=20):
-    """The number-th address of 127.net.0.0/16."""
-    return f"127.{net}.{number // 250}.{number % 250 + 1}"
+    """The number-th address of 127.net.0.0/16; neighbours are in networks of their own."""
+    return f"127.{net}.{number % 250}.{number // 250 + 1}"
 
 
 class Stander:

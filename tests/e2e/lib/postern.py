@@ -89,6 +89,7 @@ class Postern(Program):
             "spool_path": os.path.join(folder, "spool"),
             "control_socket": os.path.join(folder, "control"),
             "domain": DOMAIN,
+            "limits": {},
             "journal": {"path": self.journal_folder},
         }
         self.expected_deaths = 0
@@ -101,6 +102,8 @@ class Postern(Program):
         """Writes postern.conf with these options changed; None takes one out. For the running daemon, reload()
         follows."""
         self.options.update(options)
+        if self.options.get("limits") is not None:  # on loopback all clients are of one network
+            self.options["limits"] = {"connections_network": 100, **self.options["limits"]}
         with open(self.conf, "w", encoding="utf-8") as file:
             file.write("\n".join(statements(self.options)) + "\n")
 

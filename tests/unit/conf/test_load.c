@@ -29,6 +29,7 @@ static void test_defaults(void **state) {
     assert_int_equal(set->limits.command_line, 2048);
     assert_int_equal(set->limits.connections, 10000);
     assert_int_equal(set->limits.connections_client, 50);
+    assert_int_equal(set->limits.connections_network, 10);
     assert_int_equal(set->limits.server_connections, 20);
     assert_int_equal(set->limits.memory_spool, 256 * 1024);
     assert_int_equal(set->timeouts.command, 300000);
