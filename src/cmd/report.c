@@ -161,6 +161,7 @@ static int put_parts(const struct report *report, struct buf *out) {
     r = r == 0 ? text_servers(report, out) : r;
     r = r == 0 ? report_scanners_text(report, out) : r;
     r = r == 0 ? text_lists(report, out) : r;
+    r = r == 0 ? report_dns_text(&report->dns, out) : r;
     r = r == 0 ? text_directories(report, out) : r;
     r = r == 0 ? report_store_text(&report->store, out) : r;
     r = r == 0 ? report_quarantine_text(&report->quarantine, out) : r;
@@ -282,6 +283,7 @@ int report_json(const struct report *report, struct buf *out) {
     record_servers(report, &r);
     report_scanners_record(report, &r);
     record_lists(report, &r);
+    report_dns_record(&report->dns, &r);
     record_directories(report, &r);
     report_store_record(&report->store, &r);
     report_quarantine_record(&report->quarantine, &r);
@@ -362,6 +364,9 @@ static void find_warnings(const struct report *report, struct finding *finding) 
             found(finding, "%s %s is down", report->scanner_servers[i].name, report->scanner_servers[i].address);
     find_directories(report, finding, REPORT_DIRECTORY_MISSING, "missing");
     find_directories(report, finding, REPORT_DIRECTORY_OLD, "too old");
+    const char *dns = report_dns_warning(&report->dns);
+    if (dns != NULL)
+        found(finding, "%s", dns);
     const char *store = report_store_warning(&report->store);
     if (store != NULL)
         found(finding, "%s", store);

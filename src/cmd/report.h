@@ -64,6 +64,13 @@ struct report_scanner_server {
     bool is_down;
 };
 
+struct report_dns { /* the resolvers of all workers together; questions since the start, except the first two */
+    uint64_t in_flight, max_in_flight; /* now; 0: no policy asks DNS */
+    uint64_t asked, cached, joined;
+    uint64_t refused_client, refused_domain, refused_full;
+    uint64_t full_age_ms; /* since one was last refused because there was no room at all; 0: never */
+};
+
 struct report_quarantine {
     const char *path; /* NULL: none is configured */
     bool is_broken, is_counted;
@@ -112,9 +119,10 @@ struct report {
     size_t n_directories;
     struct report_store store;
     struct report_quarantine quarantine;
+    struct report_dns dns;
 };
 
-enum { REPORT_DEATH_RECENT_MS = 300000 };
+enum { REPORT_DEATH_RECENT_MS = 300000, REPORT_FULL_RECENT_MS = 300000 };
 
 /* Each returns 0, -ENOBUFS or -ENOMEM. */
 int report_text(const struct report *report, struct buf *out);
@@ -132,6 +140,12 @@ void report_record_str(struct record *r, const char *name, const char *text); /*
 int report_scanners_text(const struct report *report, struct buf *out);
 void report_scanners_record(const struct report *report, struct record *r);
 bool report_scanner_works(const struct report *report, const struct report_scanner *scanner);
+
+/* ---- report_dns.c: nothing, or a member that is null, where no policy asks DNS */
+
+int report_dns_text(const struct report_dns *dns, struct buf *out);
+void report_dns_record(const struct report_dns *dns, struct record *r);
+const char *report_dns_warning(const struct report_dns *dns); /* NULL: all is well */
 
 /* ---- report_quarantine.c: nothing, or a member that is null, where none is configured */
 

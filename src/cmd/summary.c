@@ -203,6 +203,27 @@ static int list_scanners(const struct generation *generation, struct arena *aren
     return 0;
 }
 
+/* Of the workers that run: what a dead one counted is gone with it, as its questions are. */
+static void describe_dns(const struct generation *generation, uint64_t now_ms, struct report_dns *dns) {
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        const struct worker *worker = &generation->workers[i];
+        const struct resolver_counters *counters = &worker->counters->dns;
+        if (worker->pid == 0)
+            continue;
+        dns->in_flight += counters->in_flight;
+        dns->max_in_flight += counters->max_in_flight;
+        dns->asked += counters->asked;
+        dns->cached += counters->cached;
+        dns->joined += counters->joined;
+        dns->refused_client += counters->refused[RESOLVER_NETWORK_FULL];
+        dns->refused_domain += counters->refused[RESOLVER_DOMAIN_FULL];
+        dns->refused_full += counters->refused[RESOLVER_FULL];
+        uint64_t full_ms = counters->full_ms, age_ms = now_ms > full_ms ? now_ms - full_ms : 1;
+        if (counters->refused[RESOLVER_FULL] > 0 && (dns->full_age_ms == 0 || age_ms < dns->full_age_ms))
+            dns->full_age_ms = age_ms;
+    }
+}
+
 /* The folder is the same for all workers: the newest count is the best. A worker that has none cannot use it. */
 static void describe_quarantine(const struct generation *generation, struct report *report) {
     struct report_quarantine *quarantine = &report->quarantine;
@@ -341,6 +362,8 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         r = list_directories(shown, arena, ret_report);
     if (r == 0 && shown != NULL)
         describe_quarantine(shown, ret_report);
+    if (r == 0 && shown != NULL)
+        describe_dns(shown, loop_now(master->loop), &ret_report->dns);
     if (r == 0)
         r = describe_store(&master->store, arena, ret_report);
     ret_report->quarantine.grown = growth_of(&master->quarantine_bytes);

@@ -9,7 +9,7 @@ struct addresses_lookup {
     struct resolver_query v4, v6;
     addresses_fn *done;
     void *arg;
-    struct ip looked_for;
+    struct ip client;
     unsigned n_open;
     bool was_unanswered, was_cut;
     struct addresses_result result;
@@ -20,7 +20,7 @@ static void take(struct addresses_lookup *lookup, const struct dns_answer *answe
     lookup->was_unanswered = lookup->was_unanswered || answer->status == DNS_UNAVAILABLE;
     lookup->was_cut = lookup->was_cut || answer->is_cut;
     for (unsigned i = 0; i < answer->n; i++)
-        lookup->result.holds = lookup->result.holds || ip_eq(&answer->records[i].ip, &lookup->looked_for);
+        lookup->result.holds = lookup->result.holds || ip_eq(&answer->records[i].ip, &lookup->client);
     if (--lookup->n_open > 0)
         return;
     struct addresses_result result = lookup->result;
@@ -40,7 +40,7 @@ static void on_v6(struct resolver_query *query, const struct dns_answer *answer)
     take((struct addresses_lookup *)((char *)query - offsetof(struct addresses_lookup, v6)), answer);
 }
 
-struct addresses_lookup *addresses_start(struct resolver *resolver, struct str name, const struct ip *looked_for,
+struct addresses_lookup *addresses_start(struct resolver *resolver, const struct ip *client, struct str name,
                                          uint64_t timeout_ms, addresses_fn *done, void *arg) {
     char text[DNS_NAME_MAX + 1];
     struct addresses_lookup *lookup = calloc(1, sizeof(*lookup));
@@ -52,10 +52,11 @@ struct addresses_lookup *addresses_start(struct resolver *resolver, struct str n
     lookup->done = done;
     lookup->arg = arg;
     lookup->n_open = 2;
-    if (looked_for != NULL)
-        lookup->looked_for = *looked_for;
-    resolver_start(resolver, &lookup->v4, text, DNS_A, timeout_ms, on_v4);
-    resolver_start(resolver, &lookup->v6, text, DNS_AAAA, timeout_ms, on_v6);
+    lookup->client = *client;
+    struct resolver_question question = { .name = text, .type = DNS_A, .timeout_ms = timeout_ms, .client = *client };
+    resolver_start(resolver, &lookup->v4, &question, on_v4);
+    question.type = DNS_AAAA;
+    resolver_start(resolver, &lookup->v6, &question, on_v6);
     return lookup;
 }
 

@@ -33,7 +33,6 @@ struct entry {
     struct dnsbl_result result;
     uint64_t began_ms;
     uint8_t state; /* enum entry_state */
-    bool was_refused;
 };
 
 struct dnsbl_lookup {
@@ -44,7 +43,7 @@ struct dnsbl_lookup {
     struct timer deadline;
     uint64_t timeout_ms;
     enum dnsbl_kind kind;
-    struct ip ip;
+    struct ip client;
     uint8_t name_len;
     bool is_over; /* cancelled while it was telling */
     char name[DNS_NAME_MAX + 1];
@@ -135,7 +134,7 @@ static void on_answer(struct resolver_query *query, const struct dns_answer *ans
     enum dnsbl_reading reading = dnsbl_read(answer);
     if (reading == DNSBL_READ_LISTED)
         keep_codes(entry, answer);
-    if (!entry->was_refused)
+    if (!resolver_was_refused(query))
         dnsbl_trust_note(trust, answer, entry->result.n_codes > 0,
                          loop_now(entry->lookup->dnsbl->loop) - entry->began_ms);
     if (reading == DNSBL_READ_CLEAN || reading == DNSBL_READ_LISTED)
@@ -156,7 +155,7 @@ static void ask(struct entry *entry) {
     struct dnsbl_lookup *lookup = entry->lookup;
     struct dnsbl *dnsbl = lookup->dnsbl;
     struct dnsbl_trust *trust = trust_of(entry);
-    const struct ip *ip = lookup->kind == DNSBL_NAME ? NULL : &lookup->ip;
+    const struct ip *ip = lookup->kind == DNSBL_NAME ? NULL : &lookup->client;
     char question[DNS_NAME_MAX + 1];
     entry->result = (struct dnsbl_result){ 0 };
     if (trust->list == NULL
@@ -168,17 +167,17 @@ static void ask(struct entry *entry) {
         be_ready(entry, DNSBL_UNTRUSTED);
         return;
     }
-    uint64_t refused = resolver_refused(dnsbl->resolver);
+    const struct resolver_question about = { .name = question, .type = DNS_A, .timeout_ms = budget_of(lookup),
+                                             .purpose = RESOLVER_LIST, .client = lookup->client };
     trust->state.asked++;
     entry->state = ASKED;
     entry->began_ms = loop_now(dnsbl->loop);
-    resolver_start(dnsbl->resolver, &entry->query, question, DNS_A, budget_of(lookup), on_answer);
-    entry->was_refused = resolver_refused(dnsbl->resolver) != refused; /* our own trouble, not the list's */
+    resolver_start(dnsbl->resolver, &entry->query, &about, on_answer);
 }
 
 static void stop(struct entry *entry) {
     uint64_t waited_ms = loop_now(entry->lookup->dnsbl->loop) - entry->began_ms;
-    if (entry->state == ASKED && !entry->was_refused && waited_ms > budget_of(entry->lookup) / 2)
+    if (entry->state == ASKED && !resolver_was_refused(&entry->query) && waited_ms > budget_of(entry->lookup) / 2)
         dnsbl_trust_note_late(trust_of(entry));
     resolver_cancel(&entry->query);
     dnsbl_waiter_cancel(&entry->waiter);
@@ -242,15 +241,14 @@ static void on_deadline(struct timer *timer) {
     }
 }
 
-struct dnsbl_lookup *dnsbl_start(struct dnsbl *dnsbl, const struct ip *ip, struct str name, uint64_t lists,
+struct dnsbl_lookup *dnsbl_start(struct dnsbl *dnsbl, const struct ip *client, struct str name, uint64_t lists,
                                  uint64_t timeout_ms, dnsbl_fn *on_list, void *arg) {
     struct dnsbl_lookup *lookup = calloc(1, sizeof(*lookup) + dnsbl->n_lists * sizeof(*lookup->entries));
     if (lookup == NULL)
         return NULL;
     *lookup = (struct dnsbl_lookup){ .dnsbl = dnsbl, .on_list = on_list, .arg = arg, .timeout_ms = timeout_ms };
-    lookup->kind = ip == NULL ? DNSBL_NAME : ip->family == IP_V4 ? DNSBL_IPV4 : DNSBL_IPV6;
-    if (ip != NULL)
-        lookup->ip = *ip;
+    lookup->kind = name.len > 0 ? DNSBL_NAME : client->family == IP_V4 ? DNSBL_IPV4 : DNSBL_IPV6;
+    lookup->client = *client;
     if (name.len <= DNS_NAME_MAX) { /* a longer one stays empty, which cannot be asked */
         lookup->name_len = (uint8_t)name.len;
         memcpy(lookup->name, name.len > 0 ? name.at : "", name.len);

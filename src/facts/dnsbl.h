@@ -54,10 +54,10 @@ struct dnsbl_lookup;
 typedef void dnsbl_fn(void *arg, unsigned list, const struct dnsbl_result *result, bool is_last);
 
 /*
- * Asks `lists` (at least one) about an address, or with `ip` NULL about a name. Lists for the other kind, and names
- * that cannot be looked up, are clean. NULL: no memory.
+ * Asks `lists` (at least one) about the client's address, or about `name` where it is not empty. Lists for the other
+ * kind, and names that cannot be looked up, are clean. NULL: no memory.
  */
-struct dnsbl_lookup *dnsbl_start(struct dnsbl *dnsbl, const struct ip *ip, struct str name, uint64_t lists,
+struct dnsbl_lookup *dnsbl_start(struct dnsbl *dnsbl, const struct ip *client, struct str name, uint64_t lists,
                                  uint64_t timeout_ms, dnsbl_fn *on_list, void *arg);
 
 /*

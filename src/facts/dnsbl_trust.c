@@ -222,11 +222,12 @@ static void on_probe(struct resolver_query *query, const struct dns_answer *answ
 
 static void ask(struct dnsbl_probe *probe) {
     struct dnsbl_trust *trust = probe->trust;
-    uint64_t refused = resolver_refused(trust->resolver);
+    const struct resolver_question question = { .name = probe->name, .type = DNS_A,
+                                                .timeout_ms = trust->settings->budget_ms, .purpose = RESOLVER_OWN };
     probe->attempts++;
     probe->began_ms = loop_now(trust->loop);
-    resolver_start(trust->resolver, &probe->query, probe->name, DNS_A, trust->settings->budget_ms, on_probe);
-    if (resolver_refused(trust->resolver) != refused) {
+    resolver_start(trust->resolver, &probe->query, &question, on_probe);
+    if (resolver_was_refused(&probe->query)) {
         trust->was_refused = true;
         probe->attempts = ATTEMPTS + 1; /* neither asked again nor held against the list */
     }

@@ -63,14 +63,14 @@ struct str gather_list_name(const struct gather *g, enum list_family family) {
 static void start_lists(struct gather *g, enum list_family family) {
     struct list_search *search = &g->lists[family];
     const struct gather_world *world = g->world;
-    const struct ip *ip = family == LISTS_CLIENT ? &g->known.client : NULL;
     struct str name = family == LISTS_CLIENT ? STR("") : gather_list_name(g, family);
-    if (ip == NULL && name.len == 0) {
+    if (family != LISTS_CLIENT && name.len == 0) {
         gather_lists_settle(g, family, DNSBL_CLEAN);
         return;
     }
     if (world->dnsbl != NULL && !g->is_over)
-        search->lookup = dnsbl_start(world->dnsbl, ip, name, search->wanted, world->timeout_ms, on_list, search);
+        search->lookup = dnsbl_start(world->dnsbl, &g->known.client, name, search->wanted, world->timeout_ms, on_list,
+                                     search);
     if (search->lookup == NULL)
         gather_lists_settle(g, family, DNSBL_UNAVAILABLE);
 }

@@ -164,7 +164,7 @@ static bool start_helo(struct gather *g) {
         return true;
     }
     if (!g->is_over)
-        g->helo = addresses_start(world->resolver, gather_helo_name(g->known.helo), &g->known.client,
+        g->helo = addresses_start(world->resolver, &g->known.client, gather_helo_name(g->known.helo),
                                   world->timeout_ms, on_helo, g);
     return g->helo != NULL;
 }
@@ -209,7 +209,8 @@ static bool answer_sender(struct gather *g) {
 static bool start_sender(struct gather *g) {
     const struct gather_world *world = g->world;
     if (!g->is_over)
-        g->sender = sender_start(world->resolver, g->known.sender.domain, world->timeout_ms, on_sender, g);
+        g->sender = sender_start(world->resolver, &g->known.client, g->known.sender.domain, world->timeout_ms,
+                                 on_sender, g);
     return g->sender != NULL;
 }
 
@@ -282,5 +283,6 @@ struct resolver_settings gather_resolver_settings(const struct conf *conf) {
         .stubs = conf->set.dns.stubs.at,
         .n_stubs = conf->set.dns.stubs.n,
         .max_in_flight = (unsigned)conf->set.dns.in_flight,
+        .organisation = helo_organisation,
     };
 }

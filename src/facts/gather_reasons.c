@@ -60,7 +60,9 @@ static void ask_family(struct gather *g, const struct policy_verdict *verdict, e
         asked->list = (uint8_t)i;
         search->asked |= UINT64_C(1) << i;
         search->n_open++;
-        resolver_start(g->world->resolver, &asked->query, question, DNS_TXT, WAIT_MS, on_text);
+        const struct resolver_question about = { .name = question, .type = DNS_TXT, .timeout_ms = WAIT_MS,
+                                                 .purpose = RESOLVER_LIST, .client = g->known.client };
+        resolver_start(g->world->resolver, &asked->query, &about, on_text);
     }
 }
 

@@ -103,6 +103,13 @@ static void on_addresses(struct resolver_query *query, const struct dns_answer *
         decide(lookup);
 }
 
+static void ask(struct ptr_lookup *lookup, struct resolver_query *query, const char *name, enum dns_type type,
+                resolver_fn *done) {
+    const struct resolver_question question = { .name = name, .type = type, .timeout_ms = lookup->timeout_ms,
+                                                .client = lookup->client };
+    resolver_start(lookup->resolver, query, &question, done);
+}
+
 static void add_name(struct ptr_lookup *lookup, struct str name) {
     struct candidate *candidate = &lookup->names[lookup->n_names++];
     candidate->lookup = lookup;
@@ -114,8 +121,7 @@ static void ask_addresses(struct ptr_lookup *lookup) {
     lookup->n_open = lookup->n_names;
     enum dns_type type = lookup->client.family == IP_V4 ? DNS_A : DNS_AAAA;
     for (unsigned i = 0; i < lookup->n_names; i++)
-        resolver_start(lookup->resolver, &lookup->names[i].query, lookup->names[i].name, type, lookup->timeout_ms,
-                       on_addresses);
+        ask(lookup, &lookup->names[i].query, lookup->names[i].name, type, on_addresses);
 }
 
 static void on_names(struct resolver_query *query, const struct dns_answer *answer) {
@@ -154,7 +160,7 @@ struct ptr_lookup *ptr_start(struct resolver *resolver, const struct ip *client,
     if (lookup == NULL)
         return NULL;
     dns_reverse_name(client, dns_reverse_suffix(client), name);
-    resolver_start(resolver, &lookup->query, name, DNS_PTR, timeout_ms, on_names);
+    ask(lookup, &lookup->query, name, DNS_PTR, on_names);
     return lookup;
 }
 

@@ -13,6 +13,7 @@ struct sender_lookup {
     struct addresses_lookup *addresses;
     sender_fn *done;
     void *arg;
+    struct ip client;
     uint64_t timeout_ms;
     char domain[DNS_NAME_MAX + 1];
 };
@@ -45,24 +46,27 @@ static void on_mx(struct resolver_query *query, const struct dns_answer *answer)
     case DNS_NO_DATA:
         break;
     }
-    lookup->addresses = addresses_start(lookup->resolver, str_of(lookup->domain), NULL, lookup->timeout_ms,
+    lookup->addresses = addresses_start(lookup->resolver, &lookup->client, str_of(lookup->domain), lookup->timeout_ms,
                                         on_addresses, lookup);
     if (lookup->addresses == NULL)
         finish(lookup, (struct sender_result){ .is_unavailable = true });
 }
 
-struct sender_lookup *sender_start(struct resolver *resolver, struct str domain, uint64_t timeout_ms, sender_fn *done,
-                                   void *arg) {
+struct sender_lookup *sender_start(struct resolver *resolver, const struct ip *client, struct str domain,
+                                   uint64_t timeout_ms, sender_fn *done, void *arg) {
     struct sender_lookup *lookup = calloc(1, sizeof(*lookup));
     if (lookup == NULL)
         return NULL;
     domain = str_head(domain, DNS_NAME_MAX);
     memcpy(lookup->domain, domain.at, domain.len);
     lookup->resolver = resolver;
+    lookup->client = *client;
     lookup->timeout_ms = timeout_ms;
     lookup->done = done;
     lookup->arg = arg;
-    resolver_start(resolver, &lookup->query, lookup->domain, DNS_MX, timeout_ms, on_mx);
+    const struct resolver_question question = { .name = lookup->domain, .type = DNS_MX, .timeout_ms = timeout_ms,
+                                                .client = *client };
+    resolver_start(resolver, &lookup->query, &question, on_mx);
     return lookup;
 }
 

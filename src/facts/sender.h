@@ -17,8 +17,8 @@ struct sender_result {
 struct sender_lookup;
 typedef void sender_fn(void *arg, const struct sender_result *result);
 
-/* `done` comes once, in a later turn, unless cancelled. NULL: no memory. */
-struct sender_lookup *sender_start(struct resolver *resolver, struct str domain, uint64_t timeout_ms, sender_fn *done,
-                                   void *arg);
+/* `client`: whose sender it is. `done` comes once, in a later turn, unless cancelled. NULL: no memory. */
+struct sender_lookup *sender_start(struct resolver *resolver, const struct ip *client, struct str domain,
+                                   uint64_t timeout_ms, sender_fn *done, void *arg);
 /* Accepts NULL; not after `done`, which frees it. */
 void sender_cancel(struct sender_lookup *take_lookup);

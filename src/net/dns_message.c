@@ -15,12 +15,15 @@
 
 enum {
     HEADER_LEN = 12,
-    CHAIN_MAX = 16,
+    CHAIN_MAX = 8, /* libunbound follows as many: max-query-restarts in resolver_unbound.c */
     TYPE_CNAME = 5,
+    TYPE_SOA = 6,
     CLASS_IN = 1,
+    LABEL_MAX = 63,
     RCODE_NXDOMAIN = 3,
     POINTERS_MAX = 64,
-    ANSWERS_MAX = 512,
+    ANSWERS_MAX = 512,  /* records that are looked at in the answer section */
+    AUTHORITY_MAX = 16, /* and in the one after it */
 };
 
 struct reader {
@@ -70,7 +73,7 @@ static bool put_label(struct name *name, const uint8_t *label, size_t len) {
     if (name->len > 0)
         name->text[name->len++] = '.';
     for (size_t i = 0; i < len; i++) {
-        bool is_odd = label[i] <= ' ' || label[i] > 126 || label[i] == '.';
+        bool is_odd = label[i] <= ' ' || label[i] > 126 || label[i] == '.' || label[i] == '\\';
         name->text[name->len++] = is_odd ? '?' : ascii_lower((char)label[i]);
     }
     return true;
@@ -148,7 +151,7 @@ static bool read_name(struct reader r, struct dns_answer *answer, struct dns_rec
     if (!take_name(&r, &name) || r.at != r.len)
         return false;
     ret->text = keep_text(answer, name.text, name.len);
-    return ret->text.len == name.len; /* half a name is none */
+    return true;
 }
 
 static bool read_data(const struct reader *r, const struct record *record, struct dns_answer *answer,
@@ -175,6 +178,16 @@ static bool read_data(const struct reader *r, const struct record *record, struc
 
 /* ---- the answer */
 
+static void live_no_longer(struct dns_answer *answer, uint32_t ttl) {
+    answer->ttl = ttl < answer->ttl ? ttl : answer->ttl;
+}
+
+/* Half a name is none; of a text, what fits is kept. */
+static bool has_room(const struct dns_answer *answer, enum dns_type type) {
+    bool is_name = type == DNS_PTR || type == DNS_MX;
+    return answer->n < DNS_RECORDS_MAX && (!is_name || sizeof(answer->text) - answer->text_len >= DNS_NAME_MAX);
+}
+
 /* Walks the answer section once: keeps records of `type` at `name`, and says where a CNAME leads. */
 static bool walk(struct reader r, unsigned n_answers, const struct name *name, enum dns_type type,
                  struct dns_answer *answer, struct name *ret_alias) {
@@ -189,16 +202,17 @@ static bool walk(struct reader r, unsigned n_answers, const struct name *name, e
         struct reader data = { .packet = r.packet, .len = record.data + record.data_len, .at = record.data };
         if (record.type == TYPE_CNAME && !take_name(&data, ret_alias))
             return false;
+        if (record.type == TYPE_CNAME || record.type == type)
+            live_no_longer(answer, record.ttl);
         if (record.type != type)
             continue;
-        if (answer->n == DNS_RECORDS_MAX) {
+        if (!has_room(answer, type)) {
             answer->is_cut = true;
             continue;
         }
         struct dns_record found = { 0 };
         if (!read_data(&r, &record, answer, &found))
             return false;
-        answer->ttl = answer->n == 0 || record.ttl < answer->ttl ? record.ttl : answer->ttl;
         answer->records[answer->n++] = found;
     }
     return true;
@@ -217,32 +231,97 @@ static bool read_answer(struct reader r, unsigned n_answers, struct name name, e
     return false; /* a chain without end */
 }
 
+/*
+ * How long it is known that there is nothing: the lower of the SOA's TTL and its MINIMUM (RFC 2308 section 5). Without an
+ * SOA: 0.
+ */
+static uint32_t read_negative_ttl(struct reader r, unsigned n_answers, unsigned n_authority) {
+    struct record record;
+    unsigned n = n_answers + (n_authority < AUTHORITY_MAX ? n_authority : AUTHORITY_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t minimum;
+        if (!take_record(&r, &record))
+            return 0;
+        if (i < n_answers || record.type != TYPE_SOA || record.class != CLASS_IN || record.data_len < sizeof(minimum))
+            continue;
+        struct reader last = { .packet = r.packet, .len = r.at, .at = r.at - sizeof(minimum) };
+        return take_u32(&last, &minimum) && minimum < record.ttl ? minimum : record.ttl;
+    }
+    return 0;
+}
+
+struct head {
+    unsigned rcode;
+    uint16_t answers, authority;
+    struct name name;
+};
+
+/* The header and the one question; the reader stands at the answers afterwards. */
+static bool take_head(struct reader *r, enum dns_type type, struct head *head) {
+    uint16_t id, flags, questions, additional, question_type, question_class;
+    if (!take_u16(r, &id) || !take_u16(r, &flags) || !take_u16(r, &questions) || !take_u16(r, &head->answers)
+        || !take_u16(r, &head->authority) || !take_u16(r, &additional) || questions != 1)
+        return false;
+    head->rcode = flags & 15;
+    return take_name(r, &head->name) && take_u16(r, &question_type) && take_u16(r, &question_class)
+        && question_type == type;
+}
+
+static enum dns_status status_of(const struct dns_answer *answer, unsigned rcode) {
+    if (rcode == RCODE_NXDOMAIN)
+        return DNS_NO_NAME;
+    if (answer->n > 0)
+        return DNS_FOUND;
+    return answer->is_cut ? DNS_UNAVAILABLE : DNS_NO_DATA;
+}
+
+static void answer_init(struct dns_answer *answer) {
+    answer->status = DNS_UNAVAILABLE;
+    answer->n = 0;
+    answer->is_cut = false;
+    answer->ttl = 0;
+    answer->text_len = 0;
+}
+
 int dns_message_parse(const void *packet, size_t len, enum dns_type type, struct dns_answer *ret_answer) {
     struct reader r = { .packet = packet, .len = len };
-    uint16_t id, flags, questions, answers, authority, additional, question_type, question_class;
-    struct name name;
-    ret_answer->status = DNS_UNAVAILABLE;
-    ret_answer->n = 0;
-    ret_answer->is_cut = false;
-    ret_answer->ttl = 0;
-    ret_answer->text_len = 0;
-    if (!take_u16(&r, &id) || !take_u16(&r, &flags) || !take_u16(&r, &questions) || !take_u16(&r, &answers)
-        || !take_u16(&r, &authority) || !take_u16(&r, &additional) || questions != 1 || answers > ANSWERS_MAX)
+    struct head head;
+    answer_init(ret_answer);
+    if (!take_head(&r, type, &head))
         return -EBADMSG;
-    if (!take_name(&r, &name) || !take_u16(&r, &question_type) || !take_u16(&r, &question_class)
-        || question_type != type)
-        return -EBADMSG;
-    unsigned rcode = flags & 15;
-    if (rcode != 0 && rcode != RCODE_NXDOMAIN)
+    if (head.rcode != 0 && head.rcode != RCODE_NXDOMAIN)
         return 0;
-    if (!read_answer(r, answers, name, type, ret_answer)) {
-        ret_answer->n = 0;
+    unsigned n_answers = head.answers < ANSWERS_MAX ? head.answers : ANSWERS_MAX;
+    ret_answer->is_cut = head.answers > ANSWERS_MAX;
+    ret_answer->ttl = UINT32_MAX;
+    if (!read_answer(r, n_answers, head.name, type, ret_answer)) {
+        answer_init(ret_answer);
         return -EBADMSG;
     }
-    if (rcode == RCODE_NXDOMAIN) /* what a chain of CNAMEs found on its way does not count */
+    if (head.rcode == RCODE_NXDOMAIN) /* what a chain of CNAMEs found on its way does not count */
         ret_answer->n = 0;
-    ret_answer->status = rcode == RCODE_NXDOMAIN ? DNS_NO_NAME : ret_answer->n > 0 ? DNS_FOUND : DNS_NO_DATA;
+    ret_answer->status = status_of(ret_answer, head.rcode);
+    if (ret_answer->n == 0)
+        live_no_longer(ret_answer, ret_answer->is_cut ? 0 : read_negative_ttl(r, n_answers, head.authority));
     return 0;
+}
+
+/* ---- names that are asked about */
+
+bool dns_name_is_possible(struct str name) {
+    size_t label = 0;
+    if (name.len > 0 && name.at[name.len - 1] == '.')
+        name.len--;
+    if (name.len == 0 || name.len > DNS_NAME_MAX - 2)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.at[i] == '\\' || (name.at[i] == '.' && label == 0))
+            return false;
+        label = name.at[i] == '.' ? 0 : label + 1;
+        if (label > LABEL_MAX)
+            return false;
+    }
+    return label > 0;
 }
 
 /* ---- names for addresses */

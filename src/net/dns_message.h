@@ -2,8 +2,8 @@
  * dns_message: what a DNS answer in wire format says about one question (RFC 1035 4.1, 3596).
  *
  * Pure and bounded: any bytes may come in. Names come out in lower case without the final dot; bytes that no host name
- * has (blanks, control characters, dots inside a label, bytes above 126) come out as '?'. A chain of CNAMEs inside the
- * answer is followed; what does not belong to it is ignored.
+ * has (blanks, control characters, backslashes, dots inside a label, bytes above 126) come out as '?'. A chain of CNAMEs
+ * inside the answer is followed; what does not belong to it is ignored.
  */
 #pragma once
 
@@ -15,7 +15,7 @@ enum dns_status {
     DNS_FOUND,       /* at least one record of the type asked for */
     DNS_NO_DATA,     /* the name exists, without such records */
     DNS_NO_NAME,     /* NXDOMAIN */
-    DNS_BAD_NAME,    /* no name that DNS could know: an empty or too long label, longer than 255 */
+    DNS_BAD_NAME,    /* no name that DNS could know: dns_name_is_possible() */
     DNS_UNAVAILABLE, /* no answer in time, SERVFAIL, REFUSED, nonsense, too many questions: nothing is known */
 };
 
@@ -32,7 +32,8 @@ struct dns_answer {
     unsigned n;
     bool is_cut; /* there were more records, or more text, than fits */
     struct dns_record records[DNS_RECORDS_MAX];
-    uint32_t ttl; /* seconds, of the record that lives shortest */
+    uint32_t ttl; /* seconds, of the record that lives shortest, aliases included; without any, of the SOA that says so
+                     (RFC 2308 section 5). 0: not to be kept */
     uint16_t text_len;
     char text[DNS_TEXT_MAX];
 };
@@ -41,6 +42,12 @@ struct dns_answer {
  * Reads what `packet` answers to its one question, of `type`. Returns 0, or -EBADMSG (status is then DNS_UNAVAILABLE).
  */
 int dns_message_parse(const void *packet, size_t len, enum dns_type type, struct dns_answer *ret_answer);
+
+/*
+ * A name in presentation form that can be asked about: labels of 1 to 63 bytes, 253 in all (RFC 1035 2.3.4), with or
+ * without the final dot. A backslash, which would begin an escape (5.1), is in no name that we ask about.
+ */
+bool dns_name_is_possible(struct str name);
 
 /*
  * The name under which an address is looked up: "7.113.0.203" + suffix, or 32 nibbles for IPv6 (RFC 3596 2.5). For

@@ -28,6 +28,7 @@
 #include "session/rehearsal.h"
 #include "session/session.h"
 #include "session/table_swap.h"
+#include "session/worker_dns.h"
 #include "session/worker_quarantine.h"
 #include "session/worker_scanners.h"
 
@@ -347,56 +348,6 @@ static uint64_t sessions_max(const struct worker_setup *setup) {
     return share > 0 ? share : 1;
 }
 
-static bool policy_asks_dns(const struct policy *policy) {
-    for (unsigned i = 0; i < policy->n_slots; i++)
-        if (policy->slots[i].row->cost == COST_DNS)
-            return true;
-    return false;
-}
-
-/* Only where a rule may ask: a resolver takes memory and descriptors. */
-static int start_resolver(struct worker *w) {
-    const struct conf *conf = w->setup->conf;
-    if (conf->set.dns.use == CONF_DNS_OFF || !policy_asks_dns(conf->policy.policy))
-        return 0;
-    const struct resolver_settings settings = gather_resolver_settings(conf);
-    const char *error;
-    int r = resolver_new(w->loop, &settings, &w->resolver, &error);
-    if (r < 0)
-        log_error("DNS cannot be set up: %s", error);
-    return r;
-}
-
-static void on_list_change(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
-                           const struct dnsbl_state *state) {
-    if (state->trust == DNSBL_TRUSTED)
-        log_info("block list %s is used again for %s", list->zone, dnsbl_kind_names[kind]);
-    else
-        log_warning("block list %s is not used for %s: %s", list->zone, dnsbl_kind_names[kind],
-                    dnsbl_why_texts[state->why]);
-}
-
-static void on_list_note(void *arg, const struct conf_block_list *list, enum dnsbl_kind kind,
-                         const struct dnsbl_state *state) {
-    const struct worker *w = arg;
-    struct worker_list_counters *c = &w->setup->counters->lists[list - w->setup->conf->block_lists][kind];
-    atomic_store_explicit(&c->trust, state->trust, memory_order_relaxed);
-    atomic_store_explicit(&c->why, state->why, memory_order_relaxed);
-    atomic_store_explicit(&c->asked, state->asked, memory_order_relaxed);
-    atomic_store_explicit(&c->listed, state->listed, memory_order_relaxed);
-    atomic_store_explicit(&c->errors, state->errors, memory_order_relaxed);
-    atomic_store_explicit(&c->probes, state->probes, memory_order_relaxed);
-    atomic_store_explicit(&c->latency_us, state->latency_us, memory_order_relaxed);
-}
-
-static int start_lists(struct worker *w) {
-    const struct conf *conf = w->setup->conf;
-    const struct dnsbl_settings settings = { .on_change = on_list_change, .on_note = on_list_note, .arg = w };
-    if (w->resolver == NULL || conf->n_block_lists == 0)
-        return 0;
-    return dnsbl_new(w->loop, w->resolver, conf->block_lists, conf->n_block_lists, &settings, &w->dnsbl);
-}
-
 static int start_server(struct worker *w) {
     const struct worker_setup *setup = w->setup;
     journal_init(&w->journal, setup->journal_fd);
@@ -423,9 +374,9 @@ static int start_server(struct worker *w) {
     if (r == 0)
         r = rates_new(setup->conf->policy.policy, RATE_BYTES_MAX, &w->server.rates);
     if (r == 0)
-        r = start_resolver(w);
+        r = worker_dns_start(w->loop, setup, &w->resolver);
     if (r == 0)
-        r = start_lists(w);
+        r = worker_dns_lists_start(w->loop, setup, w->resolver, &w->dnsbl);
     if (r == 0 && setup->conf->set.store.path != NULL)
         r = store_client_new(w->loop, &w->store);
     if (r < 0)

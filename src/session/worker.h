@@ -86,6 +86,7 @@ struct worker_counters {
         _Atomic uint64_t counted_ms;               /* … by clock_ms(); 0: not yet */
         _Atomic uint32_t is_broken;                /* there should be one, and it cannot be used */
     } quarantine;
+    struct resolver_counters dns;
     struct worker_list_counters lists[CONF_BLOCK_LISTS_MAX][N_DNSBL_KINDS];
     struct worker_scanner_counters scanners[N_SCANNERS];
     struct worker_server_counters servers[WORKER_SERVERS_MAX]; /* groups' servers, one after the other */

@@ -273,6 +273,27 @@ static void a_quarantine_without_room_warns(void **state) {
     assert_check(&report, REPORT_WARNING, "the quarantine cannot be used");
 }
 
+static void questions_to_dns_are_shown_and_no_room_for_them_warns(void **state) {
+    struct report report = healthy();
+    struct buf out;
+    report.dns = (struct report_dns){ .in_flight = 12, .max_in_flight = 4096, .asked = 100, .cached = 50, .joined = 3,
+                                      .refused_client = 7, .refused_domain = 2 };
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories"); /* shares do what they are for */
+    buf_init(&out, 16384);
+    assert_int_equal(report_text(&report, &out), 0);
+    assert_int_equal(report_json(&report, &out), 0);
+    buf_putc(&out, '\0');
+    assert_non_null(strstr(out.at, "\nquestions  12         4096  100    50      3       7                  2       0\n"));
+    assert_non_null(strstr(out.at, "\"dns\":{\"in_flight\":12,\"max_in_flight\":4096,\"asked\":100,\"cached\":50,"
+                                   "\"joined\":3,\"refused_client\":7,\"refused_domain\":2,\"refused_full\":0},"));
+    buf_deinit(&out);
+    report.dns.refused_full = 1;
+    report.dns.full_age_ms = REPORT_FULL_RECENT_MS - 1;
+    assert_check(&report, REPORT_WARNING, "in the last 5 minutes there was no room for questions to DNS");
+    report.dns.full_age_ms = REPORT_FULL_RECENT_MS;
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
+}
+
 static void json_quotes_what_needs_it(void **state) {
     struct report report = healthy();
     struct buf out;
@@ -318,6 +339,7 @@ int main(void) {
         cmocka_unit_test(a_store_that_fails_warns),
         cmocka_unit_test(the_quarantine_is_shown_where_there_is_one),
         cmocka_unit_test(a_quarantine_without_room_warns),
+        cmocka_unit_test(questions_to_dns_are_shown_and_no_room_for_them_warns),
         cmocka_unit_test(json_quotes_what_needs_it),
         cmocka_unit_test(a_report_that_does_not_fit_is_an_error),
     };

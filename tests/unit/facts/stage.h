@@ -24,7 +24,7 @@ static inline int stage_setup(void **state) {
 }
 
 static inline int stage_teardown(void **state) {
-    assert_int_equal(resolver_in_flight(resolver), 0);
+    assert_int_equal(resolver_waiting(resolver), 0);
     resolver_free(resolver);
     dns_server_close(&server, loop);
     loop_free(loop);

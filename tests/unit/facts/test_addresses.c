@@ -19,7 +19,7 @@ static void on_told(void *arg, const struct addresses_result *result) {
 static struct addresses_result look_up(const char *name, const char *looked_for, uint64_t timeout_ms) {
     struct told told = { 0 };
     struct ip ip = stage_ip(looked_for);
-    assert_non_null(addresses_start(resolver, str_of(name), &ip, timeout_ms, on_told, &told));
+    assert_non_null(addresses_start(resolver, &ip, str_of(name), timeout_ms, on_told, &told));
     assert_int_equal(told.n, 0); /* law 1 */
     stage_await(&told.n, 1);
     return told.result;
@@ -71,7 +71,7 @@ static void more_addresses_than_are_read_may_hold_it(void **state) {
 static void nothing_comes_after_a_cancel(void **state) {
     struct told told = { 0 };
     dns_server_play(&server, "silent.example", DNS_AAAA, DNS_PLAYS_SILENCE);
-    struct addresses_lookup *lookup = addresses_start(resolver, STR("silent.example"), NULL, 1000, on_told, &told);
+    struct addresses_lookup *lookup = addresses_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told);
     stage_await_question("A* silent.example", 2);
     addresses_cancel(lookup);
     addresses_cancel(NULL);

@@ -230,7 +230,7 @@ static enum dnsbl_status ask_client(int last) {
 
 static enum dnsbl_status ask_name(const char *name) {
     struct asked a = { 0 };
-    assert_non_null(dnsbl_start(dnsbl, NULL, str_of(name), 1, 1000, on_list, &a));
+    assert_non_null(dnsbl_start(dnsbl, &(struct ip){ 0 }, str_of(name), 1, 1000, on_list, &a));
     turn_until(&a.n, 1);
     return a.result[0].status;
 }

@@ -222,7 +222,7 @@ static void a_cancelled_decision_leaves_nothing_pending(void **state) {
     gather_cancel(gather);
     stage_settle();
     assert_int_equal(n_done, 0);
-    assert_int_equal(resolver_in_flight(resolver), 0);
+    assert_int_equal(resolver_waiting(resolver), 0);
 }
 
 static void the_lists_that_made_a_rule_true_are_named(void **state) {

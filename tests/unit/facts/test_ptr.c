@@ -185,7 +185,7 @@ static void a_lookup_cancelled_at_either_question_tells_nothing(void **state) {
     ptr_cancel(NULL);
     stage_settle();
     assert_int_equal(told.n, 0);
-    assert_int_equal(resolver_in_flight(resolver), 0);
+    assert_int_equal(resolver_waiting(resolver), 0);
 }
 
 int main(void) {

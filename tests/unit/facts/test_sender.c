@@ -20,7 +20,7 @@ enum answer { RESOLVES, RESOLVES_NOT, NULL_MX, UNAVAILABLE };
 
 static void assert_answer(const char *domain, uint64_t timeout_ms, enum answer answer) {
     struct told told = { 0 };
-    assert_non_null(sender_start(resolver, str_of(domain), timeout_ms, on_told, &told));
+    assert_non_null(sender_start(resolver, &(struct ip){ 0 }, str_of(domain), timeout_ms, on_told, &told));
     assert_int_equal(told.n, 0); /* law 1 */
     stage_await(&told.n, 1);
     assert_int_equal(told.result.is_unavailable, answer == UNAVAILABLE);
@@ -104,8 +104,8 @@ static void a_lookup_cancelled_at_either_question_tells_nothing(void **state) {
     struct told told = { 0 };
     dns_server_play(&server, "silent.example", DNS_A, DNS_PLAYS_SILENCE);
     dns_server_play(&server, "silent.example", DNS_AAAA, DNS_PLAYS_SILENCE);
-    sender_cancel(sender_start(resolver, STR("silent.example"), 1000, on_told, &told));
-    struct sender_lookup *lookup = sender_start(resolver, STR("silent.example"), 1000, on_told, &told);
+    sender_cancel(sender_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told));
+    struct sender_lookup *lookup = sender_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told);
     stage_await_question("AAAA silent.example", 1);
     sender_cancel(lookup);
     sender_cancel(NULL);

@@ -121,7 +121,9 @@ static size_t write_reply(const struct dns_server *server, uint8_t *packet, size
             packet[7]++;
             end += put_record(packet + end, rule);
             break;
-        case DNS_PLAYS_EMPTY:
+        case DNS_PLAYS_EMPTY: /* with an SOA (RFC 2308 2.2), or it looks like a referral that leads nowhere */
+            packet[9]++;
+            end += put_soa(packet + end);
             break;
         case DNS_PLAYS_NO_NAME:
             rcode = 3;

@@ -21,7 +21,7 @@ enum dns_play {
     DNS_PLAYS_GARBAGE,
 };
 
-enum { DNS_TYPE_ANY = 0, DNS_TYPE_CNAME = 5, DNS_RULES_MAX = 128, DNS_QUESTIONS_MAX = 512, DNS_TCP_MAX = 64 };
+enum { DNS_TYPE_ANY = 0, DNS_TYPE_CNAME = 5, DNS_RULES_MAX = 128, DNS_QUESTIONS_MAX = 4096, DNS_TCP_MAX = 64 };
 
 struct dns_rule {
     char name[DNS_NAME_MAX + 1];

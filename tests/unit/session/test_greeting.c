@@ -103,7 +103,7 @@ static void connect_from(const char *client, const char *options) {
 static int teardown(void **state) {
     server_end_all(&t.server);
     assert_int_equal(loop_turn(t.loop, 0), 0);
-    assert_int_equal(resolver_in_flight(t.server.gather.resolver), 0);
+    assert_int_equal(resolver_waiting(t.server.gather.resolver), 0);
     if (t.fd >= 0)
         close(t.fd);
     clients_deinit(&t.server.clients);
@@ -228,11 +228,11 @@ static void who_leaves_while_we_ask_leaves_nothing_behind(void **state) {
     dns_server_play(&t.dns, "*", DNS_TYPE_ANY, DNS_PLAYS_SILENCE);
     connect_from("203.0.113.7", "refuse at connect\ngreeting_delay 0\n");
     await_question("PTR *");
-    assert_int_equal(resolver_in_flight(t.server.gather.resolver), 1);
+    assert_int_equal(resolver_waiting(t.server.gather.resolver), 1);
     shutdown(t.fd, SHUT_RDWR);
     settle();
     assert_null(t.server.sessions);
-    assert_int_equal(resolver_in_flight(t.server.gather.resolver), 0);
+    assert_int_equal(resolver_waiting(t.server.gather.resolver), 0);
     assert_int_equal(t.counters.left_early, 1);
 }
 
@@ -243,7 +243,7 @@ static void who_is_told_to_go_while_we_ask_leaves_nothing_behind(void **state) {
     server_shut_down(&t.server);
     expect("421 4.3.2 ");
     assert_null(t.server.sessions);
-    assert_int_equal(resolver_in_flight(t.server.gather.resolver), 0);
+    assert_int_equal(resolver_waiting(t.server.gather.resolver), 0);
 }
 
 static void a_flood_before_the_greeting_is_left_to_the_kernel(void **state) {

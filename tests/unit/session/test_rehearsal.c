@@ -101,7 +101,7 @@ static int teardown(void **state) {
     policy_door_end_all(&t.door);
     rehearsals_finish(&t.server);
     assert_int_equal(t.server.n_rehearsals, 0);
-    assert_int_equal(resolver_in_flight(t.server.gather.resolver), 0);
+    assert_int_equal(resolver_waiting(t.server.gather.resolver), 0);
     if (t.fd >= 0)
         close(t.fd);
     buf_deinit(&t.said);
