@@ -125,7 +125,7 @@ class PosternDoor(PolicyServer, Postern):
                 file.write(shipped_policy(names))
             if greylists:
                 file.write(f"policy {policy}\ndns {{\n    use off\n}}\nstore {{\n    path {store}/greylist.db\n}}\n"
-                           "greylist {\n    delay 1s\n}\n")
+                           "greylist {\n    delay 1s\n    new_per_network 0\n}\n")
         self.smtp_port_to(self.port)
 
     def smtp_port_to(self, policy_port):

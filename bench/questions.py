@@ -170,7 +170,8 @@ class PosternQuestions(Postern):
             file.write(f"policy {ROOT}/etc/policy\n{tables}{lists}relay_clients 127.{kind('own client').net}.0.0/16\n"
                        f"dns {{\n    use forward\n    forward_to {servers.names}\n{stubs}"
                        f"    stub 127.in-addr.arpa {servers.names}\n}}\n"
-                       f"store {{\n    path {store}/greylist.db\n}}\ngreylist {{\n    delay 1s\n}}\n")
+                       f"store {{\n    path {store}/greylist.db\n}}\n"
+                       f"greylist {{\n    delay 1s\n    new_per_network 0\n}}\n")
 
     def status(self):
         command = [self.program, "status", "-c", self.conf, "--json"]

@@ -197,7 +197,7 @@ def make_host(folder, make_server, make_postern, shared_server):
         block = {"path": os.path.join(folder, name, "greylist.db"), "postgresql": f'"{shared_server.conninfo()}"',
                  "module": MODULE, **(store or {})}
         return Host(make_postern([make_server()], policy=rules, dns={"use": "off"}, workers=1,
-                                 greylist={"delay": delay}, start=False, store=block, **options))
+                                 greylist={"delay": delay, "new_per_network": 0}, start=False, store=block, **options))
     return make
 
 

@@ -78,7 +78,8 @@ def make_gateway(folder, make_server, make_postern):
 
     def make(store=None, delay="1h", start=True, **options):
         path = os.path.join(folder, "store", "greylist.db")
-        gateway = make_postern([make_server()], policy=rules, dns={"use": "off"}, greylist={"delay": delay},
+        gateway = make_postern([make_server()], policy=rules, dns={"use": "off"},
+                               greylist={"delay": delay, "new_per_network": 0},
                                store={"path": path, **(store or {})}, start=start, **options)
         gateway.store_path = (store or {}).get("path", path)
         if start:
