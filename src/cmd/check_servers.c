@@ -183,7 +183,9 @@ static void check_dns(struct loop *loop, const struct conf *conf, struct check_f
         check_problem(finding, "cannot be set up: %s", error);
         return;
     }
-    resolver_start(resolver, &c.query, c.name, DNS_MX, CHECK_STEP_MS, on_dns);
+    const struct resolver_question question = { .name = c.name, .type = DNS_MX, .timeout_ms = CHECK_STEP_MS,
+                                                .purpose = RESOLVER_OWN };
+    resolver_start(resolver, &c.query, &question, on_dns);
     while (!c.has_answer && loop_turn(loop, 100) == 0)
         ;
     resolver_cancel(&c.query);
