@@ -23,6 +23,8 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->evicted_waiting += from->evicted_waiting;
     to->too_many += from->too_many;
     to->too_many_network += from->too_many_network;
+    to->guessers_cut += from->guessers_cut;
+    to->refused_from_memory += from->refused_from_memory;
     to->handed_over += from->handed_over;
     to->early_talkers += from->early_talkers;
     to->left_early += from->left_early;

@@ -215,6 +215,7 @@ struct conf_settings {
         uint64_t server_wait;       /* 5 s for a free connection at RCPT, then 451 4.3.2 */
         uint64_t drain_limit;       /* 10 min */
         uint64_t watchdog;          /* 10 s; 0: off */
+        uint64_t refusal_memory;    /* 5 min: how long a mailbox server's "no such user" is remembered; 0: not */
         uint64_t directory_age;     /* 0: no limit; older directories answer 450 to unknown recipients */
     } timeouts;
 

@@ -235,6 +235,8 @@ const struct option option_table[] = {
       .help = "how long an unused connection to a mailbox server is kept" },
     { TIMEOUT(server_wait), .max = 5 * MINUTES, .number = 5 * SECONDS,
       .help = "for a free connection to a mailbox server" },
+    { TIMEOUT(refusal_memory), .max = HOURS, .number = 5 * MINUTES,
+      .help = "how long a recipient that a mailbox server does not know is refused without asking again; 0: not" },
     { TIMEOUT(drain_limit), .max = DAYS, .number = 10 * MINUTES,
       .help = "how long sessions may go on after a stop or reload" },
     { TIMEOUT(watchdog), .max = HOURS, .number = 10 * SECONDS,

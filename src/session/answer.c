@@ -58,6 +58,11 @@ static struct verdict of_answer(const struct smtp_answer *answer, struct buf *te
     return verdict;
 }
 
+struct verdict verdict_of_refusal(const struct smtp_reply *reply) {
+    return (struct verdict){ .action = ACTION_REJECT, .layer = STR_INIT("relay"), .rule = STR_INIT("MAILBOX SERVER"),
+                             .reply = *reply };
+}
+
 struct verdict verdict_of_relay(const struct session *s, const struct relay_result *result, struct buf *text) {
     (void)s;
     static const struct {

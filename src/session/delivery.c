@@ -32,6 +32,7 @@ static void conclude(struct session *s, const struct verdict *verdict) {
     answer_message(s, verdict);
     if (verdict->action == ACTION_PASS || verdict->action == ACTION_QUARANTINE) {
         s->n_errors = s->n_junk = 0;
+        guessers_forgive(s->server->guessers, s->place.client->node.key, s->server->conf->set.limits.errors);
         count_event(s, RATE_MESSAGES);
     }
     finish(s);

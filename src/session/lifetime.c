@@ -109,6 +109,7 @@ void linger(struct session *s) {
         shutdown(s->stream.watch.fd, SHUT_WR);
     s->phase = PHASE_LINGER;
     s->waiting_for = NULL;
+    stream_resume(&s->stream); /* what still comes is dropped, not left to be reset over */
     arm(s);
 }
 

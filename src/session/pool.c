@@ -24,6 +24,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum {
+    /* Servers slow down a peer that errs often (Postfix behind 10 errors of a session): for good mail too. */
+    REFUSALS_PER_CONNECTION = 8,
+};
+
 enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 60000, PLAIN_MS = 10 * 60 * 1000, TROUBLE_MS = 60000 };
 
 static const struct upstream_ops upstream_ops;
@@ -221,7 +226,8 @@ static bool is_used_up(const struct pool_conn *conn) {
     const struct upstream *up = &conn->up;
 
     return (up->mail_max && up->mails >= up->mail_max)
-        || (conn->is_introduced && !(up->offer.extensions & SMTP_EXT_XCLIENT));
+        || (conn->is_introduced && !(up->offer.extensions & SMTP_EXT_XCLIENT))
+        || conn->n_refusals >= REFUSALS_PER_CONNECTION;
 }
 
 static void take_back(struct pool_conn *conn) {
@@ -303,6 +309,7 @@ static void on_up_answer(struct upstream *up, const struct smtp_answer *answer) 
     struct pool_conn *conn = conn_of(up);
 
     assert(conn->state == POOL_BUSY); /* only a user has answers due */
+    conn->n_refusals += answer->code >= 400;
     conn->server->pool->ops->on_answer(conn->user, answer);
 }
 

@@ -57,6 +57,7 @@ struct pool_conn {
     TAILQ_ENTRY(pool_conn) link;
     enum pool_conn_state state;
     uint64_t ready_ms;     /* when it was opened */
+    unsigned n_refusals;   /* answers that were 4xx or 5xx */
     bool is_forward_proven;/* XFORWARD was accepted once: from now on it goes out together with MAIL */
     bool is_noted;         /* that it lacks XFORWARD or XCLIENT was said */
     bool is_introduced;    /* XCLIENT has named a client to the server: only another XCLIENT makes it another's */

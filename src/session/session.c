@@ -31,6 +31,7 @@
 
 enum {
     DATA_MARK = 1024,        /* message bytes that count as a sign of life */
+    CHUNK_SMALL = 512,       /* chunks below it, but the last, bring a message no nearer */
     RECIPIENTS_OVERSHOOT = 1000, /* past the limit: a client that heard 452 so often does not listen */
 };
 
@@ -302,10 +303,13 @@ static bool keep_recipient(struct transaction *t, const struct smtp_command *c) 
     struct recipient *r = arena_zalloc(&t->arena, sizeof(*r));
     struct str line = arena_str(&t->arena, c->address.text);
     t->asked_address = c->address;
-    t->asked_for = (struct relay_recipient){ .parameters = c->parameters, .notify = arena_str(&t->arena, c->notify),
-                                             .orcpt = arena_str(&t->arena, c->orcpt) };
-    if (r == NULL || line.at == NULL || t->asked_for.notify.at == NULL || t->asked_for.orcpt.at == NULL)
+    buf_clear(&t->asked_words);
+    if (r == NULL || line.at == NULL || buf_puts(&t->asked_words, c->notify) < 0
+        || buf_puts(&t->asked_words, c->orcpt) < 0)
         return false;
+    struct str words = buf_str(&t->asked_words);
+    t->asked_for = (struct relay_recipient){ .parameters = c->parameters, .notify = str_head(words, c->notify.len),
+                                             .orcpt = str_from(words, c->notify.len) };
     r->address = t->asked_address.text = line;
     t->asked_address.local = str_head(line, c->address.local.len);
     t->asked_address.domain = str_from(line, line.len - c->address.domain.len);
@@ -338,22 +342,49 @@ static void pass_to_server(struct session *s) {
     ask(s, "the mailbox server's answer to RCPT");
 }
 
+/* Counts a refusal. True: that was one guess too many, and the session is over. */
+static bool is_guess_too_many(struct session *s, const struct verdict *verdict) {
+    const uint64_t max = s->server->conf->set.limits.errors, now = loop_now(s->server->loop);
+    /* Someone who only guesses is cut off; a mailing list with some dead addresses is not. */
+    if (verdict->action != ACTION_REJECT || s->transaction->n_accepted > 0)
+        return false;
+    bool is_known = guessers_know(s->server->guessers, s->place.client->node.key, max, now);
+    guessers_note(s->server->guessers, s->place.client->node.key, now);
+    if (++s->n_errors <= max && !is_known)
+        return false;
+    s->server->counters->guessers_cut++;
+    hang_up(s, "4.7.0", "Too many errors", is_known ? "too many errors over several sessions" : "too many errors");
+    return true;
+}
+
+/* The answer about t->asked, which was not accepted. */
+static void refuse_recipient(struct session *s, const struct verdict *verdict) {
+    answer_recipient(s, s->transaction->asked->address, verdict);
+    if (!is_guess_too_many(s, verdict) && s->waiting_for != NULL)
+        answered(s);
+}
+
+/* What the mailbox server has said about this name some minutes ago. */
+static bool is_refused_already(struct session *s, struct smtp_reply *ret_reply) {
+    const struct route *route = &s->transaction->asked_view.route;
+    return refusals_find(s->server->refusals, route->group->index, route->address, loop_now(s->server->loop),
+                         ret_reply);
+}
+
 /* The verdict about t->asked is there. */
 static void settle(struct session *s, const struct verdict *verdict) {
     struct transaction *t = s->transaction;
     const struct verdict *limit = recipient_server_limit(s, &t->asked_view.route);
-    if (verdict->action == ACTION_PASS && limit == NULL) {
-        pass_to_server(s);
-        return;
+    struct verdict told = verdict->action == ACTION_PASS && limit != NULL ? *limit : *verdict;
+    if (told.action == ACTION_PASS && is_refused_already(s, &told.reply)) {
+        s->server->counters->refused_from_memory++;
+        told = verdict_of_refusal(&told.reply);
     }
-    struct verdict told = verdict->action == ACTION_PASS ? *limit : *verdict;
     told.rcpt_known = t->asked_view.known;
-    answer_recipient(s, t->asked->address, &told);
-    /* Someone who only guesses is cut off; a mailing list with some dead addresses is not. */
-    if (told.action == ACTION_REJECT && t->n_accepted == 0 && ++s->n_errors > s->server->conf->set.limits.errors)
-        hang_up(s, "4.7.0", "Too many errors", "too many errors");
-    else if (s->waiting_for != NULL)
-        answered(s);
+    if (told.action == ACTION_PASS)
+        pass_to_server(s);
+    else
+        refuse_recipient(s, &told);
 }
 
 static void on_rcpt(struct session *s, const struct smtp_command *c) {
@@ -403,10 +434,13 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
         t->last = &t->asked->next;
         t->n_accepted++;
         greeting_remember(s);
+        answer_recipient(s, t->asked->address, &verdict);
+        answered(s);
+    } else {
+        refusals_note(s->server->refusals, t->group->index, t->asked_for.address, &verdict.reply,
+                      loop_now(s->server->loop));
+        refuse_recipient(s, &verdict);
     }
-    answer_recipient(s, t->asked->address, &verdict);
-    t->asked = NULL;
-    answered(s);
 }
 
 /* ---- the message: from its end on see delivery.c */
@@ -486,6 +520,8 @@ size_t on_data_bytes(struct session *s, const char *at, size_t len) {
 /* BDAT (RFC 3030): the chunk is read whatever we think of it, since its bytes follow without waiting. */
 static void on_bdat(struct session *s, const struct smtp_command *c) {
     struct transaction *t = s->transaction;
+    if (c->chunk_size < CHUNK_SMALL && !c->is_last && is_junk_enough(s))
+        return;
     if (t == NULL) { /* a chunk without a transaction is skipped through one that holds nothing */
         struct smtp_command nobody = { .verb = SMTP_MAIL };
         t = s->transaction = transaction_new(s, &nobody);

@@ -12,7 +12,9 @@
 #include "journal/id.h"
 #include "journal/writer.h"
 #include "session/clients.h"
+#include "session/guessers.h"
 #include "session/history.h"
+#include "session/refusals.h"
 #include "session/relay.h"
 #include "session/worker.h"
 
@@ -46,6 +48,8 @@ struct server {
     struct clients clients;
     struct rates *rates;      /* NULL: no rule asks what a client did lately */
     struct history *history;  /* NULL: nobody is remembered */
+    struct refusals *refusals; /* recipients that mailbox servers do not know */
+    struct guessers *guessers; /* NULL: guesses are counted by session alone */
     struct session *sessions; /* all of them, newest first */
     uint64_t n_sessions;
     uint64_t max_sessions;    /* this worker's share of limits.connections */

@@ -38,7 +38,8 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     struct recipient *accepted, **last;
     struct recipient *asked;            /* the one that policy or mailbox server are being asked about */
     struct smtp_address asked_address;
-    struct relay_recipient asked_for;   /* as the mailbox server is told of it */
+    struct relay_recipient asked_for;   /* as the mailbox server is told of it, who keeps it if it is accepted */
+    struct buf asked_words;             /* its NOTIFY and ORCPT */
     struct recipient_view asked_view;
     unsigned n_asked, n_accepted;       /* RCPT commands, and those answered 2xx */
     struct intake intake;
@@ -288,6 +289,9 @@ void answer_message(struct session *s, const struct verdict *verdict);
 
 /* What the outcome at the mailbox server means for the client. `text` holds the reply's text. */
 struct verdict verdict_of_relay(const struct session *s, const struct relay_result *result, struct buf *text);
+
+/* The same for what it said of a recipient some minutes ago. */
+struct verdict verdict_of_refusal(const struct smtp_reply *reply);
 
 /* A log line about the connection itself: "timeout after RCPT from unknown[203.0.113.7]". */
 void log_connection(const struct session *s, const char *what);

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 
 enum {
-    RECIPIENT_BYTES = SMTP_PATH_MAX + sizeof(struct recipient), /* with its address */
+    ALIGNED = 8, /* what the arena and the NUL behind a text add to each allocation, at most */
+    RECIPIENT_BYTES = SMTP_PATH_MAX + sizeof(struct recipient) + 2 * ALIGNED, /* with its address */
+    WORDS_MAX = SMTP_ORCPT_MAX + 64, /* and NOTIFY */
     ENVELOPE_BYTES = 8192,
     HEAD_MAX = 65536, /* with the tags of all rules */
 };
@@ -43,6 +45,7 @@ struct transaction *transaction_new(struct session *s, const struct smtp_command
     t->last = &t->accepted;
     t->began_us = clock_us();
     buf_init(&t->head, HEAD_MAX);
+    buf_init(&t->asked_words, WORDS_MAX);
     intake_init(&t->intake, set->spool_path, set->limits.memory_spool, &(struct intake_limits){
         .message_size = set->limits.message_size, .header_size = set->limits.header_size,
         .header_fields = set->limits.header_fields });
@@ -61,6 +64,7 @@ void transaction_free(struct transaction *t) {
     content_free(t->content);
     intake_deinit(&t->intake);
     buf_deinit(&t->head);
+    buf_deinit(&t->asked_words);
     arena_reset(&t->arena);
     free(t);
 }

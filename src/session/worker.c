@@ -372,6 +372,9 @@ static int start_server(struct worker *w) {
     w->events = (struct relay_events){ .on_orphan = on_orphan, .on_server = on_server, .on_note = on_note, .arg = w };
     int r = clients_init(&w->server.clients);
     if (r == 0)
+        r = refusals_new(setup->conf->set.timeouts.refusal_memory, &w->server.refusals);
+    w->server.guessers = calloc(1, sizeof(*w->server.guessers)); /* without memory nobody is known */
+    if (r == 0)
         r = rates_new(setup->conf->policy.policy, RATE_BYTES_MAX, &w->server.rates);
     if (r == 0)
         r = worker_dns_start(w->loop, setup, &w->resolver);
@@ -519,6 +522,8 @@ int worker_run(const struct worker_setup *setup) {
     journal_deinit(&w.journal);
     clients_deinit(&w.server.clients);
     rates_free(w.server.rates);
+    refusals_free(w.server.refusals);
+    free(w.server.guessers);
     free(w.listeners);
     log_flush();
     return r < 0 ? 1 : 0;

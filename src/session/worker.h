@@ -74,6 +74,8 @@ struct worker_counters {
     _Atomic uint64_t evicted_waiting;    /* … while it waited for us, or for the greeting */
     _Atomic uint64_t too_many;           /* refused: limit per client … */
     _Atomic uint64_t too_many_network;   /* … and per network */
+    _Atomic uint64_t guessers_cut;       /* sessions that ended for naming recipients that nobody has */
+    _Atomic uint64_t refused_from_memory; /* recipients that a mailbox server had refused some minutes before */
     _Atomic uint64_t handed_over;        /* connections given to another worker */
     _Atomic uint64_t early_talkers;
     _Atomic uint64_t left_early;         /* clients gone before they were greeted */

@@ -276,7 +276,11 @@ static void set_up(struct play *p) {
     wire_scanners_start(&p->scanners, conf, &p->scanner_events);
     p->server.gather.scanners = p->scanners.scanners;
     static SSL_CTX *no_tls[8];
-    if (clients_init(&p->server.clients) < 0 || history_new(&p->server.history) < 0
+    static struct guessers guessers;
+    guessers = (struct guessers){ 0 };
+    p->server.guessers = &guessers;
+    if (clients_init(&p->server.clients) < 0 || refusals_new(conf->set.timeouts.refusal_memory, &p->server.refusals) < 0
+        || history_new(&p->server.history) < 0
         || rates_new(conf->policy.policy, RATE_BYTES_MAX, &p->server.rates) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
         abort();
@@ -292,6 +296,7 @@ static void tear_down(struct play *p) {
         wire_scanners_stop(&p->scanners);
         clients_deinit(&p->server.clients);
         rates_free(p->server.rates);
+        refusals_free(p->server.refusals);
         history_free(p->server.history);
         if (p->has_store)
             fake_store_close(&p->store);
