@@ -28,7 +28,13 @@ void spool_init(struct spool *spool, const char *dir, size_t memory_max) {
     buf_init(&spool->memory, (uint32_t)(memory_max + SPOOL_ROOM_MAX));
 }
 
+void spool_leave_budget(struct spool *spool) {
+    budget_give(spool->budget, spool_size(spool));
+    spool->budget = NULL;
+}
+
 void spool_deinit(struct spool *spool) {
+    budget_give(spool->budget, spool_size(spool));
     buf_deinit(&spool->memory);
     if (spool->fd >= 0)
         close(spool->fd);
@@ -102,6 +108,8 @@ char *spool_room(struct spool *spool, size_t len) {
 }
 
 int spool_wrote(struct spool *spool, size_t len) {
+    if (!budget_take(spool->budget, len))
+        return -ENOBUFS;
     spool->memory.len += (uint32_t)len;
     return spool->memory.len > spool->memory_max ? spill(spool) : 0;
 }

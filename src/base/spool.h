@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/budget.h"
 #include "base/buf.h"
 
 #include <stdint.h>
@@ -18,6 +19,7 @@ struct spool {
     uint64_t file_size; /* bytes in the file, which come before those in memory */
     size_t memory_max;
     const char *dir;
+    struct budget *budget; /* of which all it holds is taken; NULL: none */
 };
 
 /* `dir` is borrowed. */
@@ -26,9 +28,12 @@ void spool_deinit(struct spool *spool);
 
 /* Room for at least `len` (<= SPOOL_ROOM_MAX) bytes to write into; NULL: no memory. Follow with spool_wrote(). */
 char *spool_room(struct spool *spool, size_t len);
-/* `len` bytes were written into the room. Returns 0, or -errno of the file (-ENOSPC …): the message is lost to us,
- * not to its sender. */
+/* `len` bytes were written into the room. Returns 0, -ENOBUFS (past the budget), or -errno of the file (-ENOSPC …): the
+ * message is lost to us, not to its sender. */
 int spool_wrote(struct spool *spool, size_t len);
+
+/* It counts on no budget any more: what it belongs to may go before it does. */
+void spool_leave_budget(struct spool *spool);
 
 uint64_t spool_size(const struct spool *spool);
 

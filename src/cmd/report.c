@@ -18,7 +18,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 22 };
+enum { N_TOTALS = 25 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -34,6 +34,9 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"evicted_waiting", t->evicted_waiting},
         {"too_many", t->too_many},
         {"too_many_network", t->too_many_network},
+        {"slow_data", t->slow_data},
+        {"spool_now", t->spool_now},
+        {"spool_refused", t->spool_refused},
         {"guessers_cut", t->guessers_cut},
         {"refused_from_memory", t->refused_from_memory},
         {"handed_over", t->handed_over},

@@ -23,6 +23,8 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->evicted_waiting += from->evicted_waiting;
     to->too_many += from->too_many;
     to->too_many_network += from->too_many_network;
+    to->slow_data += from->slow_data;
+    to->spool_refused += from->spool_refused;
     to->guessers_cut += from->guessers_cut;
     to->refused_from_memory += from->refused_from_memory;
     to->handed_over += from->handed_over;
@@ -66,6 +68,7 @@ static int list_workers(const struct master *master, struct arena *arena, struct
             if (worker->pid > 0) {
                 add_totals(&report->totals, worker->counters);
                 report->totals.sessions_now += worker->counters->sessions_now;
+                report->totals.spool_now += worker->counters->spool_now;
             }
         }
     report->workers = list;

@@ -195,6 +195,9 @@ struct conf_settings {
         uint64_t connections_network; /* 10 percent of all for one network (IPv4 /24 or IPv6 /48) */
         uint64_t server_connections; /* 20 a mailbox server */
         uint64_t memory_spool;       /* 256 KiB */
+        uint64_t spool_total;        /* 4 GiB, of all messages that are on their way, memory included */
+        uint64_t spool_client;       /* 256 MiB of it for one client */
+        uint64_t data_rate;          /* 500 bytes a second */
         uint64_t directory_shrink_percent;   /* 10 */
         uint64_t directory_shrink_addresses; /* 10 */
     } limits;
@@ -205,6 +208,7 @@ struct conf_settings {
         uint64_t command_stressed;  /* 30 s */
         uint64_t data;              /* 180 s for each block of data (RFC 5321 4.5.3.2.5) */
         uint64_t data_stressed;     /* 30 s */
+        uint64_t data_time;         /* 2 h for all of a message */
         uint64_t tls_handshake;     /* 30 s */
         uint64_t relay_hold;        /* 3 s */
         uint64_t final_reply_limit; /* 240 s */

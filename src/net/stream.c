@@ -521,6 +521,10 @@ size_t stream_pending(const struct stream *stream) {
     return stream->out.len;
 }
 
+bool stream_is_blocked(const struct stream *stream) {
+    return has(stream, STREAM_BLOCKED);
+}
+
 void stream_flush(struct stream *stream) {
     if (has(stream, STREAM_OPEN))
         flush(stream);

@@ -111,6 +111,9 @@ struct buf *stream_out(struct stream *stream);
 /* Bytes queued and not yet with the kernel. */
 size_t stream_pending(const struct stream *stream);
 
+/* Output waits that the kernel does not take: the peer does not read. */
+bool stream_is_blocked(const struct stream *stream);
+
 /* Writes what it can now instead of at the end of the turn. Trouble comes as on_end in a later turn. */
 void stream_flush(struct stream *stream);
 

@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+
 static const struct verdict too_many_recipients = {
     .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("TOO MANY RECIPIENTS"),
     .reply = { 452, "4.5.3", STR_INIT("Too many recipients in one message, send the others separately") },
@@ -128,6 +130,10 @@ static const struct verdict no_room = {
     .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("NO ROOM"),
     .reply = { 452, "4.3.1", STR_INIT("No room for the message here, try again later") },
 };
+static const struct verdict no_share = {
+    .action = ACTION_DEFER, .layer = STR_INIT("limit"), .rule = STR_INIT("SPOOL SHARE"),
+    .reply = { 452, "4.3.1", STR_INIT("Too much mail from your network is on its way, try again later") },
+};
 static const struct verdict mail_loop = {
     .action = ACTION_REJECT, .layer = STR_INIT("limit"), .rule = STR_INIT("MAIL LOOP"),
     .reply = { 554, "5.4.6", STR_INIT("Too many hops: the message goes in circles") },
@@ -146,6 +152,6 @@ struct verdict message_validate(const struct session *s) {
     if (excess[intake->excess] != NULL)
         return *excess[intake->excess];
     if (intake->spool_error != 0)
-        return no_room;
+        return intake->spool_error == -ENOBUFS ? no_share : no_room;
     return intake->header.received > HEADER_RECEIVED_MAX ? mail_loop : passed;
 }

@@ -27,6 +27,7 @@ struct client_network {
     uint32_t rank;        /* 0: in no list */
     uint8_t list;         /* WITH_SILENT, WITHOUT_SILENT */
     bool is_ours;
+    struct budget spool;  /* shared with the other networks */
     uint32_t n[CLIENTS_CONDITIONS];
     struct client_place rings[CLIENTS_CONDITIONS]; /* heads: .next came first, .prev last */
 };
@@ -37,7 +38,10 @@ struct clients_rank {
 
 int clients_init(struct clients *clients) {
     *clients = (struct clients){ .ranks = calloc(FIRST_RANKS, sizeof(struct clients_rank)), .n_ranks = FIRST_RANKS };
+    clients_set_spool(clients, UINT64_MAX, UINT64_MAX);
     int r = clients->ranks == NULL ? -ENOMEM : key_table_init(&clients->clients);
+    if (r == 0)
+        r = key_table_init(&clients->own_clients);
     if (r == 0)
         r = key_table_init(&clients->networks);
     if (r < 0)
@@ -45,8 +49,14 @@ int clients_init(struct clients *clients) {
     return r;
 }
 
+void clients_set_spool(struct clients *clients, uint64_t max, uint64_t client_max) {
+    clients->spool = (struct budget){ .max = max };
+    clients->spool_client_max = client_max;
+}
+
 void clients_deinit(struct clients *clients) {
     key_table_deinit(&clients->clients);
+    key_table_deinit(&clients->own_clients);
     key_table_deinit(&clients->networks);
     free(clients->ranks);
     *clients = (struct clients){ 0 };
@@ -115,6 +125,7 @@ static struct client_network *network_new(struct clients *clients, uint64_t key,
         return NULL;
     network->node.key = key;
     network->is_ours = is_ours;
+    network->spool = (struct budget){ .whole = &clients->spool, .max = UINT64_MAX, .is_shared = true };
     for (int i = 0; i < CLIENTS_CONDITIONS; i++)
         network->rings[i].prev = network->rings[i].next = &network->rings[i];
     if (!is_ours)
@@ -144,14 +155,21 @@ static struct client_network *network_enter(struct clients *clients, uint64_t ke
     return NULL;
 }
 
-static struct client *client_enter(struct clients *clients, uint64_t key) {
-    struct client *client = (struct client *)key_table_find(&clients->clients, key);
+static struct key_table *table_of(struct clients *clients, bool is_ours) {
+    return is_ours ? &clients->own_clients : &clients->clients;
+}
+
+static struct client *client_enter(struct clients *clients, uint64_t key, struct client_network *network) {
+    struct key_table *table = table_of(clients, network->is_ours);
+    struct client *client = (struct client *)key_table_find(table, key);
     if (client == NULL) {
         client = calloc(1, sizeof(*client));
         if (client == NULL)
             return NULL;
         client->node.key = key;
-        key_table_add(&clients->clients, &client->node);
+        client->spool = (struct budget){ .whole = network->is_ours ? &clients->spool : &network->spool,
+                                         .max = clients->spool_client_max };
+        key_table_add(table, &client->node);
     }
     client->connections++;
     return client;
@@ -161,7 +179,7 @@ int clients_enter(struct clients *clients, const struct ip *ip, bool is_ours, st
     struct client_network *network = network_enter(clients, ip_network_key(ip), is_ours);
     if (network == NULL)
         return -ENOMEM;
-    struct client *client = client_enter(clients, ip_client_key(ip));
+    struct client *client = client_enter(clients, ip_client_key(ip), network);
     if (client == NULL) {
         network_leave(clients, network);
         return -ENOMEM;
@@ -204,12 +222,13 @@ void clients_leave(struct clients *clients, struct client_place *place) {
         return;
     leave_ring(place);
     rank(clients, place->network);
+    if (--client->connections == 0) {
+        assert(client->spool.used == 0);
+        key_table_remove(table_of(clients, place->network->is_ours), &client->node);
+        free(client);
+    }
     network_leave(clients, place->network);
     *place = (struct client_place){ 0 };
-    if (--client->connections > 0)
-        return;
-    key_table_remove(&clients->clients, &client->node);
-    free(client);
 }
 
 void clients_touch(struct clients *clients, struct client_place *place) {

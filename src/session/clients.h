@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/addr.h"
+#include "base/budget.h"
 #include "base/key_table.h"
 
 #include <stdbool.h>
@@ -42,6 +43,7 @@ struct client_network;
 struct client { /* one a client, while it is connected */
     struct key_node node; /* first; node.key is ip_client_key() */
     uint32_t connections;
+    struct budget spool;  /* what its messages hold: part of its network's, or one of ours of the whole */
 };
 
 struct client_place { /* embedded in a session */
@@ -54,10 +56,12 @@ struct client_place { /* embedded in a session */
 struct clients_rank; /* networks with the same number of connections that may give way */
 
 struct clients {
-    struct key_table clients, networks;
+    struct key_table clients, own_clients, networks;
     struct clients_rank *ranks;
     uint32_t n_ranks;
     uint32_t top; /* the highest rank that holds a network; 0: none does */
+    struct budget spool;       /* of all clients: what their messages hold */
+    uint64_t spool_client_max;
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -72,6 +76,9 @@ void clients_deinit(struct clients *clients);
 int clients_enter(struct clients *clients, const struct ip *ip, bool is_ours, struct client_place *place);
 /* Counts one less. A place that never entered is fine. */
 void clients_leave(struct clients *clients, struct client_place *place);
+
+/* What all messages may hold, and those of one client. Before the first one enters; until then there is no bound. */
+void clients_set_spool(struct clients *clients, uint64_t max, uint64_t client_max);
 
 /* Connections of the same network, this one included. */
 uint32_t clients_of_network(const struct client_place *place);

@@ -14,6 +14,8 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
+
 /* How much time must be left when our final dot goes out: a quarter where the limit is shorter than usual. */
 static uint64_t reserve_of(uint64_t limit_ms) {
     return limit_ms / 4 < RELAY_RESERVE_MS ? limit_ms / 4 : RELAY_RESERVE_MS;
@@ -144,8 +146,11 @@ void on_message(struct session *s) {
     struct transaction *t = s->transaction;
     const uint64_t limit_ms = s->server->conf->set.timeouts.final_reply_limit;
     struct verdict verdict = message_validate(s);
+    t->data_until_ms = 0;
     if (verdict.action != ACTION_PASS) {
-        if (t->intake.spool_error != 0)
+        if (t->intake.spool_error == -ENOBUFS)
+            s->server->counters->spool_refused++;
+        else if (t->intake.spool_error != 0)
             log_warning("spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
                         strerror(-t->intake.spool_error), s->id);
         conclude(s, &verdict);

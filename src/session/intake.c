@@ -53,8 +53,10 @@ static void keep(struct intake *intake, const char *at, size_t len) {
     header_scan(&intake->header, at, len);
     look_feed(intake->look, at, len);
     int r = spool_wrote(&intake->spool, len);
-    if (r < 0)
+    if (r < 0) {
         intake->spool_error = r;
+        spool_deinit(&intake->spool);
+    }
 }
 
 enum intake_result intake_feed(struct intake *intake, const char *at, size_t len, size_t *ret_consumed) {

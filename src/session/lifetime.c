@@ -2,9 +2,11 @@
  * lifetime: whose turn it is, how long it may take, and how a session ends.
  *
  * A session is in one of two conditions: the client's turn (reading, its deadline running, silent in clients.h) or ours
- * (ask(): reading paused, bounded by the time-outs of relay.h). Its one timer is moved at each whole command or block of
- * data, never at single bytes, so that a client cannot buy time by dripping. Either way it may have to give way to a
- * newcomer, but not while a mailbox server has its final dot (on_final_dot() in delivery.c).
+ * (ask(): reading paused, bounded by the time-outs of relay.h). Its one timer is moved at each whole command,
+ * never at single bytes, so that a client cannot buy time by dripping. Message text buys as much as data_rate allows,
+ * up to the time-out, and the whole of a message has data_time (as Postfix's smtpd_min_data_rate). A client that does
+ * not read our replies buys none. Either way it may have to give way to a newcomer, but not while a mailbox server has
+ * its final dot (on_final_dot() in delivery.c).
  *
  * It ends in one of two ways: end() closes now; linger() is for the cases in which the client may still be sending
  * when we have said our last word, which a reset would take from it: what comes is dropped for at most LINGER_MS.
@@ -28,6 +30,16 @@ static bool is_stressed(const struct server *server) {
 
 static void on_deadline(struct timer *timer);
 
+/* Time for the whole text of a message is not prolonged, nor is any for a client that does not read our replies. */
+static void set_deadline(struct session *s, uint64_t until) {
+    const struct transaction *t = s->transaction;
+    if (t != NULL && t->data_until_ms > 0 && until > t->data_until_ms)
+        until = t->data_until_ms;
+    if (stream_is_blocked(&s->stream) && timer_is_set(&s->deadline) && until > s->deadline.at_ms)
+        return;
+    timer_set(s->server->loop, &s->deadline, until, on_deadline);
+}
+
 /* Gives the client its time for the next command or block of data. */
 void arm(struct session *s) {
     const struct conf_settings *set = &s->server->conf->set;
@@ -41,7 +53,17 @@ void arm(struct session *s) {
         ms = set->timeouts.tls_handshake;
     else if (s->phase == PHASE_LINGER || s->is_refused)
         ms = LINGER_MS;
-    timer_set(s->server->loop, &s->deadline, loop_now(s->server->loop) + ms, on_deadline);
+    set_deadline(s, loop_now(s->server->loop) + ms);
+}
+
+uint64_t arm_for_data(struct session *s, uint64_t bytes) {
+    const struct conf_settings *set = &s->server->conf->set;
+    uint64_t now = loop_now(s->server->loop), rate = set->limits.data_rate;
+    uint64_t full_ms = is_stressed(s->server) ? set->timeouts.data_stressed : set->timeouts.data;
+    uint64_t bought_ms = bytes * 1000 / rate;
+    uint64_t until = (s->deadline.at_ms > now ? s->deadline.at_ms : now) + bought_ms;
+    set_deadline(s, until < now + full_ms ? until : now + full_ms);
+    return bought_ms == 0 ? 0 : bought_ms * rate / 1000;
 }
 
 /* The client waits for us; answered() takes the story up again. */
@@ -147,6 +169,16 @@ bool is_ahead_of_time(struct session *s) {
     return true;
 }
 
+static void run_out_of_time(struct session *s) {
+    const struct transaction *t = s->transaction;
+    bool is_message = t != NULL && t->data_until_ms > 0;
+    s->server->counters->slow_data += is_message;
+    if (is_message && loop_now(s->server->loop) >= t->data_until_ms)
+        hang_up(s, "4.4.2", "The message takes too long, closing the connection", "message took too long");
+    else
+        hang_up(s, "4.4.2", "Time-out, closing the connection", "timeout");
+}
+
 static void on_deadline(struct timer *timer) {
     struct session *s = (struct session *)((char *)timer - offsetof(struct session, deadline));
     if (s->waiting_for != NULL) { /* ours to bound, see relay.h */
@@ -156,7 +188,7 @@ static void on_deadline(struct timer *timer) {
             log_connection(s, s->phase == PHASE_TLS ? "TLS handshake timeout" : "PROXY header timeout");
         end(s);
     } else {
-        hang_up(s, "4.4.2", "Time-out, closing the connection", "timeout");
+        run_out_of_time(s);
     }
 }
 

@@ -175,6 +175,7 @@ bool rehearsal_start_message(struct server *server, struct record *record, const
     rehearsal->message.scan = scan_new(server->gather.scanners, &text, rehearsal->decided_ms + limit_ms, on_scan,
                                        rehearsal);
     ours.message = &rehearsal->message;
+    spool_leave_budget(take_spool); /* its client may go before it */
     rehearsal->spool = *take_spool; /* before the scan begins, which is in a later turn */
     if (text.head.at == NULL || !begin(rehearsal, record, &ours, content->memory))
         return do_without(server, record);

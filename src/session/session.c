@@ -445,11 +445,16 @@ static void on_rcpt_answered(void *arg, const struct relay_result *result) {
 
 /* ---- the message: from its end on see delivery.c */
 
-/* The first byte may come. Without memory to look at what comes, it is read and deferred as without room. */
+/*
+ * The first byte may come. From now on the message has data_time, and what it holds is the client's. Without memory to
+ * look at what comes, it is read and deferred as without room.
+ */
 static void begin_intake(struct session *s, bool is_chunked) {
     struct transaction *t = s->transaction;
     bool is_utf8 = (t->envelope.parameters & SMTP_HAS_SMTPUTF8) != 0;
     intake_begin(&t->intake, is_chunked);
+    t->intake.spool.budget = &s->place.client->spool;
+    t->data_until_ms = loop_now(s->server->loop) + s->server->conf->set.timeouts.data_time;
     if (look_new(s->server->conf, is_utf8, &t->intake.look) < 0)
         t->intake.spool_error = -ENOMEM;
 }
@@ -484,14 +489,14 @@ static bool is_refused_for_newlines(const struct session *s) {
     return s->server->conf->set.bare_newline == CONF_BARE_NEWLINE_REFUSE && intake_has_bare(&s->transaction->intake);
 }
 
-/* Message text came in: the client is alive, unless it drips. */
+/* Message text came in: it buys time, and the client is alive, unless it drips. */
 static void mark(struct session *s) {
     struct transaction *t = s->transaction;
+    t->paid += arm_for_data(s, t->intake.decoder.received - t->paid);
     if (t->intake.decoder.received - t->marked < DATA_MARK)
         return;
     t->marked = t->intake.decoder.received;
     clients_touch(&s->server->clients, &s->place);
-    arm(s);
 }
 
 size_t on_data_bytes(struct session *s, const char *at, size_t len) {

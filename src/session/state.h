@@ -50,7 +50,9 @@ struct transaction { /* from MAIL to the answer to the message, or RSET */
     uint64_t deadline_ms, reserve_ms;   /* see relay_message */
     struct quarantine_put *kept;        /* for those who do not get it; NULL: nothing is, or it was decided about */
     uint64_t chunk_left;                /* BDAT: bytes of this chunk still to come */
-    uint64_t marked;                    /* intake.decoder.received when the deadline was last moved */
+    uint64_t marked;                    /* intake.decoder.received at the last sign of life … */
+    uint64_t paid;                      /* … and as far as it has moved the deadline */
+    uint64_t data_until_ms;             /* its text must be complete, on the loop's clock; 0: none has begun */
     uint64_t asked_us, began_us;
     uint64_t ended_us, judged_us;       /* the message: its last byte; what becomes of it was decided (0: not yet) */
     bool is_chunked, is_last_chunk;     /* BDAT */
@@ -236,6 +238,12 @@ extern const struct verdict bare_newline_verdict, endless_verdict;
 
 /* Gives the client its time for what it has to send next, by phase. */
 void arm(struct session *s);
+
+/*
+ * `bytes` of message text came in: the deadline moves as far as data_rate allows for them, not past the whole time-out.
+ * Returns for how many of them it has moved.
+ */
+uint64_t arm_for_data(struct session *s, uint64_t bytes);
 
 /*
  * The client waits for us from now on; answered() gives it the turn again. `what` is for a reader of the log or a

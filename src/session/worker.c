@@ -280,6 +280,7 @@ static void on_tick(struct timer *timer) {
         log_warning("journal: %s, records wait or are lost", r == -EAGAIN ? "its process takes nothing" : strerror(-r));
     w->journal_error = r;
     w->setup->counters->journal_lost = w->journal.told + w->journal.lost;
+    w->setup->counters->spool_now = w->server.clients.spool.used;
     publish_servers(w);
     if (w->scanners != NULL)
         worker_scanners_publish(w->scanners, w->setup->conf, w->setup->counters);
@@ -348,6 +349,18 @@ static uint64_t sessions_max(const struct worker_setup *setup) {
     return share > 0 ? share : 1;
 }
 
+/* This worker's share of the spool: one message of full size finds room, and leaves as much for others. */
+static uint64_t spool_max(const struct worker_setup *setup) {
+    const struct conf_settings *set = &setup->conf->set;
+    uint64_t share = set->limits.spool_total / setup->n_workers, least = 2 * set->limits.message_size;
+    return share > least ? share : least;
+}
+
+static uint64_t spool_client_max(const struct conf *conf) {
+    uint64_t client = conf->set.limits.spool_client, least = conf->set.limits.message_size;
+    return client > least ? client : least;
+}
+
 static int start_server(struct worker *w) {
     const struct worker_setup *setup = w->setup;
     journal_init(&w->journal, setup->journal_fd);
@@ -373,6 +386,8 @@ static int start_server(struct worker *w) {
     int r = clients_init(&w->server.clients);
     if (r == 0)
         r = refusals_new(setup->conf->set.timeouts.refusal_memory, &w->server.refusals);
+    if (r == 0)
+        clients_set_spool(&w->server.clients, spool_max(setup), spool_client_max(setup->conf));
     w->server.guessers = calloc(1, sizeof(*w->server.guessers)); /* without memory nobody is known */
     if (r == 0)
         r = rates_new(setup->conf->policy.policy, RATE_BYTES_MAX, &w->server.rates);

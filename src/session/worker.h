@@ -74,6 +74,9 @@ struct worker_counters {
     _Atomic uint64_t evicted_waiting;    /* … while it waited for us, or for the greeting */
     _Atomic uint64_t too_many;           /* refused: limit per client … */
     _Atomic uint64_t too_many_network;   /* … and per network */
+    _Atomic uint64_t slow_data;          /* sessions that ended for sending a message too slowly */
+    _Atomic uint64_t spool_now;          /* bytes that messages hold, in memory and on the disk */
+    _Atomic uint64_t spool_refused;      /* messages past their share of it */
     _Atomic uint64_t guessers_cut;       /* sessions that ended for naming recipients that nobody has */
     _Atomic uint64_t refused_from_memory; /* recipients that a mailbox server had refused some minutes before */
     _Atomic uint64_t handed_over;        /* connections given to another worker */

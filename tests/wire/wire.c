@@ -284,6 +284,7 @@ static void set_up(struct play *p) {
         || rates_new(conf->policy.policy, RATE_BYTES_MAX, &p->server.rates) < 0
         || relay_new(p->loop, conf, no_tls, 1, &p->events, &p->server.relay) < 0)
         abort();
+    clients_set_spool(&p->server.clients, conf->set.limits.spool_total, conf->set.limits.spool_client);
     p->server.gather.rates = p->server.rates;
     connect_client(p);
 }

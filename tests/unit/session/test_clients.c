@@ -21,6 +21,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct clients *clients = *state;
     assert_int_equal(clients->clients.n, 0);
+    assert_int_equal(clients->own_clients.n, 0);
     assert_int_equal(clients->networks.n, 0);
     assert_int_equal(clients->top, 0);
     clients_deinit(clients);
@@ -208,13 +209,41 @@ static void our_own_connections_count_as_a_network_of_one_each(void **state) {
         enter_ours(clients, 1, 1, &ours[i]);
     enter(clients, 1, 1, &strangers[0]); /* in the same network, even at the same address */
     enter(clients, 1, 2, &strangers[1]);
-    assert_int_equal(ours[0].client->connections, 4);
+    assert_int_equal(ours[0].client->connections, 3);
     assert_int_equal(clients_of_network(&ours[0]), 1);
     assert_int_equal(clients_of_network(&strangers[0]), 2);
     assert_ptr_equal(clients_victim(clients), &strangers[0]);
     LEAVE(strangers);
     assert_ptr_equal(clients_victim(clients), &ours[0]); /* but they do not shut others out */
     LEAVE(ours);
+}
+
+static void the_spool_is_shared_by_clients_and_networks(void **state) {
+    struct clients *clients = *state;
+    struct client_place a = { 0 }, neighbour = { 0 }, other = { 0 }, ours = { 0 };
+    clients_set_spool(clients, 100, 40);
+    enter(clients, 1, 1, &a);
+    enter(clients, 1, 2, &neighbour);
+    enter(clients, 2, 1, &other);
+    enter_ours(clients, 1, 1, &ours);
+    assert_true(budget_take(&a.client->spool, 40));
+    assert_false(budget_take(&a.client->spool, 1));         /* the client's own */
+    assert_true(budget_take(&neighbour.client->spool, 10));
+    assert_false(budget_take(&neighbour.client->spool, 1)); /* a network has no more than is left for others */
+    assert_true(budget_take(&other.client->spool, 25));
+    assert_false(budget_take(&other.client->spool, 1));
+    assert_true(budget_take(&ours.client->spool, 25));
+    assert_false(budget_take(&ours.client->spool, 1));      /* the whole */
+    assert_int_equal(clients->spool.used, 100);
+    budget_give(&a.client->spool, 40);
+    budget_give(&neighbour.client->spool, 10);
+    budget_give(&other.client->spool, 25);
+    budget_give(&ours.client->spool, 25);
+    clients_leave(clients, &a);
+    clients_leave(clients, &neighbour);
+    clients_leave(clients, &other);
+    clients_leave(clients, &ours);
+    assert_int_equal(clients->spool.used, 0);
 }
 
 /* The model: whatever happens, no network has more connections that may give way than the victim's. */
@@ -272,6 +301,7 @@ int main(void) {
         TEST(a_lone_newcomer_never_gives_way),
         TEST(of_a_crowd_of_newcomers_all_but_one_may_give_way),
         TEST(our_own_connections_count_as_a_network_of_one_each),
+        TEST(the_spool_is_shared_by_clients_and_networks),
         TEST(the_victim_is_always_of_a_network_with_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * How much one client gets done in one turn of the loop, however much of it has arrived: counted in replies.
+ * How much one client gets done in one turn of the loop, however much of it has arrived: counted in replies. And how
+ * much time it gets while it does not read them.
  */
 #include "base/hash.h"
 #include "session/state.h"
@@ -120,12 +121,43 @@ static void so_are_lines_that_are_too_long(void **state) {
     assert_bounded(line, 50);
 }
 
+static void pass_time(uint64_t ms) {
+    loop_set_time(t.loop, loop_now(t.loop) + ms);
+    assert_int_equal(loop_turn(t.loop, 0), 0);
+}
+
+static void say_noop(void) {
+    assert_int_equal(send(t.fd, "NOOP\r\n", 6, MSG_NOSIGNAL), 6);
+    assert_int_equal(loop_turn(t.loop, 0), 0);
+}
+
+static void a_client_that_does_not_read_our_replies_buys_no_time_by_talking(void **state) {
+    enum { COMMAND_MS = 300000 };
+    const int small = 1;
+    const struct session *s = t.server.sessions;
+    pass_time(0);
+    assert_int_equal(setsockopt(s->stream.watch.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    say_noop();
+    pass_time(COMMAND_MS - 1000); /* who reads has his time again with each command */
+    say_noop();
+    pass_time(COMMAND_MS - 1000);
+    for (int i = 0; i < 2000 && !stream_is_blocked(&s->stream); i++)
+        say_noop();
+    assert_true(stream_is_blocked(&s->stream) && stream_pending(&s->stream) < OUTPUT_HIGH);
+    pass_time(COMMAND_MS - 1000);
+    say_noop();
+    assert_int_equal(s->phase, PHASE_COMMAND);
+    pass_time(2000);
+    assert_int_equal(s->phase, PHASE_LINGER);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(commands_that_come_at_once_are_answered_over_several_turns),
         TEST(so_are_chunks_of_a_byte),
         TEST(so_are_lines_that_are_too_long),
+        TEST(a_client_that_does_not_read_our_replies_buys_no_time_by_talking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
