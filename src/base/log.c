@@ -70,6 +70,7 @@ static struct {
     size_t head_len;
     char head[256]; /* what stands before each message, but for priority and time */
     uint64_t lost;
+    uint64_t bytes; /* of all lines */
     size_t len;
     char out[LOG_BUFFER_MAX];
 } logger = { .level = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .ident = "postern", .stamp_second = UINT64_MAX };
@@ -274,6 +275,7 @@ static void compose(enum log_level level, const struct event *event) {
         put_fields(&line, event->fields, event->n_fields);
     }
     *line.at++ = '\n';
+    logger.bytes += (size_t)(line.at - logger.out) - logger.len;
     logger.len = (size_t)(line.at - logger.out);
 }
 
@@ -489,6 +491,7 @@ static void learn_pid(void) {
 static void forget_inherited(void) {
     logger.len = 0;
     logger.lost = 0;
+    logger.bytes = 0;
     learn_pid();
 }
 
@@ -510,6 +513,10 @@ int log_open(const char *ident, enum log_target target, enum log_format format, 
     log_ident(ident);
     learn_pid();
     return 0;
+}
+
+uint64_t log_bytes(void) {
+    return logger.bytes;
 }
 
 void log_ident(const char *ident) {

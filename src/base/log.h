@@ -18,6 +18,8 @@
 
 #include "base/str.h"
 
+#include <stdint.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 enum log_target {
@@ -66,6 +68,9 @@ struct log_field {
 };
 void log_event(enum log_level level, const struct log_field *fields, size_t n, const char *message, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Bytes of lines that this process has made, in all. */
+uint64_t log_bytes(void);
 
 /* Sends what has gathered, without waiting. */
 void log_flush(void);

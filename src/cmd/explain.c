@@ -59,6 +59,44 @@ static int refuse_id(const char *id) {
     return EXIT_USAGE;
 }
 
+/* ---- a decision that has no record of its own */
+
+struct folded {
+    char *line; /* the first that was found */
+    size_t len;
+    unsigned n;
+};
+
+static int on_folded(void *arg, char *line, size_t len) {
+    struct folded *folded = arg;
+    if (folded->n++ > 0)
+        return 0;
+    folded->line = malloc(len);
+    folded->len = len;
+    if (folded->line == NULL)
+        return -ENOMEM;
+    memcpy(folded->line, line, len);
+    return 0;
+}
+
+/* It may be one of many that were alike, of which one was written. Returns 1 with that record, 0, or -errno. */
+static int find_folded(const char *dir, const char *id, char **ret_line, size_t *ret_len) {
+    struct folded folded = { 0 };
+    int r = journal_find_folded(dir, id, on_folded, &folded);
+    if (r < 0 || folded.n == 0) {
+        free(folded.line);
+        return r;
+    }
+    fprintf(stderr, "postern: %s has no record of its own: it was repeated too often and counted in one that has "
+            "`repeated`.\n", id);
+    if (folded.n > 1)
+        fprintf(stderr, "postern: %u records of that minute may be the one; the log or --journal tells which client "
+                "it was. The first:\n", folded.n);
+    *ret_line = folded.line;
+    *ret_len = folded.len;
+    return 1;
+}
+
 static int explain_id(struct explain *e, const struct options *options, char **ret_line) {
     const char *dir = options->journal != NULL ? options->journal : e->conf->set.journal.path;
     size_t len = 0;
@@ -70,6 +108,8 @@ static int explain_id(struct explain *e, const struct options *options, char **r
     if (r == -EINVAL) {
         return refuse_id(options->id);
     }
+    if (r == 0)
+        r = find_folded(dir, options->id, ret_line, &len);
     if (r == 1 && explain_record(e, *ret_line, len) == 0)
         return EXIT_SUCCESS;
     if (r < 0)

@@ -19,3 +19,10 @@ int64_t growth_of(const struct growth *growth) {
     uint64_t oldest = growth->at[growth->n < GROWTH_MINUTES ? 0 : growth->next];
     return (int64_t)(growth->last - oldest);
 }
+
+int64_t growth_of_minute(const struct growth *growth) {
+    if (growth->n == 0)
+        return 0;
+    unsigned back = growth->n > 1 ? 2 : 1;
+    return (int64_t)(growth->last - growth->at[(growth->next + GROWTH_MINUTES - back) % GROWTH_MINUTES]);
+}

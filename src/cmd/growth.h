@@ -20,3 +20,6 @@ void growth_note(struct growth *growth, uint64_t value, uint64_t now_ms);
 
 /* Since the oldest value that is kept, an hour ago at most; negative where it has become less. */
 int64_t growth_of(const struct growth *growth);
+
+/* The same of the minute that is under way and the one before it. */
+int64_t growth_of_minute(const struct growth *growth);

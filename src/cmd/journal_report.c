@@ -70,6 +70,15 @@ struct reading {
     struct members members;
 };
 
+/* A record that others were folded into has how many. */
+static uint64_t decisions_of(const struct members *members) {
+    int64_t thousandths;
+    const struct member *repeated = members_find(members, &members->at[0], "repeated");
+    if (repeated == NULL || members_thousandths(repeated, &thousandths) < 0 || thousandths < 0)
+        return 1;
+    return 1 + (uint64_t)thousandths / 1000;
+}
+
 static int on_line(void *arg, char *line, size_t len) {
     struct reading *reading = arg;
     const struct members *members = &reading->members;
@@ -82,7 +91,7 @@ static int on_line(void *arg, char *line, size_t len) {
     if (strncmp(time.at, reading->since, time.len) < 0)
         return 0;
     reading->n_records++;
-    return reading->report->add(reading->counts, members);
+    return reading->report->add(reading->counts, members, decisions_of(members));
 }
 
 static int print_json(const struct reading *reading) {

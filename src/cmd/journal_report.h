@@ -11,8 +11,11 @@ struct journal_report {
     const char *name;
     size_t size; /* of the struct it counts in, all-zero at first */
 
-    /* One record, members->at[0]; what a record names may be anything. Returns 0, or -errno to read no further. */
-    int (*add)(void *counts, const struct members *members);
+    /*
+     * One record, members->at[0], that stands for `n` decisions; what a record names may be anything. Returns 0, or
+     * -errno to read no further.
+     */
+    int (*add)(void *counts, const struct members *members, uint64_t n);
     void (*finish)(void *counts); /* all is counted. Also when the journal could not be read to its end */
     void (*print)(const void *counts);
     void (*record)(const void *counts, struct record *r); /* the members of a JSON object */

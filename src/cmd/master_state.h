@@ -6,6 +6,7 @@
 
 #include "cmd/control.h"
 #include "cmd/generation.h"
+#include "cmd/growth.h"
 #include "cmd/journals.h"
 #include "cmd/master.h"
 #include "cmd/report.h"
@@ -60,6 +61,7 @@ struct master {
     struct report_totals past;        /* of workers that are gone */
     struct growth store_rows, store_grouped, quarantine_bytes;
     pid_t grown_store; /* the process that the first two are of */
+    struct growth journal_growth, log_growth;
 };
 
 enum { MASTER_TICK_MS = 5000 };

@@ -18,7 +18,7 @@ struct total {
     uint64_t value;
 };
 
-enum { N_TOTALS = 25 };
+enum { N_TOTALS = 33 };
 
 static void list_totals(const struct report_totals *t, struct total out[N_TOTALS]) {
     const struct total list[N_TOTALS] = {
@@ -46,6 +46,14 @@ static void list_totals(const struct report_totals *t, struct total out[N_TOTALS
         {"quarantined", t->quarantined},
         {"quarantine_failed", t->quarantine_failed},
         {"unrehearsed", t->unrehearsed},
+        {"journal_folded", t->journal_folded},
+        {"journal_bytes", t->journal_bytes},
+        {"journal_bytes_minute", t->journal_bytes_minute},
+        {"journal_bytes_hour", t->journal_bytes_hour},
+        {"log_folded", t->log_folded},
+        {"log_bytes", t->log_bytes},
+        {"log_bytes_minute", t->log_bytes_minute},
+        {"log_bytes_hour", t->log_bytes_hour},
         {"journal_lost", t->journal_lost},
     };
     memcpy(out, list, sizeof(list));

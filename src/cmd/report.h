@@ -93,6 +93,8 @@ struct report_totals {
     uint64_t sessions_now, sessions, messages, recipients_passed, refused, deferred, relay_denied, unknown;
     uint64_t evicted, evicted_waiting, too_many, too_many_network, handed_over, early_talkers, left_early;
     uint64_t slow_data, spool_now, spool_refused, guessers_cut, refused_from_memory, turned_away, journal_lost;
+    uint64_t journal_folded, journal_bytes, journal_bytes_minute, journal_bytes_hour; /* in the last …: growth.h */
+    uint64_t log_folded, log_bytes, log_bytes_minute, log_bytes_hour;
     uint64_t quarantined, quarantine_failed, unrehearsed;
 };
 

@@ -62,11 +62,11 @@ struct report {
 /* ---- counting */
 
 /* One beyond VIRUSES_MAX is not counted by name. The usual ones come early, so looking from the front is short. */
-static int add_virus(struct report *report, struct str name) {
+static int add_virus(struct report *report, struct str name, uint64_t n) {
     for (size_t i = 0; i < report->n_viruses; i++) {
         if (!str_eq(report->viruses[i].name, name))
             continue;
-        report->viruses[i].n++;
+        report->viruses[i].n += n;
         return 0;
     }
     if (report->n_viruses == VIRUSES_MAX)
@@ -74,7 +74,7 @@ static int add_virus(struct report *report, struct str name) {
     struct str copy = arena_str(&report->arena, name);
     if (copy.at == NULL)
         return -ENOMEM;
-    report->viruses[report->n_viruses++] = (struct virus){ .name = copy, .n = 1 };
+    report->viruses[report->n_viruses++] = (struct virus){ .name = copy, .n = n };
     return 0;
 }
 
@@ -95,7 +95,7 @@ static enum fate fate_of(struct str layer, struct str action) {
     return fate != PASSED && !str_eq(layer, STR("content")) ? N_FATES : fate;
 }
 
-static int add_record(void *counts, const struct members *members) {
+static int add_record(void *counts, const struct members *members, uint64_t n) {
     struct report *report = counts;
     report->members = members;
     const struct member *record = &members->at[0];
@@ -106,11 +106,11 @@ static int add_record(void *counts, const struct members *members) {
         kind++;
     if (kind == N_KINDS || fate == N_FATES)
         return 0;
-    report->counts[fate][kind]++;
+    report->counts[fate][kind] += n;
     if (fate == PASSED)
         add_kept_beside(report, record);
     struct str virus = members_text(members, record, "virus");
-    return virus.len > 0 ? add_virus(report, virus) : 0;
+    return virus.len > 0 ? add_virus(report, virus, n) : 0;
 }
 
 /* ---- what follows from the counts */

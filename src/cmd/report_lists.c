@@ -39,6 +39,7 @@ struct list {
     struct code_count codes[CODES_MAX]; /* one beyond them is not counted by itself */
     unsigned n_codes;
     uint64_t last_client; /* hash */
+    bool has_client;    /* there is one */
 };
 
 struct sighting { /* of a client by a list */
@@ -48,6 +49,7 @@ struct sighting { /* of a client by a list */
 
 struct report {
     const struct members *members; /* of the record that is counted */
+    uint64_t n_decisions;          /* that it stands for */
     struct arena arena;
     struct list lists[LISTS_MAX];
     uint32_t n_lists;
@@ -72,7 +74,7 @@ static int find_list(struct report *report, struct str zone, struct list **ret_l
     return 0;
 }
 
-static void add_code(struct list *list, struct str text) {
+static void add_code(struct list *list, struct str text, uint64_t n) {
     struct ip code;
     unsigned i = 0;
     if (ip_parse(text, &code) < 0)
@@ -83,11 +85,11 @@ static void add_code(struct list *list, struct str text) {
         return;
     if (i == list->n_codes)
         list->codes[list->n_codes++] = (struct code_count){ .code = code };
-    list->codes[i].n++;
+    list->codes[i].n += n;
 }
 
 static int add_client(struct report *report, struct list *list, uint64_t client) {
-    if (list->recipients > 1 && list->last_client == client)
+    if (list->has_client && list->last_client == client)
         return 0;
     if (report->n_sightings == report->cap) {
         size_t cap = report->cap > 0 ? 2 * report->cap : 1024;
@@ -98,6 +100,7 @@ static int add_client(struct report *report, struct list *list, uint64_t client)
         report->cap = cap;
     }
     list->last_client = client;
+    list->has_client = true;
     report->sightings[report->n_sightings++] = (struct sighting){ client, (uint32_t)(list - report->lists) };
     return 0;
 }
@@ -138,7 +141,7 @@ static int add_holder(struct report *report, struct holders *holders, const stru
     if (i == holders->n)
         holders->at[holders->n++] = list;
     for (const struct member *code = NULL; (code = members_next(report->members, zone, code)) != NULL;)
-        add_code(list, code->text);
+        add_code(list, code->text, report->n_decisions);
     return 0;
 }
 
@@ -155,19 +158,20 @@ static int find_holders(struct report *report, struct holders *holders) {
     return r;
 }
 
-static int add_record(void *counts, const struct members *members) {
+static int add_record(void *counts, const struct members *members, uint64_t n) {
     struct report *report = counts;
     struct holders holders;
     struct str client = members_text(members, &members->at[0], "client");
     report->members = members;
+    report->n_decisions = n;
     if (client.len == 0)
         return 0;
     int r = find_holders(report, &holders);
     for (unsigned i = 0; r == 0 && i < holders.n; i++) {
         struct list *list = holders.at[i];
-        list->recipients++;
-        list->alone += holders.n == 1;
-        list->refused += has_refused(report, list->zone);
+        list->recipients += n;
+        list->alone += holders.n == 1 ? n : 0;
+        list->refused += has_refused(report, list->zone) ? n : 0;
         r = add_client(report, list, hash_bytes(client.at, client.len));
     }
     return r;

@@ -38,6 +38,7 @@ struct report {
     struct arena arena;
     struct count counts[NAMES_MAX];
     size_t n_counts;
+    uint64_t n_decisions; /* that this record stands for */
     uint64_t n_records, n_unrehearsed;
 };
 
@@ -49,7 +50,7 @@ static int add(struct report *report, struct str name, enum effect effect) {
         struct count *count = &report->counts[i];
         if (count->effect != effect || !str_eq(count->name, name))
             continue;
-        count->n += count->record != report->n_records;
+        count->n += count->record != report->n_records ? report->n_decisions : 0;
         count->record = report->n_records;
         return 0;
     }
@@ -59,7 +60,7 @@ static int add(struct report *report, struct str name, enum effect effect) {
     if (copy.at == NULL)
         return -ENOMEM;
     report->counts[report->n_counts++] =
-        (struct count){ .name = copy, .n = 1, .record = report->n_records, .effect = effect };
+        (struct count){ .name = copy, .n = report->n_decisions, .record = report->n_records, .effect = effect };
     return 0;
 }
 
@@ -127,12 +128,13 @@ static int add_content(struct report *report) {
     return r == 0 ? add_shadow(report) : r;
 }
 
-static int add_record(void *counts, const struct members *members) {
+static int add_record(void *counts, const struct members *members, uint64_t n) {
     struct report *report = counts;
     report->members = members;
     const struct member *record = &members->at[0];
     report->n_records++;
-    report->n_unrehearsed += members_find(members, record, "unrehearsed") != NULL;
+    report->n_decisions = n;
+    report->n_unrehearsed += members_find(members, record, "unrehearsed") != NULL ? n : 0;
     bool is_message = members_find(members, record, "rcpts") != NULL; /* report content counts what it was */
     return is_message ? add_content(report) : add_rules(report);
 }

@@ -32,6 +32,10 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
     to->left_early += from->left_early;
     to->turned_away += from->turned_away;
     to->journal_lost += from->journal_lost;
+    to->journal_folded += from->journal_folded;
+    to->journal_bytes += from->journal_bytes;
+    to->log_folded += from->log_folded;
+    to->log_bytes += from->log_bytes;
     to->unrehearsed += from->unrehearsed;
     to->quarantined += from->quarantined;
     to->quarantine_failed += from->quarantine_failed;
@@ -39,6 +43,24 @@ static void add_totals(struct report_totals *to, const struct worker_counters *f
 
 void summary_keep(struct master *master, const struct worker *worker) {
     add_totals(&master->past, worker->counters);
+}
+
+/* What workers have written. */
+static void note_writing(struct master *master) {
+    struct report_totals totals = master->past;
+    for (const struct generation *g = master->generations; g != NULL; g = g->next)
+        for (unsigned i = 0; i < g->n_workers; i++)
+            if (g->workers[i].pid > 0)
+                add_totals(&totals, g->workers[i].counters);
+    growth_note(&master->journal_growth, totals.journal_bytes, loop_now(master->loop));
+    growth_note(&master->log_growth, totals.log_bytes, loop_now(master->loop));
+}
+
+static void describe_growth(const struct master *master, struct report_totals *totals) {
+    totals->journal_bytes_minute = (uint64_t)growth_of_minute(&master->journal_growth);
+    totals->journal_bytes_hour = (uint64_t)growth_of(&master->journal_growth);
+    totals->log_bytes_minute = (uint64_t)growth_of_minute(&master->log_growth);
+    totals->log_bytes_hour = (uint64_t)growth_of(&master->log_growth);
 }
 
 static const char *worker_state(const struct worker *worker) {
@@ -322,6 +344,7 @@ static int describe_store(const struct store_child *child, struct arena *arena, 
 }
 
 void summary_note_growth(struct master *master) {
+    note_writing(master);
     const uint64_t now_ms = loop_now(master->loop);
     const struct store_counters *c = master->store.counters;
     struct report report = { 0 };
@@ -357,6 +380,7 @@ int summary_make(const struct master *master, struct arena *arena, struct report
         .totals = master->past,
     };
     int r = list_workers(master, arena, ret_report);
+    describe_growth(master, &ret_report->totals);
     if (r == 0 && shown != NULL)
         r = list_servers(shown, arena, ret_report);
     if (r == 0 && shown != NULL)

@@ -198,6 +198,8 @@ struct conf_settings {
         uint64_t spool_total;        /* 4 GiB, of all messages that are on their way, memory included */
         uint64_t spool_client;       /* 256 MiB of it for one client */
         uint64_t data_rate;          /* 500 bytes a second */
+        uint64_t repeated_refusals;  /* 10 a minute of one kind and client are written, more counted; 0: all written */
+        uint64_t network_lines;      /* 300 lines about one network that are written at once in a minute */
         uint64_t directory_shrink_percent;   /* 10 */
         uint64_t directory_shrink_addresses; /* 10 */
     } limits;

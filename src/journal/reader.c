@@ -269,6 +269,53 @@ static int search_files(const struct folder *folder, uint64_t id_ms, unsigned pr
     return first;
 }
 
+/* ---- one that was counted in another */
+
+struct folded_search {
+    const char *id; /* of the session: ID_LEN characters */
+    journal_line_fn *fn;
+    void *arg;
+};
+
+/* The session part of the id that follows `key` in a line; NULL: none does. */
+static const char *session_after(const char *line, size_t len, struct str key) {
+    const char *at = memmem(line, len, key.at, key.len);
+    return at != NULL && (size_t)(line + len - at) >= key.len + ID_LEN ? at + key.len : NULL;
+}
+
+/* Ids sort by time. */
+static int look_at_folded(void *arg, char *line, size_t len) {
+    const struct folded_search *search = arg;
+    const char *first = session_after(line, len, STR("\"id\":\""));
+    const char *last = session_after(line, len, STR("\"last_id\":\""));
+    if (first == NULL || last == NULL || memcmp(search->id, first, ID_LEN) < 0 || memcmp(search->id, last, ID_LEN) > 0)
+        return 0;
+    return search->fn(search->arg, line, len);
+}
+
+int journal_find_folded(const char *dir, const char *id, journal_line_fn *fn, void *arg) {
+    struct folder folder;
+    uint64_t id_ms;
+    unsigned process;
+    char clean[ID_TEXT_MAX + 1];
+    if (id_clean(id, clean) < 0 || id_parse(clean, &id_ms, &process) < 0)
+        return -EINVAL;
+    int first = list_folder(dir, &folder), r = 0;
+    if (first < 0)
+        return first;
+    struct folded_search search = { .id = clean, .fn = fn, .arg = arg };
+    for (size_t i = 0; i < folder.n && r <= 0; i++) {
+        const struct file *file = &folder.files[i];
+        if (!can_hold(file, id_ms) || (file->process & 255) != process)
+            continue;
+        r = journal_read_file(file->path, look_at_folded, &search);
+        if (r < 0 && r != -ENOENT && first == 0)
+            first = r;
+    }
+    folder_deinit(&folder);
+    return r > 0 ? r : first;
+}
+
 int journal_find(const char *dir, const char *id, char **ret_line, size_t *ret_len) {
     struct search search = { 0 };
     struct folder folder;

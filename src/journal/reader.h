@@ -27,6 +27,13 @@ int journal_read_file(const char *path, journal_line_fn *fn, void *arg);
 int journal_read(const char *dir, uint64_t since_ms, journal_line_fn *fn, void *arg);
 
 /*
+ * The records that decision "ID.n" (or a decision of session "ID") may have been counted in, having none of its own:
+ * those of its process with `repeated` whose ids, from `id` to `last_id`, it lies between. Calls `fn` for each. Returns
+ * 0, what `fn` returned, -EINVAL (not an id), or the first -errno.
+ */
+int journal_find_folded(const char *dir, const char *id, journal_line_fn *fn, void *arg);
+
+/*
  * Finds the record of a decision, "ID.n", or the first one of a session, "ID", written as id_clean() takes it. Opens
  * only files that can hold it, those of its process first. Returns 1 with the line (no NUL behind it; free it), 0 when
  * there is none, -EINVAL (not an id), or -errno.

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "journal/record.h"
 #include "session/answer_facts.h"
+#include "session/folding.h"
 #include "session/rehearsal.h"
 
 #include <stdio.h>
@@ -129,7 +130,8 @@ void log_connection(const struct session *s, const char *what) {
     char label[CLIENT_LABEL_MAX];
     client_label(s, label);
     const char *verb = s->last_verb == SMTP_UNKNOWN ? "CONNECT" : smtp_verb_name((enum smtp_verb)s->last_verb);
-    log_info("%s after %s from %s sid=%s", what, s->phase == PHASE_DATA ? "DATA content" : verb, label, s->id);
+    folding_line(s->server, LOG_LEVEL_INFO, &s->origin.client.ip, what, s->id, "%s after %s from %s sid=%s", what,
+                 s->phase == PHASE_DATA ? "DATA content" : verb, label, s->id);
 }
 
 static void log_refusal(const struct session *s, const char *stage, struct str recipient, const struct verdict *v,
@@ -138,7 +140,7 @@ static void log_refusal(const struct session *s, const char *stage, struct str r
     char words[CONTENT_WORDS_MAX];
     if (stage[0] == 'E')
         envelope.content = content_words(s->transaction, words);
-    decision_log(&envelope, stage, recipient, v, id);
+    decision_log(s->server, &envelope, stage, recipient, v, id);
 }
 
 static void log_delivery(struct session *s, const struct verdict *v, const char *id) {
@@ -201,12 +203,12 @@ static bool was_judged(const struct session *s, struct str recipient) {
 }
 
 /* True: the record is ended when rules that changed nothing know what they would have done. */
-static bool rehearse(const struct session *s, struct record *r) {
+static bool rehearse(const struct session *s, struct record *r, const struct fold *fold) {
     if (!s->memory->has_shadow_need)
         return false;
     const struct gather_known known = judge_known(s, &s->transaction->asked_address, &s->transaction->asked_view);
     const struct envelope envelope = envelope_of(s);
-    return rehearsal_start(s->server, r, &envelope, &known, s->memory);
+    return rehearsal_start(s->server, r, &envelope, &known, s->memory, fold);
 }
 
 static void journal_recipient(struct session *s, struct str recipient, const struct verdict *v, const char *id) {
@@ -217,12 +219,15 @@ static void journal_recipient(struct session *s, struct str recipient, const str
     record_recipient(&r, recipient, v);
     record_verdict(&r, v);
     record_time_taken(&r, s, v->server.len > 0);
+    const struct envelope envelope = envelope_of(s);
+    struct fold fold = fold_of(&envelope, v, "RCPT", id);
     if (was_judged(s, recipient)) {
-        if (rehearse(s, &r))
+        if (rehearse(s, &r, &fold))
             return;
         record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
+        fold_add_judgement(&fold, s->memory, &s->memory->shadow);
     }
-    decision_record_end(&r, s->server);
+    decision_record_end(&r, s->server, &fold);
 }
 
 static void journal_message(struct session *s, const struct verdict *v, const char *id) {
@@ -237,7 +242,10 @@ static void journal_message(struct session *s, const struct verdict *v, const ch
     record_close(&r, ']');
     record_verdict(&r, v);
     record_time_taken(&r, s, v->server.len > 0);
-    content_record_end(s, &r);
+    const bool is_refusal = v->action == ACTION_REJECT || v->action == ACTION_DEFER;
+    const struct envelope envelope = envelope_of(s);
+    struct fold fold = is_refusal ? fold_of(&envelope, v, "END-OF-MESSAGE", id) : (struct fold){ 0 };
+    content_record_end(s, &r, &fold);
 }
 
 static void journal_client(struct session *s, const struct verdict *v, const char *id) {
@@ -246,9 +254,13 @@ static void journal_client(struct session *s, const struct verdict *v, const cha
     struct record r;
     begin(&r, s, id);
     record_verdict(&r, v);
-    if (s->memory != NULL)
+    const struct envelope envelope = envelope_of(s);
+    struct fold fold = fold_of(&envelope, v, "CONNECT", id);
+    if (s->memory != NULL) {
         record_judgement(&r, s->server->conf, s->memory, loop_now(s->server->loop));
-    decision_record_end(&r, s->server);
+        fold_add_judgement(&fold, s->memory, &s->memory->shadow);
+    }
+    decision_record_end(&r, s->server, &fold);
 }
 
 /* ---- verdicts */
@@ -259,7 +271,7 @@ void answer_client(struct session *s, const struct verdict *v) {
     decision_number(s->id, &s->n_decisions, id);
     s->server->counters->turned_away++;
     say_with_id(s, &v->reply, id);
-    decision_log_client(&envelope, v, id);
+    decision_log_client(s->server, &envelope, v, id);
     journal_client(s, v, id);
 }
 

@@ -105,7 +105,8 @@ struct str content_words(const struct transaction *t, char out[CONTENT_WORDS_MAX
  * What the message's journal record says of its content, and the record's end: now, or when rules that change nothing
  * know what they would have done (rehearsal.h), which takes the message's text along.
  */
-void content_record_end(struct session *s, struct record *r);
+struct fold;
+void content_record_end(struct session *s, struct record *r, struct fold *fold);
 
 /* What is under way is cancelled. Accepts NULL. */
 void content_free(struct content *content);

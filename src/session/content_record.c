@@ -108,7 +108,15 @@ struct str content_words(const struct transaction *t, char out[CONTENT_WORDS_MAX
     return (struct str){ out, len }; /* names have their maxima: it fits */
 }
 
-void content_record_end(struct session *s, struct record *r) {
+/* What reports count of it beside its verdict. */
+static void add_kind(struct fold *fold, const struct content *c, const struct transaction *t) {
+    const struct scan *scan = c->message.scan;
+    fold_add(fold, &c->verdicts[t->outcome.decisive].kind, sizeof(c->verdicts[t->outcome.decisive].kind));
+    if (scan != NULL && scan_virus(scan)->state == SCAN_DONE && scan_virus(scan)->name.len > 0)
+        fold_add(fold, scan_virus(scan)->name.at, scan_virus(scan)->name.len);
+}
+
+void content_record_end(struct session *s, struct record *r, struct fold *fold) {
     struct transaction *t = s->transaction;
     const struct content *c = t->content;
     struct content_facts facts = { .size = spool_size(&t->intake.spool),
@@ -127,11 +135,14 @@ void content_record_end(struct session *s, struct record *r) {
         if (c->message.scan != NULL)
             record_scan(r, c->message.scan);
         record_others(r, c, t);
+        add_kind(fold, c, t);
         const struct gather_known known = content_known(c, decisive);
         if (c->has_shadow_need && s->server->gather.scanners != NULL &&
-            rehearsal_start_message(s->server, r, &known, &facts, buf_str(&t->head), &t->intake.spool))
+            rehearsal_start_message(s->server, r, &known, &facts, buf_str(&t->head), &t->intake.spool, fold))
             return;
     }
     record_content_judgement(r, s->server->conf, &facts, loop_now(s->server->loop));
-    decision_record_end(r, s->server);
+    if (facts.memory != NULL)
+        fold_add_judgement(fold, facts.memory, facts.shadow);
+    decision_record_end(r, s->server, fold);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "facts/greylist.h"
 #include "policy/text.h"
+#include "session/folding.h"
 
 #include <stdio.h>
 
@@ -150,8 +151,8 @@ static void add_codes(struct log_gather *g, const struct verdict *v, char code[3
     add_named(g, STR(""), str_of(v->reply.enhanced), STR(" "));
 }
 
-void decision_log(const struct envelope *e, const char *stage, struct str recipient, const struct verdict *v,
-                  const char *numbered) {
+void decision_log(const struct server *server, const struct envelope *e, const char *stage, struct str recipient,
+                  const struct verdict *v, const char *numbered) {
     char label[CLIENT_LABEL_MAX], code[3];
     struct log_gather g = { .n = 0 };
     add_named(&g, STR("NOQUEUE: reject: "), str_of(stage), STR(" from "));
@@ -174,10 +175,13 @@ void decision_log(const struct envelope *e, const char *stage, struct str recipi
     if (e->door != NULL)
         add_named(&g, STR(" door="), str_of(e->door), STR(""));
     add_named(&g, STR(" sid="), str_of(numbered), STR(""));
-    log_words(LOG_LEVEL_INFO, g.at, g.n);
+    /* Postfix logs its own NOQUEUE line of what is asked at its door: no reader should count both. */
+    folding_log(server, e->client, fold_what(v, e->door != NULL ? e->door : stage), numbered, g.at, g.n,
+                e->door != NULL ? "postern/policy" : "postern/smtpd");
 }
 
-void decision_log_client(const struct envelope *e, const struct verdict *v, const char *numbered) {
+void decision_log_client(const struct server *server, const struct envelope *e, const struct verdict *v,
+                         const char *numbered) {
     char text[CLIENT_LABEL_MAX], code[3];
     struct str label = envelope_label(e, text);
     struct log_gather g = { .n = 0 };
@@ -188,7 +192,7 @@ void decision_log_client(const struct envelope *e, const struct verdict *v, cons
     add_named(&g, STR("layer="), v->layer, STR(" "));
     add_named(&g, STR("rule=\""), v->rule, STR("\""));
     add_named(&g, STR(" sid="), str_of(numbered), STR(""));
-    log_words(LOG_LEVEL_INFO, g.at, g.n);
+    folding_log(server, e->client, fold_what(v, "CONNECT"), numbered, g.at, g.n, "postern/smtpd");
 }
 
 /* ---- counters */
@@ -267,8 +271,8 @@ void record_verdict(struct record *r, const struct verdict *v) {
         record_str(r, "server", v->server);
 }
 
-void decision_record_end(struct record *r, const struct server *server) {
-    if (record_end(r) < 0)
+void decision_record_end(struct record *r, const struct server *server, const struct fold *fold) {
+    if (!folding_record(server, r, fold) && record_end(r) < 0)
         server->journal->lost++;
     server->counters->journal_lost = server->journal->told + server->journal->lost;
 }

@@ -65,12 +65,13 @@ struct str envelope_ptr(const struct envelope *envelope, const struct gather_mem
 /* "unknown[203.0.113.7]", for log lines. */
 struct str envelope_label(const struct envelope *envelope, char out[CLIENT_LABEL_MAX]);
 
-/* The log line of a refusal; `stage` is "RCPT", "MAIL" or "END-OF-MESSAGE". */
-void decision_log(const struct envelope *envelope, const char *stage, struct str recipient, const struct verdict *v,
-                  const char *numbered);
+/* The log line of a refusal, or its part in one; `stage` is "RCPT", "MAIL" or "END-OF-MESSAGE". */
+void decision_log(const struct server *server, const struct envelope *envelope, const char *stage,
+                  struct str recipient, const struct verdict *v, const char *numbered);
 
 /* The same for a client that was refused before it named a recipient. */
-void decision_log_client(const struct envelope *envelope, const struct verdict *v, const char *numbered);
+void decision_log_client(const struct server *server, const struct envelope *envelope, const struct verdict *v,
+                         const char *numbered);
 
 /* Counts a verdict about a recipient. */
 void decision_count(struct worker_counters *counters, const struct verdict *v);
@@ -83,4 +84,6 @@ void record_envelope(struct record *r, const struct envelope *envelope, const st
                      const char *numbered);
 void record_recipient(struct record *r, struct str recipient, const struct verdict *v);
 void record_verdict(struct record *r, const struct verdict *v);
-void decision_record_end(struct record *r, const struct server *server);
+struct fold;
+/* `fold` says what it is about, and is NULL for a record that has to be written (folding.h). */
+void decision_record_end(struct record *r, const struct server *server, const struct fold *fold);

@@ -10,6 +10,7 @@
  * All of it has to end within final_reply_limit, since after 10 minutes at the latest a client gives up (RFC 5321
  * 4.5.3.2.6) and would send again what we delivered: the scanners end in time for the mailbox server to have its share.
  */
+#include "session/folding.h"
 #include "session/state.h"
 
 #include "base/clock.h"
@@ -151,8 +152,9 @@ void on_message(struct session *s) {
         if (t->intake.spool_error == -ENOBUFS)
             s->server->counters->spool_refused++;
         else if (t->intake.spool_error != 0)
-            log_warning("spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
-                        strerror(-t->intake.spool_error), s->id);
+            folding_line(s->server, LOG_LEVEL_WARNING, NULL, "spool", s->id,
+                         "spool: a message cannot be kept in %s: %s sid=%s", s->server->conf->set.spool_path,
+                         strerror(-t->intake.spool_error), s->id);
         conclude(s, &verdict);
         return;
     }

@@ -108,7 +108,8 @@ static void end(struct policy_connection *c) {
 }
 
 static void end_badly(struct policy_connection *c, const char *why) {
-    log_warning("policy connection closed: %s sid=%s", why, c->id);
+    folding_line(c->door->server, LOG_LEVEL_WARNING, NULL, why, c->id, "policy connection closed: %s sid=%s", why,
+                 c->id);
     end(c);
 }
 
@@ -159,11 +160,11 @@ static struct gather_known known_of(const struct policy_connection *c, const str
 
 /* True: the record is ended when rules that changed nothing know what they would have done. */
 static bool rehearse(const struct policy_connection *c, const struct policy_instance *m, const struct envelope *e,
-                     struct record *r) {
+                     struct record *r, const struct fold *fold) {
     if (!m->memory->has_shadow_need)
         return false;
     const struct gather_known known = known_of(c, m);
-    return rehearsal_start(c->door->server, r, e, &known, m->memory);
+    return rehearsal_start(c->door->server, r, e, &known, m->memory, fold);
 }
 
 static void journal(struct policy_connection *c, const struct policy_instance *m, const struct envelope *e,
@@ -179,10 +180,12 @@ static void journal(struct policy_connection *c, const struct policy_instance *m
     record_open(&r, "took_us", '{');
     record_u64(&r, "request", clock_us() - c->began_us);
     record_close(&r, '}');
-    if (rehearse(c, m, e, &r))
+    struct fold fold = fold_of(e, v, "RCPT", numbered);
+    if (rehearse(c, m, e, &r, &fold))
         return;
     record_judgement(&r, server->conf, m->memory, loop_now(server->loop));
-    decision_record_end(&r, server);
+    fold_add_judgement(&fold, m->memory, &m->memory->shadow);
+    decision_record_end(&r, server, &fold);
 }
 
 /* The one place where a verdict of this door becomes an answer, a log line and a journal record. */
@@ -197,11 +200,8 @@ static void answer(struct policy_connection *c, const struct policy_instance *m,
     v.rcpt_known = c->asked_view.known;
     decision_number(c->id, &c->n_decisions, numbered);
     decision_count(server->counters, &v);
-    if (v.action != ACTION_PASS) {
-        log_ident("postern/policy"); /* Postfix logs its own NOQUEUE line: no reader should count both */
-        decision_log(&envelope, "RCPT", c->asked_address.text, &v, numbered);
-        log_ident("postern/smtpd");
-    }
+    if (v.action != ACTION_PASS)
+        decision_log(server, &envelope, "RCPT", c->asked_address.text, &v, numbered);
     if (v.action == ACTION_PASS && gather_may_earn(&m->memory->greylist)) /* Postfix does not tell how it ends */
         gather_credit(&server->gather, m->memory, &m->client, &m->sender, &c->asked_address);
     journal(c, m, &envelope, &v, numbered);

@@ -25,6 +25,7 @@ struct rehearsal {
     struct gather_memory *memory;
     struct gather_known known;
     struct str record;   /* as far as it was written */
+    struct fold fold;
     uint64_t decided_ms; /* by the loop's clock */
     bool names_client;   /* the record has the client's name */
     bool is_cut_short;   /* by the end of the worker */
@@ -57,6 +58,8 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
         record_str(&r, "ptr", ptr_name(&rehearsal->memory->ptr));
     if (rehearsal->is_cut_short)
         do_without(server, &r);
+    fold_add(&rehearsal->fold, &rehearsal->is_cut_short, sizeof(rehearsal->is_cut_short));
+    fold_add_judgement(&rehearsal->fold, rehearsal->memory, &verdict->shadow);
     if (rehearsal->is_message) {
         rehearsal->content.memory = rehearsal->memory;
         rehearsal->content.shadow = &verdict->shadow;
@@ -67,7 +70,7 @@ static void finish(struct rehearsal *rehearsal, const struct policy_verdict *ver
     } else {
         record_judgement(&r, server->conf, rehearsal->memory, rehearsal->decided_ms);
     }
-    decision_record_end(&r, server);
+    decision_record_end(&r, server, &rehearsal->fold);
     *rehearsal->prev = rehearsal->next;
     if (rehearsal->next != NULL)
         rehearsal->next->prev = rehearsal->prev;
@@ -147,10 +150,11 @@ static bool begin(struct rehearsal *rehearsal, struct record *record, const stru
 }
 
 bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
-                     const struct gather_known *known, const struct gather_memory *memory) {
+                     const struct gather_known *known, const struct gather_memory *memory, const struct fold *fold) {
     struct rehearsal *rehearsal = rehearsal_new(server, false);
     if (rehearsal == NULL)
         return do_without(server, record);
+    rehearsal->fold = *fold;
     rehearsal->names_client = envelope_ptr(envelope, memory).len > 0;
     return begin(rehearsal, record, known, memory) || do_without(server, record);
 }
@@ -160,7 +164,8 @@ static void on_scan(void *arg) {
 }
 
 bool rehearsal_start_message(struct server *server, struct record *record, const struct gather_known *known,
-                             const struct content_facts *content, struct str head, struct spool *take_spool) {
+                             const struct content_facts *content, struct str head, struct spool *take_spool,
+                             const struct fold *fold) {
     struct rehearsal *rehearsal = rehearsal_new(server, true);
     if (rehearsal == NULL)
         return do_without(server, record);
@@ -168,6 +173,7 @@ bool rehearsal_start_message(struct server *server, struct record *record, const
     const struct scan_text text = { .head = arena_str(&rehearsal->arena, head), .spool = &rehearsal->spool,
                                     .id = "rehearsal" };
     struct gather_known ours = *known;
+    rehearsal->fold = *fold;
     rehearsal->is_message = rehearsal->names_client = true;
     rehearsal->content = *content;
     rehearsal->message = *known->message;

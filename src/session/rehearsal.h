@@ -19,7 +19,7 @@
 
 #include "base/spool.h"
 #include "session/answer_facts.h"
-#include "session/decision.h"
+#include "session/folding.h"
 
 enum {
     REHEARSALS_MAX = 512,        /* a few KiB each */
@@ -28,10 +28,10 @@ enum {
 
 /*
  * Takes over the record of a decision that left a `shadow_need` (memory->has_shadow_need), all but its judgement
- * written. False: it is still the caller's to finish (there are too many, or no memory).
+ * written. `fold` is what it is about. False: it is still the caller's to finish (there are too many, or no memory).
  */
 bool rehearsal_start(struct server *server, struct record *record, const struct envelope *envelope,
-                     const struct gather_known *known, const struct gather_memory *memory);
+                     const struct gather_known *known, const struct gather_memory *memory, const struct fold *fold);
 
 /*
  * The same for a message that was judged: what scanners say of it, when nobody waits for them any more. `content` is
@@ -39,7 +39,8 @@ bool rehearsal_start(struct server *server, struct record *record, const struct 
  * empty).
  */
 bool rehearsal_start_message(struct server *server, struct record *record, const struct gather_known *known,
-                             const struct content_facts *content, struct str head, struct spool *take_spool);
+                             const struct content_facts *content, struct str head, struct spool *take_spool,
+                             const struct fold *fold);
 
 /* Writes the records of all that are left. */
 void rehearsals_finish(struct server *server);

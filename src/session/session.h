@@ -20,6 +20,7 @@
 
 struct session;
 struct quarantine;
+struct folding;
 struct kept_orphan;
 
 /* Where a connection comes from. */
@@ -55,6 +56,7 @@ struct server {
     uint64_t max_sessions;    /* this worker's share of limits.connections */
     struct quarantine *quarantine; /* NULL: there is none */
     struct kept_orphan *kept_orphans; /* see keeping.h */
+    struct folding *folding;  /* see folding.h; NULL: every line is written */
     struct rehearsal *rehearsals; /* see rehearsal.h */
     unsigned n_rehearsals, n_rehearsed_messages;
     bool are_rehearsals_full; /* and the log was told */

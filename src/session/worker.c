@@ -22,6 +22,7 @@
 #include "net/channel.h"
 #include "net/listen.h"
 #include "net/sandbox.h"
+#include "session/folding.h"
 #include "session/handover.h"
 #include "session/keeping.h"
 #include "session/policy_door.h"
@@ -99,7 +100,8 @@ static bool on_short(struct listener *listener, int err) {
     struct worker *w = listener->arg;
     if (server_evict_one(&w->server) || policy_door_evict_one(&w->door))
         return true;
-    log_warning("cannot accept connections: %s", strerror(err));
+    folding_line(&w->server, LOG_LEVEL_WARNING, NULL, "cannot accept", "", "cannot accept connections: %s",
+                 strerror(err));
     return false;
 }
 
@@ -275,12 +277,15 @@ static void publish_servers(struct worker *w) {
 
 static void on_tick(struct timer *timer) {
     struct worker *w = (struct worker *)((char *)timer - offsetof(struct worker, tick));
+    folding_tick(&w->server);
     int r = journal_flush(&w->journal);
     if (r < 0 && r != w->journal_error)
         log_warning("journal: %s, records wait or are lost", r == -EAGAIN ? "its process takes nothing" : strerror(-r));
     w->journal_error = r;
     w->setup->counters->journal_lost = w->journal.told + w->journal.lost;
     w->setup->counters->spool_now = w->server.clients.spool.used;
+    w->setup->counters->journal_bytes = w->journal.written;
+    w->setup->counters->log_bytes = log_bytes();
     publish_servers(w);
     if (w->scanners != NULL)
         worker_scanners_publish(w->scanners, w->setup->conf, w->setup->counters);
@@ -389,6 +394,8 @@ static int start_server(struct worker *w) {
     if (r == 0)
         clients_set_spool(&w->server.clients, spool_max(setup), spool_client_max(setup->conf));
     w->server.guessers = calloc(1, sizeof(*w->server.guessers)); /* without memory nobody is known */
+    if (r == 0)
+        r = folding_start(&w->server);
     if (r == 0)
         r = rates_new(setup->conf->policy.policy, RATE_BYTES_MAX, &w->server.rates);
     if (r == 0)
@@ -526,6 +533,7 @@ int worker_run(const struct worker_setup *setup) {
     server_end_all(&w.server);
     policy_door_end_all(&w.door);
     rehearsals_finish(&w.server);
+    folding_stop(&w.server);
     keeping_forget(&w.server);
     table_swap_free(w.tables);
     quarantine_stop(w.server.quarantine);

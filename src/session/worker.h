@@ -84,6 +84,8 @@ struct worker_counters {
     _Atomic uint64_t left_early;         /* clients gone before they were greeted */
     _Atomic uint64_t turned_away;        /* by layer connection, instead of the greeting */
     _Atomic uint64_t journal_lost;
+    _Atomic uint64_t journal_folded, log_folded; /* counted instead of being written */
+    _Atomic uint64_t journal_bytes, log_bytes;   /* written */
     _Atomic uint64_t unrehearsed;        /* decisions whose shadow rules could not be tried */
     _Atomic uint64_t quarantined, quarantine_failed; /* messages */
     struct {

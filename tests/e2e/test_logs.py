@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lib.client import Client, message
-from lib.postern import ROOT
+from lib.postern import PROGRAM, ROOT
 from lib.wait import eventually
 
 FILTER = os.path.join(ROOT, "etc", "fail2ban", "postern.conf")
@@ -77,6 +77,88 @@ def test_fail2ban_itself_counts_the_same(after_some_traffic, folder):
     done = subprocess.run(["fail2ban-regex", after_some_traffic.output, os.path.join(folder, "postern.conf")],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert re.search(r"lines, 0 ignored, 4 matched", done.stdout), done.stdout
+
+
+REPEATED = re.compile(r" repeated=(\d+)$")
+
+
+def hammer(gateway, n):
+    """One client asks for that many unknown recipients, under as many senders and names. Returns the ids it heard."""
+    ids = []
+    with Client(gateway.address) as client:
+        for i in range(n):
+            client.ehlo(f"host{i}.example.net")
+            ids.append(client.envelope(f"nobody{i}@example.com", sender=f"sender{i}@client.example.net").id)
+    return ids
+
+
+@pytest.fixture
+def hammered(make_postern, make_server):
+    """A gateway, stopped, that refused 60 unknown recipients of one client; and the ids of the refusals."""
+    gateway = make_postern([make_server()], workers=1,
+                           limits={"repeated_refusals": 10, "errors": 1000, "junk_commands": 1000})
+    return gateway, hammer(gateway, 60)
+
+
+def test_repeated_refusals_are_few_lines_and_no_count_is_lost(hammered):
+    gateway, ids = hammered
+    eventually(lambda: gateway.total("log_folded") == gateway.total("journal_folded") == 49, "they are counted")
+    gateway.stop()
+    lines = refusals_for_good(gateway.log())
+    assert len(lines) == 11
+    assert [int(match[1]) for line in lines if (match := REPEATED.search(line))] == [49]
+    records = [record for record in gateway.journal() if record.get("rule") == "NO SUCH USER"]
+    assert len(records) == 11 and sum(1 + record.get("repeated", 0) for record in records) == len(ids) == 60
+    assert (records[-1]["id"], records[-1]["last_id"]) == (ids[10], ids[-1])
+
+
+def test_explain_finds_the_record_that_a_refusal_was_counted_in(hammered):
+    gateway, ids = hammered
+    gateway.stop()
+    done = gateway.command("explain", ids[30])
+    assert done.returncode == 0, done.stdout
+    assert f"{ids[30]} has no record of its own" in done.stdout and "nobody10@example.com" in done.stdout
+    assert "no record of its own" not in gateway.command("explain", ids[5]).stdout
+
+
+RECORDS = [
+    {"rcpt": "a@example.com", "layer": "policy", "rule": "BAD HELO", "action": "reject", "shadow": ["S 1", "S 2"]},
+    {"rcpt": "a@example.com", "layer": "policy", "rule": "SLOW", "action": "defer", "unrehearsed": True},
+    {"rcpt": "a@example.com", "layer": "greylist", "rule": "NEW", "action": "defer", "greylist": "new"},
+    {"rcpt": "a@example.com", "layer": "relay", "action": "pass", "greylist": "retry", "greylist_waited_s": 77},
+    {"rcpt": "a@example.com", "layer": "policy", "rule": "LISTED", "action": "reject", "listed_by": ["bl.example"],
+     "dnsbl": {"bl.example": ["127.0.0.2", "127.0.0.4"], "other.example": ["127.0.0.2"]}},
+    {"rcpts": ["a@example.com"], "layer": "content", "rule": "VIRUS", "action": "reject", "kind": "infected",
+     "virus": "Eicar"},
+]
+
+
+def write_journal(folder, name, records):
+    path = os.path.join(folder, name)
+    os.mkdir(path)
+    with open(os.path.join(path, "postern-20261201-100000-000.jsonl"), "w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"time": "2026-12-01T10:00:00.000Z", "id": f"d202qlns80{n:04}.1",
+                                    "client": "192.0.2.7", **record}) + "\n" for n, record in enumerate(records))
+    return path
+
+
+@pytest.mark.parametrize("report", ["policy", "greylist", "lists", "content"])
+def test_a_report_counts_what_was_folded_as_if_each_had_its_record(report, folder):
+    whole = write_journal(folder, "whole", [record for record in RECORDS for _ in range(4)])
+    folded = write_journal(folder, "folded", [{**record, "repeated": 3} for record in RECORDS])
+    told = [subprocess.run([PROGRAM, "report", report, "--journal", path, "--json"], stdout=subprocess.PIPE, text=True,
+                           check=True).stdout for path in (whole, folded)]
+    assert told[0] == told[1] and "4" in told[0]
+
+
+def test_connections_that_lead_to_nothing_are_few_lines(make_postern, make_server):
+    gateway = make_postern([make_server()], workers=1, limits={"repeated_refusals": 5})
+    for _ in range(40):
+        Client(gateway.address).close()
+    eventually(lambda: gateway.total("sessions") == 40 and gateway.total("sessions_now") == 0, "all have left")
+    gateway.stop()
+    lines = [line for line in gateway.log().splitlines() if "lost connection after CONNECT" in line]
+    assert len(lines) == 6 and int(REPEATED.search(lines[-1])[1]) == 34
 
 
 def test_a_client_cannot_write_lines_into_the_log(make_postern, make_server):

@@ -104,8 +104,9 @@ class Postern(Program):
         self.options.update(options)
         if self.options.get("limits") is not None:  # on loopback all clients are of one network
             self.options["limits"] = {"connections_network": 100, **self.options["limits"]}
+        limits = {"repeated_refusals": 0, **(self.options.get("limits") or {})}  # most tests look for each one
         with open(self.conf, "w", encoding="utf-8") as file:
-            file.write("\n".join(statements(self.options)) + "\n")
+            file.write("\n".join(statements({**self.options, "limits": limits})) + "\n")
 
     # ---- commands
 

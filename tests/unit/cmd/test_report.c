@@ -100,7 +100,7 @@ static void the_text_names_what_an_administrator_looks_for(void **state) {
         "10.0.0.1:25  up     2            0        clear  3\n",
         "example.com  ok     1234       1m 1s\n",
         "example.org  none   0          -\n",
-        "journal_lost       0\n",
+        "journal_lost          0\n",
         "last reload 1970-01-01T00:00:09.000Z: refused",
     };
     struct report report = healthy();
@@ -251,7 +251,7 @@ static void the_quarantine_is_shown_where_there_is_one(void **state) {
     assert_int_equal(report_json(&report, &out), 0);
     buf_putc(&out, '\0');
     assert_non_null(strstr(out.at, "\n/q          ok     12        1        3.4M  10.0G  +1.0K/h\n"));
-    assert_non_null(strstr(out.at, "quarantined        34\nquarantine_failed  2\n"));
+    assert_non_null(strstr(out.at, "quarantined           34\nquarantine_failed     2\n"));
     assert_non_null(strstr(out.at, "\"quarantine\":{\"path\":\"/q\",\"state\":\"ok\",\"messages\":12,\"pending\":1,"
                                    "\"bytes\":3565158,\"bytes_grown_1h\":1024,\"size_max\":10737418240},"));
     buf_clear(&out);
