@@ -154,10 +154,10 @@ int main(int argc, char **argv) {
     SSL_CTX_set_min_proto_version(tls, way->version);
     SSL_CTX_set_max_proto_version(tls, way->version);
     SSL_CTX_set_cipher_list(tls, "ECDHE-ECDSA-AES128-GCM-SHA256");
-    time_t until = time(NULL) + atoi(argv[3]);
+    time_t until = time(NULL) + strtol(argv[3], NULL, 10);
     unsigned long sent = 0, connections = 0;
     for (; time(NULL) < until; connections++)
-        sent += attack_once(tls, way, (uint16_t)atoi(argv[2]), until);
+        sent += attack_once(tls, way, (uint16_t)strtoul(argv[2], NULL, 10), until);
     printf("{\"sent\": %lu, \"connections\": %lu}\n", sent, connections);
     SSL_CTX_free(tls);
     return 0;

@@ -2,9 +2,9 @@
  * budget: how much of a whole may one part take?
  *
  * Budgets form a tree by `whole`: a client's is part of its network's, which is part of a worker's. Taking counts in
- * all of them and is refused when one has no room. A part that is_shared takes no more than is left for all others, so one
- * alone has at most half of the whole, two have a third each, and some of it is always free for one who comes late and
- * wants little (dynamic thresholds, Choudhury and Hahne 1998).
+ * all of them and is refused when one has no room. A part that is_shared takes no more than is left for all others, so
+ * one alone has at most half of the whole, two have a third each, and some of it is always free for one who comes late
+ * and wants little (dynamic thresholds, Choudhury and Hahne 1998).
  *
  * Embedded; a part must not outlive its whole while something is taken. Pure.
  */

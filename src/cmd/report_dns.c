@@ -1,6 +1,6 @@
 /*
- * Is there room for questions to DNS? The part of the report that is about the resolvers of all workers: nothing where no
- * policy asks.
+ * Is there room for questions to DNS? The part of the report that is about the resolvers of all workers: nothing where
+ * no policy asks.
  *
  * A client's network or a domain that has its share is what shares are for: it is counted, logged and shown, and wakes
  * no one. No room at all is felt by every client, so it warns.

@@ -232,8 +232,8 @@ static bool read_answer(struct reader r, unsigned n_answers, struct name name, e
 }
 
 /*
- * How long it is known that there is nothing: the lower of the SOA's TTL and its MINIMUM (RFC 2308 section 5). Without an
- * SOA: 0.
+ * How long it is known that there is nothing: the lower of the SOA's TTL and its MINIMUM (RFC 2308 section 5). Without
+ * an SOA: 0.
  */
 static uint32_t read_negative_ttl(struct reader r, unsigned n_answers, unsigned n_authority) {
     struct record record;

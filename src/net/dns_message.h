@@ -2,8 +2,8 @@
  * dns_message: what a DNS answer in wire format says about one question (RFC 1035 4.1, 3596).
  *
  * Pure and bounded: any bytes may come in. Names come out in lower case without the final dot; bytes that no host name
- * has (blanks, control characters, backslashes, dots inside a label, bytes above 126) come out as '?'. A chain of CNAMEs
- * inside the answer is followed; what does not belong to it is ignored.
+ * has (blanks, control characters, backslashes, dots inside a label, bytes above 126) come out as '?'. A chain of
+ * CNAMEs inside the answer is followed; what does not belong to it is ignored.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * resolver: a deadline, shares and the laws of asynchrony around libunbound.
  *
- * What clients start are *queries*; what libunbound works on are *flights*, one for each name and type, with the list of
- * queries that wait for it:
+ * What clients start are *queries*; what libunbound works on are *flights*, one for each name and type, with the list
+ * of queries that wait for it:
  *
  *     resolver_start() ─▶ in the cache? ─▶ under way? join it ─▶ is there room? ─▶ a new flight ─▶ ub_resolve_event()
  *

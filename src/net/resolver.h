@@ -6,9 +6,9 @@
  * hold, though libunbound's own callback comes at once for what is cached. Every question has a deadline of ours, and
  * what was not answered by then is DNS_UNAVAILABLE: not known, never "no".
  *
- * At most `max_in_flight` questions are under way, and no client's network and no domain has more than its share of them
- * (resolver_shares.h). They count until libunbound is done with them, whoever waits. What is known already is always
- * answered, and a question that is under way is not asked a second time: neither needs room.
+ * At most `max_in_flight` questions are under way, and no client's network and no domain has more than its share of
+ * them (resolver_shares.h). They count until libunbound is done with them, whoever waits. What is known already is
+ * always answered, and a question that is under way is not asked a second time: neither needs room.
  */
 #pragma once
 

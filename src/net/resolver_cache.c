@@ -1,6 +1,6 @@
 /*
- * resolver_cache: see the header. A hash table of entries that are in one of two lists, each from the latest used to the
- * longest unused (the scheme known as 2Q, or segmented LRU):
+ * resolver_cache: see the header. A hash table of entries that are in one of two lists, each from the latest used to
+ * the longest unused (the scheme known as 2Q, or segmented LRU):
  *
  *     put ─▶ NEW ─found─▶ KEPT ─too much (KEPT_SHARE)─▶ NEW ─too much─▶ gone
  *

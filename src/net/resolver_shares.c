@@ -1,7 +1,7 @@
 /*
- * resolver_shares: see the header for the rule. Networks and domains that have a question under way are *holders* in one
- * hash table, each with its count; one whose count falls to 0 is gone. There are at most two for each question, so the
- * places are made at the start and nothing is allocated later.
+ * resolver_shares: see the header for the rule. Networks and domains that have a question under way are *holders* in
+ * one hash table, each with its count; one whose count falls to 0 is gone. There are at most two for each question, so
+ * the places are made at the start and nothing is allocated later.
  *
  * A holder is known by a hash under the process's secret key, so nobody can choose whose count he adds to.
  *

@@ -8,7 +8,8 @@
  *
  *     one that has no question under way may have one as long as there is room;
  *     one that has some may have another while it has fewer than its share, which is an eighth of all the room when
- *     that is empty, and shrinks with the square of what is left: a 32nd when it is half full, a 128th at three quarters.
+ *     that is empty, and shrinks with the square of what is left: a 32nd when it is half full, a 128th at
+ *     three quarters.
  *
  * So a single network that only asks slow names stops at about a tenth (360 of 4096), and n of them that come one after
  * another, each taking all it may, leave more than 8 / (8 + n) of the room to who comes next. More than some 300 such

@@ -48,10 +48,10 @@ static int set_minimisation(struct ub_ctx *ub, enum resolver_way way, const char
 }
 
 /*
- * How long libunbound remembers that a server did not answer. A forwarder that is silent about some names, because their
- * servers are, is not away: remembered for 30 s, three such names a second were enough to have every name go unasked.
- * So of forwarders nothing is remembered, and a dead one costs each question a try. Of the servers of a zone, which
- * answer for nobody else's, it is.
+ * How long libunbound remembers that a server did not answer. A forwarder that is silent about some names, because
+ * their servers are, is not away: remembered for 30 s, three such names a second were enough to have every name go
+ * unasked. So of forwarders nothing is remembered, and a dead one costs each question a try. Of the servers of a zone,
+ * which answer for nobody else's, it is.
  */
 static int set_memory_of_servers(struct ub_ctx *ub, enum resolver_way way, const char **ret_error) {
     *ret_error = "infra-host-ttl:";

@@ -84,7 +84,7 @@ static struct refusal *make(const char *question, size_t len, const struct smtp_
         return NULL;
     refusal->node.key = hash_bytes(question, len);
     refusal->code = reply->code;
-    strncpy(refusal->enhanced, reply->enhanced, ENHANCED_MAX - 1);
+    memcpy(refusal->enhanced, reply->enhanced, strnlen(reply->enhanced, ENHANCED_MAX - 1));
     refusal->question_len = (uint32_t)len;
     refusal->text_len = (uint32_t)reply->text.len;
     memcpy(refusal->bytes, question, len);

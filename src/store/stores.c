@@ -282,7 +282,7 @@ static void reopen(struct stores *s) {
         names_deinit(&s->names); /* they are of rows under another key */
 }
 
-/* The copy is a slice further. Where it cannot be made it is tried again later, and questions are answered as before. */
+/* The copy is a slice further. Where it cannot be made it is tried again later; questions are answered as before. */
 static void on_restore(struct timer *timer) {
     struct stores *s = (struct stores *)((char *)timer - offsetof(struct stores, restore));
     s->is_restoring = s->local != NULL && local_look(s->local) == LOCAL_REMOVED;

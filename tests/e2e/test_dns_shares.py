@@ -1,6 +1,6 @@
-"""One client that makes Postern ask slow names, and leaves without waiting: it loses facts of its own, and no one else's.
-Block lists are asked about everybody all the while, the attacker's network included; the log and status say what goes
-on."""
+"""One client that makes Postern ask slow names, and leaves without waiting: it loses facts of its own, and no one
+else's. Block lists are asked about everybody all the while, the attacker's network included; the log and status say
+what goes on."""
 import itertools
 import os
 import socket

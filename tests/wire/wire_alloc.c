@@ -158,8 +158,8 @@ int main(int argc, char **argv) {
             continue;
         is_ok = is_ok && stands_faults(argv[i], first);
         n_bad += !is_ok;
-        printf("%s %d - %s: %zu places where memory runs out\n", is_ok ? "ok" : "not ok", ++n, name ? name + 1 : argv[i],
-               n_new);
+        printf("%s %d - %s: %zu places where memory runs out\n", is_ok ? "ok" : "not ok", ++n,
+               name ? name + 1 : argv[i], n_new);
     }
     printf("1..%d\n", n);
     return n > 0 && n_bad == 0 ? 0 : 1;

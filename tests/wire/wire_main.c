@@ -18,7 +18,8 @@ int main(int argc, char **argv) {
         wire_play(argv[i], &run);
         buf_deinit(&run.replies);
         const char *name = strrchr(argv[i], '/');
-        printf("%s %d - %s: %s\n", run.has_passed ? "ok" : "not ok", i, name != NULL ? name + 1 : argv[i], run.sentence);
+        printf("%s %d - %s: %s\n", run.has_passed ? "ok" : "not ok", i, name != NULL ? name + 1 : argv[i],
+               run.sentence);
         is_ok = is_ok && run.has_passed;
     }
     return is_ok ? 0 : 1;

@@ -278,12 +278,14 @@ static void questions_to_dns_are_shown_and_no_room_for_them_warns(void **state) 
     struct buf out;
     report.dns = (struct report_dns){ .in_flight = 12, .max_in_flight = 4096, .asked = 100, .cached = 50, .joined = 3,
                                       .refused_client = 7, .refused_domain = 2 };
-    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories"); /* shares do what they are for */
+    /* shares do what they are for */
+    assert_check(&report, REPORT_OK, "1 workers, 0 sessions, 2 servers, 2 directories");
     buf_init(&out, 16384);
     assert_int_equal(report_text(&report, &out), 0);
     assert_int_equal(report_json(&report, &out), 0);
     buf_putc(&out, '\0');
-    assert_non_null(strstr(out.at, "\nquestions  12         4096  100    50      3       7                  2       0\n"));
+    assert_non_null(strstr(out.at, "\nquestions  12         4096  100    50      3       7                  2       "
+                                   "0\n"));
     assert_non_null(strstr(out.at, "\"dns\":{\"in_flight\":12,\"max_in_flight\":4096,\"asked\":100,\"cached\":50,"
                                    "\"joined\":3,\"refused_client\":7,\"refused_domain\":2,\"refused_full\":0},"));
     buf_deinit(&out);

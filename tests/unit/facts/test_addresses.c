@@ -71,7 +71,9 @@ static void more_addresses_than_are_read_may_hold_it(void **state) {
 static void nothing_comes_after_a_cancel(void **state) {
     struct told told = { 0 };
     dns_server_play(&server, "silent.example", DNS_AAAA, DNS_PLAYS_SILENCE);
-    struct addresses_lookup *lookup = addresses_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told);
+    const struct ip nobody = { 0 };
+    struct addresses_lookup *lookup =
+        addresses_start(resolver, &nobody, STR("silent.example"), 1000, on_told, &told);
     stage_await_question("A* silent.example", 2);
     addresses_cancel(lookup);
     addresses_cancel(NULL);

@@ -105,7 +105,8 @@ static void a_lookup_cancelled_at_either_question_tells_nothing(void **state) {
     dns_server_play(&server, "silent.example", DNS_A, DNS_PLAYS_SILENCE);
     dns_server_play(&server, "silent.example", DNS_AAAA, DNS_PLAYS_SILENCE);
     sender_cancel(sender_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told));
-    struct sender_lookup *lookup = sender_start(resolver, &(struct ip){ 0 }, STR("silent.example"), 1000, on_told, &told);
+    const struct ip nobody = { 0 };
+    struct sender_lookup *lookup = sender_start(resolver, &nobody, STR("silent.example"), 1000, on_told, &told);
     stage_await_question("AAAA silent.example", 1);
     sender_cancel(lookup);
     sender_cancel(NULL);
