@@ -292,7 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     close(c.fd);
     for (unsigned i = 0; i < TURNS_MAX && c.stage->server.sessions != NULL; i++)
         must(loop_turn(c.stage->loop, 0) >= 0);
-    must(c.stage->server.sessions == NULL && c.stage->server.clients.n_clients == 0);
+    must(c.stage->server.sessions == NULL && c.stage->server.clients.clients.n == 0);
     buf_clear(mailbox_heard(c.stage->mailbox));
     buf_clear(&c.stage->journal.out);
     buf_deinit(&c.said);
