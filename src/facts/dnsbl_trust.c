@@ -315,10 +315,17 @@ static bool is_jump_in_latency(struct dnsbl_trust *trust, uint64_t took_ms) {
     return is_jump;
 }
 
+/* One more question in a row came to nothing, by an error or by being given up: which of the two may be chance. */
+static void note_unanswered(struct dnsbl_trust *trust) {
+    if (++trust->unanswered_in_row % ERRORS_SUSPICIOUS == 0)
+        suspect(trust);
+}
+
 static void note_error(struct dnsbl_trust *trust, enum dnsbl_why why) {
     trust->state.errors++;
     trust->errors_in_row++;
-    if (why == DNSBL_WHY_NONSENSE || trust->errors_in_row % ERRORS_SUSPICIOUS == 0)
+    note_unanswered(trust);
+    if (why == DNSBL_WHY_NONSENSE)
         suspect(trust);
     bool is_idle = trust->n_open == 0 && trust->waiters == NULL && trust->state.trust == DNSBL_TRUSTED;
     if (trust->errors_in_row >= ERRORS_MAX && is_idle)
@@ -335,7 +342,7 @@ void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer
                                                          : DNSBL_WHY_FAILURE);
         return;
     }
-    trust->errors_in_row = trust->late_in_row = 0;
+    trust->errors_in_row = trust->unanswered_in_row = 0;
     trust->state.listed += is_listed;
     bool hits = is_jump_in_hits(trust, is_listed), latency = is_jump_in_latency(trust, took_ms);
     if (hits || latency)
@@ -344,8 +351,7 @@ void dnsbl_trust_note(struct dnsbl_trust *trust, const struct dns_answer *answer
 }
 
 void dnsbl_trust_note_late(struct dnsbl_trust *trust) {
-    if (++trust->late_in_row % ERRORS_SUSPICIOUS == 0)
-        suspect(trust);
+    note_unanswered(trust);
 }
 
 /* ---- asking */

@@ -105,7 +105,8 @@ struct dnsbl_trust {
     uint64_t pause_ms; /* of the last time it was not trusted */
     uint32_t recent;   /* the last 32 answers, a bit each: listed */
     uint32_t usual_hits, usual_ms, recent_ms; /* running means: share of hits in 1/65536, latency in 1/256 ms */
-    uint16_t n_recent, errors_in_row, late_in_row;
+    uint16_t n_recent, errors_in_row;
+    uint32_t unanswered_in_row; /* errors, and questions given up after a long wait */
     uint8_t kind, n_open, found /* enum dnsbl_why: the worst so far */;
     bool was_refused; /* some question could not be asked: these probes decide nothing */
 };

@@ -415,6 +415,30 @@ static void questions_given_up_after_a_long_wait_call_the_probes(void **state) {
     assert_int_equal(a.n, 0);
 }
 
+/* Whether the lookup's time ends first or the question's is a matter of a millisecond. */
+static void questions_given_up_and_unanswered_ones_call_the_probes_together(void **state) {
+    struct ip ip;
+    struct asked a = { 0 };
+    assert_int_equal(ip_parse(STR("203.0.113.7"), &ip), 0);
+    open_lists(&block_list, 1, 60000);
+    assert_int_equal(ask_client(GOOD_CLIENT), DNSBL_CLEAN);
+    turn_until_trust(0, DNSBL_IPV4, DNSBL_TRUSTED);
+    play = SILENT;
+    for (uint8_t i = 0; i < 5; i++) {
+        ip.bytes[3] = (uint8_t)(100 + i);
+        struct dnsbl_lookup *lookup = dnsbl_start(dnsbl, &ip, STR(""), 1, 1000, on_list, &a);
+        if (i % 2 == 0) {
+            turn_for(90); /* more than half of what it has */
+            dnsbl_cancel(lookup);
+        } else {
+            turn_until(&a.n, i / 2 + 1u);
+            assert_int_equal(a.result[0].status, DNSBL_UNAVAILABLE);
+        }
+    }
+    turn_until_trust(0, DNSBL_IPV4, DNSBL_NOT_TRUSTED);
+    assert_int_equal(last_why, DNSBL_WHY_NO_ANSWER);
+}
+
 static void a_list_of_all_ipv6_addresses_is_not_believed(void **state) {
     play = ALL_IPV6;
     open_lists(&block_list, 1, 60000);
@@ -586,6 +610,7 @@ int main(void) {
         TEST(a_list_whose_domain_is_parked_one_day_refuses_nobody),
         TEST(a_list_that_stops_answering_is_lost_after_some_errors),
         TEST(questions_given_up_after_a_long_wait_call_the_probes),
+        TEST(questions_given_up_and_unanswered_ones_call_the_probes_together),
         TEST(a_list_of_all_ipv6_addresses_is_not_believed),
         TEST(a_list_that_is_back_is_believed_again),
         TEST(pauses_between_probes_grow_up_to_their_limit),
