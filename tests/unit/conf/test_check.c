@@ -166,7 +166,7 @@ static void test_usage(void **state) {
     struct scene *scene = *state;
     run_check(scene, "postern.conf", NULL, NULL);
     assert_int_equal(scene->code, EXIT_USAGE);
-    assert_says(scene->err, "unexpected 'postern.conf'\nusage: postern check [-c FILE] [--dump]");
+    assert_says(scene->err, "unexpected 'postern.conf'\nusage: postern check [-c FILE] [--dump | --servers]");
     run_check(scene, "--dum", "--frobnicate", NULL);
     assert_int_equal(scene->code, EXIT_USAGE);
     run_check(scene, "-c", NULL, NULL);
