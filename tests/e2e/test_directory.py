@@ -161,7 +161,7 @@ def test_sub_addresses_are_known_when_their_owner_is_and_are_passed_as_written(
     ("ANNA@EXAMPLE.COM", "250 2.1.5"), ('"anna"@example.com', "250 2.1.5"), ('"an\\na"@example.com', "250 2.1.5"),
     ("anna@example.com.", "501 5.1.3"), ("anna+x@example.com", "550 5.1.1"), ("ann@example.com", "550 5.1.1"),
     ("annaa@example.com", "550 5.1.1"), ("anna@sub.example.com", "554 5.7.1"), ("anna@example.net", "554 5.7.1"),
-    ("anna%example.net@example.com", "550 5.1.1"), ("anna!example.net@example.com", "550 5.1.1"),
+    ("anna%example.net@example.com", "554 5.7.1"), ("anna!example.net@example.com", "554 5.7.1"),
     ("@relay.example:anna@example.com", "250 2.1.5")])
 def test_what_is_known_does_not_depend_on_case_or_quotes_and_nothing_else_slips_through(
         recipient, expected, make_postern, server):
