@@ -622,7 +622,7 @@ def test_a_server_that_does_not_offer_it_is_told_nothing_and_gets_the_mail(make_
     gateway = make_postern([server], group={"forward_client": forward})
     assert send(gateway) == 250
     assert not server.lines("X")
-    gateway.wait_log(rf"the server is not told the client's address: no {forward.upper()} sid=")
+    gateway.wait_log(rf"the server does not hear of the client's address: no {forward.upper()} sid=")
 
 
 def test_a_client_never_hears_the_names_of_inner_hosts(make_server, make_postern):

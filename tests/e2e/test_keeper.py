@@ -14,7 +14,9 @@ from lib.program import is_alive, kill
 from lib.wait import eventually
 
 SCRIPTS = os.path.join(ROOT, "scripts")
-CALLER = f"import sys; sys.path.insert(0, {SCRIPTS!r}); import keeper; sys.exit(keeper.run(sys.argv[1:]))"
+# Who starts the tests in the background may have SIGQUIT ignored, which children inherit.
+CALLER = f"import signal, sys; signal.signal(signal.SIGQUIT, signal.SIG_DFL); sys.path.insert(0, {SCRIPTS!r}); " \
+         "import keeper; sys.exit(keeper.run(sys.argv[1:]))"
 # A server in a session of its own, a daemon whose parent has ended, and the command itself, by their process ids.
 COMMAND = """\
 import os, subprocess, sys, time
