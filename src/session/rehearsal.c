@@ -124,6 +124,14 @@ static struct rehearsal *rehearsal_new(struct server *server, bool is_message) {
     return rehearsal;
 }
 
+/* It never began. */
+static void rehearsal_free(struct rehearsal *rehearsal) {
+    gather_cancel(rehearsal->gather);
+    scan_free(rehearsal->message.scan);
+    arena_reset(&rehearsal->arena);
+    free(rehearsal);
+}
+
 /* False: no memory; the rehearsal is over. */
 static bool begin(struct rehearsal *rehearsal, struct record *record, const struct gather_known *known,
                   const struct gather_memory *memory) {
@@ -134,10 +142,7 @@ static bool begin(struct rehearsal *rehearsal, struct record *record, const stru
     if (rehearsal->gather != NULL)
         rehearsal->record = record_suspend(record, &rehearsal->arena);
     if (rehearsal->record.at == NULL) {
-        gather_cancel(rehearsal->gather);
-        scan_free(rehearsal->message.scan);
-        arena_reset(&rehearsal->arena);
-        free(rehearsal);
+        rehearsal_free(rehearsal);
         return false;
     }
     rehearsal->next = server->rehearsals;
@@ -183,7 +188,11 @@ bool rehearsal_start_message(struct server *server, struct record *record, const
     ours.message = &rehearsal->message;
     spool_leave_budget(take_spool); /* its client may go before it */
     rehearsal->spool = *take_spool; /* before the scan begins, which is in a later turn */
-    if (text.head.at == NULL || !begin(rehearsal, record, &ours, content->memory))
+    if (text.head.at == NULL) {
+        rehearsal_free(rehearsal);
+        return do_without(server, record);
+    }
+    if (!begin(rehearsal, record, &ours, content->memory))
         return do_without(server, record);
     spool_init(take_spool, rehearsal->spool.dir, rehearsal->spool.memory_max);
     server->n_rehearsed_messages++;

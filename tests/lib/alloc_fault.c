@@ -27,11 +27,6 @@ void __sanitizer_print_stack_trace(void);
 static void __sanitizer_print_stack_trace(void) {}
 #endif
 
-void alloc_fault_note(struct alloc_sites *sites) {
-    memset(fault.table, 0, sizeof(fault.table));
-    fault.noted = sites;
-}
-
 void alloc_fault_choose(uint64_t site, bool is_for_good) {
     fault.chosen = site;
     fault.is_for_good = is_for_good;
@@ -61,14 +56,27 @@ static uint64_t site_of(void *const *frame) {
     return hash | 1;
 }
 
-static void note(uint64_t site) {
+/* Where `site` stands in the table, or would stand. */
+static size_t place_of(uint64_t site) {
     size_t at = site % TABLE;
     while (fault.table[at] != 0 && fault.table[at] != site)
         at = (at + 1) % TABLE;
+    return at;
+}
+
+static void note(uint64_t site) {
+    size_t at = place_of(site);
     if (fault.table[at] == site || fault.noted->n == ALLOC_SITES_MAX)
         return;
     fault.table[at] = site;
     fault.noted->at[fault.noted->n++] = site;
+}
+
+void alloc_fault_note(struct alloc_sites *sites) {
+    memset(fault.table, 0, sizeof(fault.table));
+    for (size_t i = 0; i < sites->n; i++)
+        fault.table[place_of(sites->at[i])] = sites->at[i];
+    fault.noted = sites;
 }
 
 static bool fails(void *const *frame) {

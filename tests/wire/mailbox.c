@@ -24,7 +24,7 @@ struct peer {
 };
 
 struct rule {
-    char prefix[256], reply[256];
+    char prefix[256], reply[4096];
     bool is_once, is_used_up;
 };
 

@@ -44,6 +44,7 @@
 #include "fake_store.h"
 #include "mailbox.h"
 #include "scanners.h"
+#include "session/rehearsal.h"
 #include "session/session.h"
 
 #include <dirent.h>
@@ -292,6 +293,7 @@ static void set_up(struct play *p) {
 static void tear_down(struct play *p) {
     if (p->server.relay != NULL) {
         server_end_all(&p->server);
+        rehearsals_finish(&p->server); /* what a play that broke off has left */
         turn(p);
         relay_free(p->server.relay);
         wire_scanners_stop(&p->scanners);
