@@ -9,6 +9,7 @@ Keywords are options of postern.conf, but for `recipients` (what is imported: do
 root). A value is a word or a number; a dict is a block; a
 pair is a word with a block behind it; a list repeats the option; None leaves it out.
 """
+import contextlib
 import glob
 import json
 import os
@@ -19,7 +20,7 @@ import subprocess
 import sys
 
 from lib.ports import LOOPBACK, free_port
-from lib.program import Program, is_alive, is_root, kill
+from lib.program import Program, is_root, kill
 from lib.wait import eventually
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
@@ -193,7 +194,7 @@ class Postern(Program):
         self.process.kill()
         self.wait()
         for pid in pids[1:]:
-            if is_alive(pid):
+            with contextlib.suppress(ProcessLookupError):  # workers end by themselves when the master is gone
                 kill(pid)
 
     def stop(self):
