@@ -396,6 +396,14 @@ static void a_list_that_stops_answering_is_lost_after_some_errors(void **state) 
     assert_true(n_changes > 0);
 }
 
+/* Waits for more than half of what the question has. A slow machine may have let all of it pass: then it has ended. */
+static void give_up(struct dnsbl_lookup *lookup, const struct asked *a) {
+    unsigned before = a->n;
+    turn_for(90);
+    if (a->n == before)
+        dnsbl_cancel(lookup);
+}
+
 static void questions_given_up_after_a_long_wait_call_the_probes(void **state) {
     struct ip ip;
     struct asked a = { 0 };
@@ -406,13 +414,10 @@ static void questions_given_up_after_a_long_wait_call_the_probes(void **state) {
     play = SILENT;
     for (uint8_t i = 0; i < 5; i++) {
         ip.bytes[3] = (uint8_t)(100 + i);
-        struct dnsbl_lookup *lookup = dnsbl_start(dnsbl, &ip, STR(""), 1, 120, on_list, &a);
-        turn_for(90); /* more than half of what it has */
-        dnsbl_cancel(lookup);
+        give_up(dnsbl_start(dnsbl, &ip, STR(""), 1, 120, on_list, &a), &a);
     }
     turn_until_trust(0, DNSBL_IPV4, DNSBL_NOT_TRUSTED);
     assert_int_equal(last_why, DNSBL_WHY_NO_ANSWER);
-    assert_int_equal(a.n, 0);
 }
 
 /* Whether the lookup's time ends first or the question's is a matter of a millisecond. */
@@ -426,12 +431,12 @@ static void questions_given_up_and_unanswered_ones_call_the_probes_together(void
     play = SILENT;
     for (uint8_t i = 0; i < 5; i++) {
         ip.bytes[3] = (uint8_t)(100 + i);
+        unsigned n_before = a.n;
         struct dnsbl_lookup *lookup = dnsbl_start(dnsbl, &ip, STR(""), 1, 1000, on_list, &a);
         if (i % 2 == 0) {
-            turn_for(90); /* more than half of what it has */
-            dnsbl_cancel(lookup);
+            give_up(lookup, &a);
         } else {
-            turn_until(&a.n, i / 2 + 1u);
+            turn_until(&a.n, n_before + 1);
             assert_int_equal(a.result[0].status, DNSBL_UNAVAILABLE);
         }
     }
