@@ -5,7 +5,6 @@
 #include "fake_store.h"
 
 #include "alloc_fault.h"
-
 #include "store/greylist_question.h"
 #include "store/message.h"
 
